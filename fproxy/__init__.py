@@ -1,0 +1,5 @@
+"""fproxy: a filtered WebSocket proxy for market data."""
+
+from importlib.metadata import version
+
+__version__: str = version("fproxy")

@@ -1,0 +1,1 @@
+"""The rules of the proxy, without I/O: bytes and values in, bytes and values out."""

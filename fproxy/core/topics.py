@@ -1,0 +1,130 @@
+"""Topics: their grammar, and which upstream serves each.
+
+A topic is what a client subscribes to. It is an event type and a symbol joined by a dot (``T.AAPL``), an event type
+with a wildcard (``T.*``), or ``*`` alone for everything. The text is split at its first dot only, because symbols hold
+dots (``BRK.B``), colons and slashes; case matters. A type of digits followed by ``Ms`` (``100Ms.AAPL``) asks for bars
+of that many milliseconds.
+"""
+
+import enum
+import re
+from typing import Final, NamedTuple
+
+WILDCARD: Final = "*"
+"""The symbol that stands for every symbol and, alone, the topic that stands for everything."""
+
+MAX_TOPIC_LENGTH: Final = 256
+"""The longest topic accepted, in characters: several times the longest the vendor has (an option's 23)."""
+
+MAX_BAR_INTERVAL_MS: Final = 60_000
+"""The longest millisecond bar, in milliseconds."""
+
+VENDOR_EVENT_TYPES: Final = frozenset(
+    {"T", "Q", "A", "AM", "LULD", "NOI", "FMV", "LV", "V"}
+    | {"XT", "XQ", "XL2", "XA", "XAS", "CA", "CAS", "C"}
+)
+"""Every event type of the vendor's published WebSocket specification, over all its markets."""
+
+_BAR_TYPE = re.compile(r"([0-9]+)Ms")
+
+
+class Upstream(enum.IntEnum):
+    """The two sources that the filtered proxy merges; the value is the source number in the fast path."""
+
+    FIREHOSE = 0
+    AGGREGATOR = 1
+
+
+AGGREGATOR_TYPES: Final = frozenset({"A", "AM"})
+"""The native bar types, which the aggregator forwards; it also serves every ``<N>Ms`` type."""
+
+WILDCARD_TOPICS: Final[dict[Upstream, tuple[str, ...]]] = {
+    Upstream.FIREHOSE: ("T.*", "Q.*", "LULD.*", "FMV.*"),
+    Upstream.AGGREGATOR: ("A.*", "AM.*"),
+}
+"""What a subscription to ``*`` asks of each upstream."""
+
+
+class TopicError(ValueError):
+    """A text is not a topic; the message says what is wrong and names the text (cut short when it is long)."""
+
+
+class Topic(NamedTuple):
+    """One parsed topic.
+
+    Attributes:
+        event_type: the part before the first dot, such as ``T`` or ``100Ms``; ``*`` for the topic ``*``.
+        symbol: the part after it, such as ``BRK.B``; ``*`` for a wildcard.
+    """
+
+    event_type: str
+    symbol: str
+
+    @property
+    def text(self) -> str:
+        """The topic as a client writes it."""
+        return WILDCARD if self.event_type == WILDCARD else f"{self.event_type}.{self.symbol}"
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether this is the topic ``*``."""
+        return self.event_type == WILDCARD
+
+
+EVERYTHING: Final = Topic(WILDCARD, WILDCARD)
+"""The topic ``*``."""
+
+
+def bar_interval(event_type: str) -> int | None:
+    """Return the interval in milliseconds of a ``<N>Ms`` type, or None for any other type.
+
+    The interval is not checked against its limits: ``0Ms`` gives 0.
+    """
+    match = _BAR_TYPE.fullmatch(event_type)
+    # int() of a very long run of digits is refused by Python itself; nothing that long is a valid interval.
+    return None if match is None else int(match[1][:10])
+
+
+def parse_topic(text: str) -> Topic:
+    """Parse one topic as a client wrote it.
+
+    Args:
+        text: the topic, without surrounding white space.
+
+    Raises:
+        TopicError: the text is malformed or too long, its event type is unknown, or its interval is outside 1 to
+            60000 ms.
+    """
+    if len(text) > MAX_TOPIC_LENGTH:
+        raise TopicError(f"topic longer than {MAX_TOPIC_LENGTH} characters: {text[:32]}...")
+    if text == WILDCARD:
+        return EVERYTHING
+    event_type, dot, symbol = text.partition(".")
+    if not dot or not event_type or not symbol:
+        raise TopicError(f"malformed topic: {text!r} is not of the form TYPE.SYMBOL, TYPE.* or *")
+    if not text.isprintable() or any(character in ' "\\' for character in text):
+        raise TopicError(f"malformed topic: {text!r} holds white space, a quote, a backslash or a control character")
+    if WILDCARD in text and symbol != WILDCARD:
+        raise TopicError(f"malformed topic: {text!r} has a wildcard that is not the whole symbol")
+    interval = bar_interval(event_type)
+    if interval is None:
+        if event_type not in VENDOR_EVENT_TYPES:
+            raise TopicError(f"unknown topic: {text!r} has no known event type")
+    elif not 1 <= interval <= MAX_BAR_INTERVAL_MS or event_type.startswith("0"):
+        raise TopicError(f"interval outside 1 to {MAX_BAR_INTERVAL_MS} ms: {text!r}")
+    return Topic(event_type, symbol)
+
+
+def upstream_topics(topic: Topic) -> tuple[tuple[Upstream, str], ...]:
+    """Return the upstream topics, each with the upstream to ask, that together bring every event of ``topic``."""
+    if topic.is_everything:
+        return tuple((upstream, text) for upstream, texts in WILDCARD_TOPICS.items() for text in texts)
+    if topic.event_type in AGGREGATOR_TYPES or bar_interval(topic.event_type) is not None:
+        return ((Upstream.AGGREGATOR, topic.text),)
+    return ((Upstream.FIREHOSE, topic.text),)
+
+
+def covering_topic(text: str) -> str:
+    """Return the wildcard topic that covers an upstream topic: ``T.*`` for both ``T.AAPL`` and ``T.*``."""
+    event_type, _, _ = text.partition(".")
+    return f"{event_type}.{WILDCARD}"

@@ -1,0 +1,1 @@
+"""The programs of the package: each wires the shell to the core."""

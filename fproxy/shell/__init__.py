@@ -1,0 +1,1 @@
+"""The only layer with sockets: upstream connections and the client-facing server."""

@@ -1,0 +1,1 @@
+"""A simulated market, without I/O: seeded random events in the vendor's form."""
