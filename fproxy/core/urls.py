@@ -1,0 +1,45 @@
+"""URLs of upstreams: what is accepted, and how one is shown without its secrets."""
+
+from urllib.parse import urlsplit
+
+HIDDEN = "***"
+
+
+class UrlError(ValueError):
+    """A text is not the URL of an upstream; the message says what is allowed and does not repeat the text."""
+
+
+def check_upstream_url(text: str) -> str:
+    """Return ``text`` when it is a ``ws://`` or ``wss://`` URL with a host.
+
+    Raises:
+        UrlError: it is not.
+    """
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError as error:
+        raise UrlError(
+            "the host or port is malformed; allowed is ws://HOST[:PORT][/PATH] or wss://..."
+        ) from error
+    if (
+        parts.scheme not in ("ws", "wss")
+        or not host
+        or not text.isprintable()
+        or " " in text
+        or parts.fragment
+    ):
+        raise UrlError("allowed is ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH]")
+    return text
+
+
+def redacted_url(url: str) -> str:
+    """Return ``url`` for people's eyes: without the values of its user, password and query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return HIDDEN
+    _userinfo, at, address = parts.netloc.rpartition("@")
+    return parts._replace(
+        netloc=f"{HIDDEN}@{address}" if at else address, query=HIDDEN if parts.query else "", fragment=""
+    ).geturl()

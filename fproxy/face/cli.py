@@ -1,0 +1,134 @@
+"""The ``fproxy`` command: the filtered proxy when no command is named, and the commands beside it."""
+
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import click
+
+from fproxy import __version__
+from fproxy.core.urls import redacted_url
+from fproxy.face.logs import configure_logging
+from fproxy.face.settings import (
+    Setting,
+    filtered_proxy_options,
+    filtered_proxy_settings,
+    unknown_settings,
+)
+
+log = logging.getLogger(__name__)
+
+DEFAULT_COMMAND = "proxy"
+"""The command that runs when the command line names none."""
+
+
+class CommandOrProxy(click.Group):
+    """A group of commands in which options without a command belong to the filtered proxy."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command's name before arguments that start with one of its options, or are none."""
+        if not args or (args[0].startswith("-") and args[0] not in ("--help", "-h", "--version")):
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write both ways to call the program."""
+        formatter.write_usage(ctx.command_path, "[OPTIONS]               run the filtered proxy")
+        formatter.write_usage(ctx.command_path, "COMMAND [ARGUMENTS]     run one of the commands below")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, then the filtered proxy's options."""
+        self.format_commands(ctx, formatter)
+        proxy = self.commands[DEFAULT_COMMAND]
+        with click.Context(proxy, info_name=ctx.info_name) as proxy_ctx:
+            records = [record for option in proxy.params if (record := option.get_help_record(proxy_ctx))]
+        own = [record for option in self.get_params(ctx) if (record := option.get_help_record(ctx))]
+        with formatter.section("Options of the filtered proxy"):
+            formatter.write_dl(records)
+        with formatter.section("Other options"):
+            formatter.write_dl(own)
+
+
+class ProxyCommand(click.Command):
+    """The filtered proxy's command, which knows the usual mistake: its options before a command's name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; when one is left over that names a command, say where it belongs."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            commands = (
+                ctx.parent.command.commands
+                if ctx.parent and isinstance(ctx.parent.command, click.Group)
+                else {}
+            )
+            misplaced = next((argument for argument in args if argument in commands), None)
+            if misplaced is None or not error.message.startswith("Got unexpected extra"):
+                raise
+            message = (
+                f"a command comes first and its options after it: {ctx.command_path} {misplaced} [OPTIONS]"
+            )
+            raise click.UsageError(message, ctx) from error
+
+
+def known_settings() -> set[str]:
+    """Return the name of every setting that some command has, as an environment variable."""
+    return {
+        str(option.envvar)
+        for command in fproxy.commands.values()
+        for option in command.params
+        if isinstance(option, Setting) and option.envvar
+    }
+
+
+def begin(values: dict[str, Any]) -> None:
+    """Configure logging as a command's values say, and warn of settings that nothing reads."""
+    configure_logging(values["log_level"])
+    for sentence in unknown_settings(click.get_current_context(), known_settings()):
+        log.warning("%s", sentence)
+
+
+def finish(main: Callable[[], Coroutine[Any, Any, int]]) -> None:
+    """Run ``main`` on an event loop of its own and exit with the status that it returns."""
+    from fproxy.face.run import run
+
+    sys.exit(run(main()))
+
+
+@click.group(
+    cls=CommandOrProxy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Every option is also an environment variable, and a line NAME=value in the file .env of the "
+    "directory that fproxy is started in. A flag outranks the environment, which outranks the file.",
+)
+@click.version_option(__version__, prog_name="fproxy", message="%(prog)s %(version)s")
+def fproxy() -> None:
+    """One stream of market data in, any number of clients out, each with just the topics it asked for.
+
+    The filtered proxy merges a firehose and a millisecond aggregator, and serves clients of Polygon.io
+    (Massive) unmodified on ws://HOST:PORT/stocks.
+    """
+
+
+@fproxy.command(DEFAULT_COMMAND, cls=ProxyCommand, short_help="The filtered proxy (also without this name).")
+@filtered_proxy_options
+def proxy(**values: Any) -> None:
+    """Run the filtered proxy until Ctrl-C."""
+    begin(values)
+    settings = filtered_proxy_settings(values)
+    from fproxy.face.run import serve
+    from fproxy.metrics import Metrics
+    from fproxy.roles.filtered_proxy import FilteredProxy
+
+    log.info("Starting Polygon Filtered WebSocket Proxy")
+    log.info("Firehose URL: %s", redacted_url(settings.firehose_url))
+    log.info("Ms-Aggregator URL: %s", redacted_url(settings.aggregator_url))
+    log.info("Starting stocks proxy on port %d", settings.server.port)
+    metrics = Metrics()
+    finish(lambda: serve(FilteredProxy(settings, metrics)))
+
+
+def main() -> None:
+    """Run the ``fproxy`` command with the arguments of this process; does not return."""
+    fproxy(prog_name="fproxy")

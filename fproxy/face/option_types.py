@@ -1,0 +1,230 @@
+"""The kinds of value a setting can have: how each is written, and what is said of a wrong one.
+
+Every message says what is allowed. The message about a secret never repeats it.
+"""
+
+import math
+import re
+from typing import Any, Final
+
+import click
+
+from fproxy.core.topics import VENDOR_EVENT_TYPES
+from fproxy.core.urls import UrlError, check_upstream_url, redacted_url
+from fproxy.roles.settings import ANY_KEY
+
+_SIZE_UNITS: Final = {
+    "": 1,
+    "B": 1,
+    "KIB": 1024,
+    "MIB": 1024**2,
+    "GIB": 1024**3,
+    "KB": 1000,
+    "MB": 10**6,
+    "GB": 10**9,
+}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+_SECONDS = re.compile(r"(.*?)\s*(ms|s|m)?")
+_SECONDS_UNITS: Final = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}
+
+
+class WholeNumber(click.ParamType[int]):
+    """A whole number within limits."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int, note: str = "") -> None:
+        self._least = least
+        self._most = most
+        self._note = note
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return ``value`` as a number, or fail saying which are allowed."""
+        try:
+            number = int(value)
+        except ValueError:
+            number = None
+        if number is None or not self._least <= number <= self._most:
+            allowed = f"allowed is a whole number from {self._least} to {self._most}{self._note}"
+            self.fail(
+                f"{value!r} is not; {allowed}" if number is None else f"{value!r}; {allowed}", param, ctx
+            )
+        return number
+
+
+class Port(WholeNumber):
+    """A TCP port."""
+
+    name = "port"
+
+    def __init__(self) -> None:
+        super().__init__(0, 65535, " (0: let the system choose a free one)")
+
+
+class Number(click.ParamType[float]):
+    """A finite number, not negative (and not zero, unless that is allowed)."""
+
+    name = "number"
+
+    def __init__(self, *, zero: str | None = None, most: float = 1e9) -> None:
+        self._zero = zero
+        self._most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return ``value`` as a number, or fail saying which are allowed."""
+        number = self._number(value)
+        if (
+            number is None
+            or not math.isfinite(number)
+            or not 0 <= number <= self._most
+            or (not number and not self._zero)
+        ):
+            zero = f", or 0 {self._zero}" if self._zero else ""
+            self.fail(
+                f"{value!r}; allowed is {self._what()} above 0 and up to {self._most:g}{zero}", param, ctx
+            )
+        return number
+
+    def _what(self) -> str:
+        return "a number"
+
+    def _number(self, value: Any) -> float | None:
+        try:
+            return float(value)
+        except ValueError:
+            return None
+
+
+class Seconds(Number):
+    """A length of time: a number of seconds, or a number with its unit (``500ms``, ``10s``, ``2m``)."""
+
+    name = "seconds"
+
+    def __init__(self, *, zero: str | None = None, most: float = 86_400.0) -> None:
+        super().__init__(zero=zero, most=most)
+
+    def _what(self) -> str:
+        return "a number of seconds (or 500ms, 10s, 2m)"
+
+    def _number(self, value: Any) -> float | None:
+        match = _SECONDS.fullmatch(str(value).strip())
+        number = super()._number(match[1]) if match else None
+        return None if match is None or number is None else number * _SECONDS_UNITS[match[2]]
+
+
+class ByteSize(click.ParamType[int]):
+    """A number of bytes, with or without a unit (``65536``, ``64KiB``, ``16MiB``)."""
+
+    name = "size"
+
+    def __init__(self, least: int, most: int = 2**40) -> None:
+        self._least = least
+        self._most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return ``value`` in bytes, or fail saying which sizes are allowed."""
+        match = _SIZE.fullmatch(str(value).strip())
+        unit = _SIZE_UNITS.get(match[2].upper()) if match else None
+        size = int(float(match[1]) * unit) if match and unit else -1
+        if not self._least <= size <= self._most:
+            self.fail(
+                f"{value!r}; allowed is a size such as 65536, 64KiB or 16MiB, "
+                f"from {size_text(self._least)} to {size_text(self._most)}",
+                param,
+                ctx,
+            )
+        return size
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes with the largest unit that leaves it whole: ``16MiB``, ``1500B``."""
+    for unit, name in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+        if size and size % unit == 0:
+            return f"{size // unit}{name}"
+    return f"{size}B"
+
+
+class WebSocketUrl(click.ParamType[str]):
+    """The URL of an upstream."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return ``value``, or fail saying what a URL looks like."""
+        try:
+            return check_upstream_url(value)
+        except UrlError as error:
+            self.fail(f"{redacted_url(value)!r}: {error}", param, ctx)
+
+
+class Secret(click.ParamType[str]):
+    """One secret: a text without white space or control characters."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return ``value``, or fail without repeating it."""
+        secret = str(value).strip()
+        if not secret or not secret.isprintable() or " " in secret:
+            self.fail(
+                "the value (not shown) is empty or holds white space or a control character", param, ctx
+            )
+        return secret
+
+
+class SecretList(click.ParamType[tuple[str, ...]]):
+    """Secrets separated by commas; ``*`` alone stands for any."""
+
+    name = "keys"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the secrets, or fail without repeating them."""
+        if isinstance(value, tuple):
+            return value
+        secrets = tuple(secret.strip() for secret in value.split(","))
+        if not all(secret and secret.isprintable() and " " not in secret for secret in secrets):
+            self.fail(
+                "the value (not shown) has a key that is empty or holds white space or a control character; "
+                "allowed is KEY or KEY,KEY,... or * alone",
+                param,
+                ctx,
+            )
+        if ANY_KEY in secrets and len(secrets) > 1:
+            self.fail("* accepts any key and must stand alone, without other keys", param, ctx)
+        return secrets
+
+
+class LogLevel(click.ParamType[str]):
+    """The least severe kind of line to log, in any case."""
+
+    name = "level"
+    levels: Final = ("debug", "info", "warning", "error")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the level in lower case, or fail saying which there are."""
+        level = str(value).strip().lower()
+        level = {"warn": "warning", "critical": "error"}.get(level, level)
+        if level not in self.levels:
+            self.fail(f"{value!r}; allowed is one of {', '.join(self.levels)}", param, ctx)
+        return level
+
+
+class EventTypes(click.ParamType[tuple[str, ...]]):
+    """Event types separated by commas."""
+
+    name = "types"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the event types, or fail saying which there are."""
+        if isinstance(value, tuple):
+            return value
+        types = tuple(event_type.strip() for event_type in value.split(","))
+        unknown = [event_type for event_type in types if event_type not in VENDOR_EVENT_TYPES]
+        if unknown:
+            allowed = ", ".join(sorted(VENDOR_EVENT_TYPES))
+            self.fail(f"{unknown[0]!r} in {value!r} is not an event type; allowed are {allowed}", param, ctx)
+        return tuple(dict.fromkeys(types))

@@ -1,0 +1,172 @@
+"""What each role can be told: one frozen dataclass a role, with the defaults that the command line shows.
+
+The command line (``fproxy.face``) fills these in from flags, the environment and ``.env``; a role reads them
+and knows nothing of where they came from. Times are seconds and sizes bytes, unless a name says otherwise. Secrets
+are left out of every ``repr``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+ANY_KEY: Final = "*"
+"""As the only client key: accept whatever key a client sends."""
+
+
+class OpenServerError(ValueError):
+    """A server would accept any key on an address open to other machines; the message says what to set."""
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a server that listens on ``host`` (an address or a name)."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def client_keys_for(host: str, client_keys: Sequence[str], polygon_api_key: str) -> tuple[str, ...]:
+    """Return the keys that a server on ``host`` accepts from its clients; none at all means any key.
+
+    Args:
+        host: the address that the server listens on.
+        client_keys: the keys as configured; ``*`` alone for any key; empty when not configured, and then
+            ``polygon_api_key`` is the one key.
+        polygon_api_key: the vendor's key; empty when not configured.
+
+    Raises:
+        OpenServerError: any key would do, and ``host`` is not a loopback address.
+    """
+    keys = tuple(client_keys) or ((polygon_api_key,) if polygon_api_key else ())
+    if keys and keys != (ANY_KEY,):
+        return keys
+    if not is_loopback(host):
+        raise OpenServerError(
+            f"refusing to accept any key on {host}, which other machines may reach: set FPROXY_CLIENT_KEYS "
+            "(or POLYGON_API_KEY) to the keys that clients must send, or FPROXY_HOST to 127.0.0.1"
+        )
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """What a server for clients can be told.
+
+    Attributes:
+        host: the address to listen on.
+        port: the port to listen on; 0 lets the system choose a free one.
+        client_keys: the keys that clients may authenticate with; none means that any key will do.
+        auth_timeout: how long a client may take to authenticate.
+        max_unsent_bytes: a client with more than this waiting to be sent is disconnected as a slow consumer.
+        max_control_bytes: the largest message accepted from a client.
+        ping_interval: how often a client is pinged; 0 never pings.
+        ping_timeout: how long a client may take to answer a ping before it is disconnected.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    client_keys: tuple[str, ...] = field(default=(), repr=False)
+    auth_timeout: float = 10.0
+    max_unsent_bytes: int = 16 * MIB
+    max_control_bytes: int = 1 * MIB
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamSettings:
+    """What every connection to an upstream can be told.
+
+    Attributes:
+        connect_timeout: how long connecting, with its handshakes, may take.
+        auth_wait: how long to wait for an answer to auth before going on without one.
+        ping_interval: how often the upstream is pinged; 0 never pings.
+        ping_timeout: how long the upstream may stay silent after a ping before it counts as gone.
+        reconnect_min: the delay before the first attempt to connect again; it doubles with every failure.
+        reconnect_max: the longest such delay.
+        refused_delay: the least delay after the upstream refused the key or had too many connections.
+    """
+
+    connect_timeout: float = 10.0
+    auth_wait: float = 2.0
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    reconnect_min: float = 1.0
+    reconnect_max: float = 30.0
+    refused_delay: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilteredProxySettings:
+    """What the filtered proxy can be told.
+
+    Attributes:
+        server: the server for clients.
+        upstream: how to connect to both upstreams.
+        firehose_url: the ``ws://`` or ``wss://`` URL of the firehose.
+        aggregator_url: the same of the ms-aggregator.
+        polygon_api_key: the key to authenticate upstream with; empty when there is none.
+        unsubscribe_linger: how long an upstream subscription outlives the last client that wanted it.
+        coalesce_ms: how long, in milliseconds, events may wait for others to share a message with; 0 sends
+            them as soon as the burst that brought them has been read.
+    """
+
+    server: ServerSettings = ServerSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+    firehose_url: str = "ws://localhost:8767"
+    aggregator_url: str = "ws://localhost:8768"
+    polygon_api_key: str = field(default="", repr=False)
+    unsubscribe_linger: float = 30.0
+    coalesce_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirehoseSettings:
+    """What the firehose can be told.
+
+    Attributes:
+        server: the server for clients.
+        upstream: how to connect to the vendor.
+        vendor_url: the ``ws://`` or ``wss://`` URL of the vendor's market.
+        polygon_api_key: the key to authenticate with; empty when there is none.
+        data_types: the event types to subscribe to, each with the wildcard symbol.
+        on_demand: subscribe to the union of what clients asked for, instead of ``data_types``.
+        unsubscribe_linger: on demand, how long a subscription outlives the last client that wanted it.
+    """
+
+    server: ServerSettings = ServerSettings(port=8767)
+    upstream: UpstreamSettings = UpstreamSettings()
+    vendor_url: str = "wss://socket.massive.com/stocks"
+    polygon_api_key: str = field(default="", repr=False)
+    data_types: tuple[str, ...] = ("T", "Q", "A", "AM", "LULD", "FMV")
+    on_demand: bool = False
+    unsubscribe_linger: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregatorSettings:
+    """What the ms-aggregator can be told.
+
+    Attributes:
+        server: the server for clients.
+        upstream: how to connect to the firehose.
+        firehose_url: the ``ws://`` or ``wss://`` URL of the firehose.
+        polygon_api_key: the key to authenticate with; empty when there is none.
+        bar_delay_ms: how long, in milliseconds, after its window has closed a bar waits for late trades.
+        all_trades: count every trade, whatever its conditions say.
+        unsubscribe_linger: how long an upstream subscription outlives the last client that wanted it.
+    """
+
+    server: ServerSettings = ServerSettings(port=8768)
+    upstream: UpstreamSettings = UpstreamSettings()
+    firehose_url: str = "ws://localhost:8767"
+    polygon_api_key: str = field(default="", repr=False)
+    bar_delay_ms: float = 20.0
+    all_trades: bool = False
+    unsubscribe_linger: float = 30.0
