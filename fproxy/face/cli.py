@@ -55,21 +55,17 @@ class ProxyCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; when one is left over that names a command, say where it belongs."""
+        given = list(args)  # Parsing empties the list.
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            commands = (
-                ctx.parent.command.commands
-                if ctx.parent and isinstance(ctx.parent.command, click.Group)
-                else {}
-            )
-            misplaced = next((argument for argument in args if argument in commands), None)
+            misplaced = next((argument for argument in given if argument in fproxy.commands), None)
             if misplaced is None or not error.message.startswith("Got unexpected extra"):
                 raise
-            message = (
-                f"a command comes first and its options after it: {ctx.command_path} {misplaced} [OPTIONS]"
-            )
-            raise click.UsageError(message, ctx) from error
+            example = f"{ctx.find_root().command_path} {misplaced} [OPTIONS]"
+            raise click.UsageError(
+                f"a command comes first and its options after it: {example}", ctx
+            ) from error
 
 
 def known_settings() -> set[str]:

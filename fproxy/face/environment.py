@@ -14,7 +14,7 @@ OWN_PREFIX: Final = "FPROXY_"
 
 
 class EnvFileError(ValueError):
-    """A ``.env`` file cannot be used; the message names the file and line, and repeats nothing of its text."""
+    """A ``.env`` file cannot be used; the message names the file and line, and repeats none of its text."""
 
 
 class EnvLine(NamedTuple):
@@ -55,7 +55,7 @@ def read_env_file(path: Path) -> dict[str, EnvLine]:
 
 
 def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[tuple[str, str | None]]:
-    """Return the names that are meant for this program but unknown to it, each with the likeliest known one."""
+    """Return the names meant for this program but unknown to it, each with the likeliest known one."""
     candidates = sorted(known)
     unknown = sorted(name for name in names if name.startswith(OWN_PREFIX) and name not in candidates)
     return [(name, next(iter(difflib.get_close_matches(name, candidates, n=1)), None)) for name in unknown]
@@ -71,5 +71,5 @@ def unknown_setting_warnings(
     for named in (dict.fromkeys(environment, "the environment"), places):
         for name, likeliest in unknown_names(named, candidates):
             hint = f"; did you mean {likeliest}?" if likeliest else ""
-            sentences.append(f"Unknown setting {name} in {named[name]} has no effect{hint}")
+            sentences.append(f"Unknown setting {name} ({named[name]}) has no effect{hint}")
     return sentences

@@ -19,6 +19,7 @@ _SIZE_UNITS: Final = {
     "KIB": 1024,
     "MIB": 1024**2,
     "GIB": 1024**3,
+    "TIB": 1024**4,
     "KB": 1000,
     "MB": 10**6,
     "GB": 10**9,
@@ -45,9 +46,8 @@ class WholeNumber(click.ParamType[int]):
         except ValueError:
             number = None
         if number is None or not self._least <= number <= self._most:
-            allowed = f"allowed is a whole number from {self._least} to {self._most}{self._note}"
             self.fail(
-                f"{value!r} is not; {allowed}" if number is None else f"{value!r}; {allowed}", param, ctx
+                f"{value!r} is not a whole number from {self._least} to {self._most}{self._note}", param, ctx
             )
         return number
 
@@ -80,9 +80,7 @@ class Number(click.ParamType[float]):
             or (not number and not self._zero)
         ):
             zero = f", or 0 {self._zero}" if self._zero else ""
-            self.fail(
-                f"{value!r}; allowed is {self._what()} above 0 and up to {self._most:g}{zero}", param, ctx
-            )
+            self.fail(f"{value!r} is not {self._what()} above 0 and up to {self._most:g}{zero}", param, ctx)
         return number
 
     def _what(self) -> str:
@@ -128,7 +126,7 @@ class ByteSize(click.ParamType[int]):
         size = int(float(match[1]) * unit) if match and unit else -1
         if not self._least <= size <= self._most:
             self.fail(
-                f"{value!r}; allowed is a size such as 65536, 64KiB or 16MiB, "
+                f"{value!r} is not a size such as 65536, 64KiB or 16MiB, "
                 f"from {size_text(self._least)} to {size_text(self._most)}",
                 param,
                 ctx,
@@ -138,10 +136,24 @@ class ByteSize(click.ParamType[int]):
 
 def size_text(size: int) -> str:
     """Return a number of bytes with the largest unit that leaves it whole: ``16MiB``, ``1500B``."""
-    for unit, name in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+    for unit, name in ((1024**4, "TiB"), (1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
         if size and size % unit == 0:
             return f"{size // unit}{name}"
     return f"{size}B"
+
+
+class Host(click.ParamType[str]):
+    """An address to listen on, or a name that stands for one."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return ``value``, or fail saying what an address looks like."""
+        host = str(value).strip()
+        # An empty host would mean every address of the machine: too much to say by saying nothing.
+        if not re.fullmatch(r"[A-Za-z0-9._:%-]+", host):
+            self.fail(f"{value!r} is not an address such as 127.0.0.1, ::1 or localhost", param, ctx)
+        return host
 
 
 class WebSocketUrl(click.ParamType[str]):
@@ -154,7 +166,7 @@ class WebSocketUrl(click.ParamType[str]):
         try:
             return check_upstream_url(value)
         except UrlError as error:
-            self.fail(f"{redacted_url(value)!r}: {error}", param, ctx)
+            self.fail(f"{redacted_url(value)!r} is not an upstream: {error}", param, ctx)
 
 
 class Secret(click.ParamType[str]):
@@ -207,7 +219,7 @@ class LogLevel(click.ParamType[str]):
         level = str(value).strip().lower()
         level = {"warn": "warning", "critical": "error"}.get(level, level)
         if level not in self.levels:
-            self.fail(f"{value!r}; allowed is one of {', '.join(self.levels)}", param, ctx)
+            self.fail(f"{value!r} is not one of {', '.join(self.levels)}", param, ctx)
         return level
 
 

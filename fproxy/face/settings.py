@@ -1,7 +1,8 @@
 """Every setting: its flag, its environment variable, its default; and the settings of a role made of them.
 
 A setting is looked for as a flag, then as an environment variable, then as a line of the ``.env`` file; else
-its default counts. An environment variable that is set but empty counts as unset, and hides the line in ``.env``.
+its default counts. An environment variable that is set but empty counts as unset, and hides the line in
+``.env``.
 """
 
 import os
@@ -17,6 +18,7 @@ from fproxy.face.environment import EnvFileError, EnvLine, read_env_file, unknow
 from fproxy.face.option_types import (
     ByteSize,
     EventTypes,
+    Host,
     LogLevel,
     Number,
     Port,
@@ -161,16 +163,16 @@ server_options: Final = together(
     setting(
         "--host",
         envvar="FPROXY_HOST",
+        type=Host(),
         default=_SERVER.host,
-        metavar="ADDRESS",
         help="Address to listen on; 0.0.0.0 for every IPv4 address of the machine.",
     ),
     setting(
         "--client-keys",
         envvar="FPROXY_CLIENT_KEYS",
         type=SecretList(),
-        help="Keys that clients may authenticate with, separated by commas; unset: POLYGON_API_KEY is the one "
-        "key; *: any key, on a loopback address only. Better not as a flag.",
+        help="Keys that clients may authenticate with, separated by commas; unset: POLYGON_API_KEY is the "
+        "one key; *: any key, on a loopback address only. Better not as a flag.",
     ),
     setting(
         "--auth-timeout",
@@ -202,8 +204,8 @@ server_options: Final = together(
     setting(
         "--metrics-host",
         envvar="FPROXY_METRICS_HOST",
+        type=Host(),
         default="127.0.0.1",
-        metavar="ADDRESS",
         help="Address to serve metrics on.",
     ),
 )

@@ -1,8 +1,8 @@
 """What each role can be told: one frozen dataclass a role, with the defaults that the command line shows.
 
 The command line (``fproxy.face``) fills these in from flags, the environment and ``.env``; a role reads them
-and knows nothing of where they came from. Times are seconds and sizes bytes, unless a name says otherwise. Secrets
-are left out of every ``repr``.
+and knows nothing of where they came from. Times are seconds and sizes bytes, unless a name says otherwise.
+Secrets are left out of every ``repr``.
 """
 
 from collections.abc import Sequence
