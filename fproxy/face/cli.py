@@ -16,6 +16,7 @@ from fproxy.face.settings import (
     filtered_proxy_settings,
     unknown_settings,
 )
+from fproxy.face.tail_settings import tail_options, tail_settings
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def begin(values: dict[str, Any]) -> None:
 
 def finish(main: Callable[[], Coroutine[Any, Any, int]]) -> None:
     """Run ``main`` on an event loop of its own and exit with the status that it returns."""
-    from fproxy.face.run import run
+    from fproxy.face.event_loop import run
 
     sys.exit(run(main()))
 
@@ -123,6 +124,22 @@ def proxy(**values: Any) -> None:
     log.info("Starting stocks proxy on port %d", settings.server.port)
     metrics = Metrics()
     finish(lambda: serve(FilteredProxy(settings, metrics)))
+
+
+@fproxy.command(short_help="Print the events of some topics as they come.")
+@click.argument("topics", nargs=-1, required=True)
+@tail_options
+def tail(**values: Any) -> None:
+    """Print the events of TOPICS as they come, until Ctrl-C, and count them at the end.
+
+    TOPICS are separated by commas or spaces: T.AAPL (trades), Q.* (all quotes), A.AAPL and AM.AAPL (second
+    and minute bars), 100Ms.AAPL (bars of 100 milliseconds), '*' (everything but millisecond bars).
+    """
+    begin(values)
+    from fproxy.face.tail import Tail
+
+    settings = tail_settings(values)
+    finish(Tail(settings).run)
 
 
 def main() -> None:

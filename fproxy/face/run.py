@@ -1,14 +1,10 @@
-"""Run one role as a program: until SIGINT or SIGTERM, then stop it and exit 0."""
+"""Serve with one role as a program: until SIGINT or SIGTERM, then stop it and exit 0."""
 
 import asyncio
-import contextlib
 import logging
-import os
-import signal
-import sys
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+from fproxy.face.event_loop import stop_signals
 from fproxy.shell.server import ServerStartError
 
 log = logging.getLogger(__name__)
@@ -29,47 +25,6 @@ class Role(Protocol):
 
     async def stop(self) -> None:
         """Stop accepting clients, send what is waiting, close every connection."""
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return what makes event loops: uvloop's where it runs, else asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
-
-
-def run(main: Coroutine[Any, Any, int]) -> int:
-    """Run ``main`` on a new event loop and return its result, the program's exit status."""
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(main)
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """Give an event that the first SIGINT or SIGTERM sets; the second one ends the process at once."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    handled = (signal.SIGINT, signal.SIGTERM)
-
-    def received(number: int) -> None:
-        if stopping.is_set():
-            print("Stopped at once, at the second signal.", file=sys.stderr, flush=True)
-            os._exit(128 + number)
-        stopping.set()
-
-    for number in handled:
-        try:
-            loop.add_signal_handler(number, received, number)
-        except NotImplementedError:  # Windows' loops: Ctrl-C raises KeyboardInterrupt there.
-            signal.signal(number, lambda caught, _frame: loop.call_soon_threadsafe(received, caught))
-    try:
-        yield stopping
-    finally:
-        with contextlib.suppress(NotImplementedError):
-            for number in handled:
-                loop.remove_signal_handler(number)
 
 
 async def serve(role: Role) -> int:

@@ -1,0 +1,192 @@
+"""Market-data events as text for people: one aligned line an event, its numbers as the vendor wrote them."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+SYMBOL_KEYS: Final = {"LULD": "T", "NOI": "T", "V": "T", "C": "p"}
+"""The key that names the symbol, for the types in which it is none of the usual ones."""
+
+USUAL_SYMBOL_KEYS: Final = ("sym", "pair", "S")
+
+BAR_FIELDS: Final = ("o", "h", "l", "c", "v", "vw", "n")
+
+_MICROSECONDS_FROM: Final = 10**14
+_NANOSECONDS_FROM: Final = 10**17
+"""Timestamps are milliseconds by rule, nanoseconds in some types, and microseconds have been seen in those:
+the units are told apart by size, which works for every date from 1973 to 5138."""
+
+_DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str)
+"""Leaves every number as it was written."""
+
+
+Fields = Mapping[str, Any]
+
+
+class Event(NamedTuple):
+    """One event of a message.
+
+    Attributes:
+        text: the event exactly as it stands in the message.
+        fields: what it holds, with numbers as text.
+    """
+
+    text: str
+    fields: Fields
+
+    @property
+    def is_status(self) -> bool:
+        """Whether this is the server's word on the session instead of market data."""
+        return self.fields.get("ev") == "status"
+
+    @property
+    def event_type(self) -> str:
+        """The event's type as a topic names it: ``T``, ``A``, ``100Ms``; ``?`` when it does not say."""
+        named = self.fields.get("ev")
+        if named is None and self.fields.get("T") == "b":
+            named = "MB"
+        if named != "MB":
+            return str(named) if named is not None else "?"
+        interval = self.fields.get("interval") or self.fields.get("i")
+        if interval is None and _is_whole(self.fields.get("s")) and _is_whole(self.fields.get("e")):
+            interval = int(self.fields["e"]) - int(self.fields["s"])
+        return "Ms" if interval is None else f"{interval}Ms"
+
+    @property
+    def symbol(self) -> str:
+        """The event's symbol; ``?`` when it does not say."""
+        own_key = SYMBOL_KEYS.get(self.event_type)
+        keys = (own_key,) if own_key else USUAL_SYMBOL_KEYS
+        return next((str(self.fields[key]) for key in keys if key in self.fields), "?")
+
+
+def events_in(message: str) -> Iterator[Event]:
+    """Give each event of a message, which is a JSON array of objects or a single object.
+
+    Raises:
+        ValueError: the message, from some point on, is anything else.
+    """
+    position = _after_space(message, 0)
+    if not message.startswith("[", position):
+        event, end = _event_at(message, position)
+        yield event
+        _expect_end(message, end)
+        return
+    position = _after_space(message, position + 1)
+    if message.startswith("]", position):
+        _expect_end(message, position + 1)
+        return
+    while True:
+        event, end = _event_at(message, position)
+        yield event
+        position = _after_space(message, end)
+        if message.startswith("]", position):
+            _expect_end(message, position + 1)
+            return
+        if not message.startswith(",", position):
+            raise ValueError(f"neither a comma nor the end of the array at character {position}")
+        position = _after_space(message, position + 1)
+
+
+def _event_at(message: str, position: int) -> tuple[Event, int]:
+    fields, end = _DECODER.raw_decode(message, position)
+    if not isinstance(fields, dict):
+        raise ValueError(f"not an object at character {position}")
+    return Event(message[position:end], fields), end
+
+
+def _after_space(message: str, position: int) -> int:
+    while message[position : position + 1] in (" ", "\n", "\r", "\t"):
+        position += 1
+    return position
+
+
+def _expect_end(message: str, position: int) -> None:
+    if _after_space(message, position) != len(message):
+        raise ValueError(f"more text after the message's end at character {position}")
+
+
+def event_line(event: Event) -> str:
+    """Return an event as one line: time, type, symbol and what a reader looks for in its type.
+
+    A type that is not known here shows its fields as ``name=value``. Control characters never reach the line.
+    """
+    describe = _DESCRIPTIONS.get(event.event_type, _bar if event.event_type.endswith("Ms") else _anything)
+    line = f"{_time(event.fields):<12}  {event.event_type:<6} {event.symbol:<8} {describe(event.fields)}"
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line.rstrip()
+    )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isdigit()
+
+
+def _time(fields: Fields) -> str:
+    """Return the time of day, where this program runs, of an event: a bar's is its start."""
+    stamp = next((fields[key] for key in ("t", "s") if _is_whole(fields.get(key))), None)
+    if stamp is None:
+        return "-"
+    number = int(stamp)
+    divisor = 10**6 if number >= _NANOSECONDS_FROM else 1000 if number >= _MICROSECONDS_FROM else 1
+    milliseconds = number // divisor
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1000)
+    except (OverflowError, ValueError, OSError):
+        return "-"
+    return f"{moment:%H:%M:%S}.{milliseconds % 1000:03d}"
+
+
+def _trade(fields: Fields) -> str:
+    conditions = fields.get("c")
+    detail = ""
+    if isinstance(conditions, list) and conditions:
+        detail = f"  conditions {','.join(map(_plain, conditions))}"
+    return f"{_number(fields, 'p'):>10} x {_number(fields, 'ds', 's'):<8}{detail}"
+
+
+def _quote(fields: Fields) -> str:
+    bid = f"{_number(fields, 'bp'):>10} x {_number(fields, 'bs'):<8}"
+    return f"{bid} {_number(fields, 'ap'):>10} x {_number(fields, 'as')}"
+
+
+def _rate(fields: Fields) -> str:
+    return f"{_number(fields, 'b'):>10}   {_number(fields, 'a'):>10}"
+
+
+def _bar(fields: Fields) -> str:
+    return "  ".join(f"{name} {_plain(fields[name])}" for name in BAR_FIELDS if name in fields)
+
+
+def _limits(fields: Fields) -> str:
+    return f"low {_number(fields, 'l')}  high {_number(fields, 'h')}"
+
+
+def _value(fields: Fields) -> str:
+    return f"{_number(fields, 'fmv', 'val'):>10}"
+
+
+def _anything(fields: Fields) -> str:
+    return " ".join(
+        f"{name}={_plain(value)}" for name, value in fields.items() if name not in ("ev", "sym", "pair", "t")
+    )
+
+
+def _number(fields: Fields, *names: str) -> str:
+    """Return the first of the named fields that is there."""
+    return next((_plain(fields[name]) for name in names if name in fields), "-")
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+_DESCRIPTIONS: Final[dict[str, Callable[[Fields], str]]] = {
+    **dict.fromkeys(("T", "XT"), _trade),
+    **dict.fromkeys(("Q", "XQ"), _quote),
+    **dict.fromkeys(("A", "AM", "XA", "XAS", "CA", "CAS"), _bar),
+    **dict.fromkeys(("FMV", "LV", "V"), _value),
+    "C": _rate,
+    "LULD": _limits,
+}

@@ -1,0 +1,99 @@
+"""What ``fproxy tail`` can be told: its options, and its settings made of them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import click
+
+from fproxy.core.topics import TopicError, parse_topic
+from fproxy.face.environment import EnvLine
+from fproxy.face.option_types import Secret, WebSocketUrl, WholeNumber
+from fproxy.face.settings import env_lines, general_options, setting, together
+from fproxy.roles.settings import ANY_KEY, ServerSettings
+
+DEMO_KEY: Final = "demo"
+"""The key that a client sends when none is configured: right for a server that accepts any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TailSettings:
+    """What ``fproxy tail`` can be told.
+
+    Attributes:
+        url: the server's ``ws://`` or ``wss://`` URL, with the path of a market.
+        key: the key to authenticate with.
+        topics: what to subscribe to.
+        raw: print each event exactly as it came instead of as a line for people.
+        limit: end after this many events; None never does.
+        retry: connect again when the server has gone away.
+        connect_timeout: how long connecting may take, in seconds.
+    """
+
+    url: str
+    key: str = field(repr=False)
+    topics: tuple[str, ...]
+    raw: bool = False
+    limit: int | None = None
+    retry: bool = True
+    connect_timeout: float = 10.0
+
+
+tail_options: Final = together(
+    setting(
+        "--url",
+        envvar="FPROXY_URL",
+        type=WebSocketUrl(),
+        default=f"ws://localhost:{ServerSettings().port}/stocks",
+        help="The server, with the path of its market.",
+    ),
+    setting(
+        "--key",
+        envvar="FPROXY_KEY",
+        type=Secret(),
+        help="Key to authenticate with; unset: the first of FPROXY_CLIENT_KEYS, or POLYGON_API_KEY, or demo.",
+    ),
+    click.option("--json", "raw", is_flag=True, help="Print each event exactly as it came, one a line."),
+    click.option("-n", "--count", "limit", type=WholeNumber(1, 10**15), help="End after this many events."),
+    click.option(
+        "--retry/--no-retry",
+        default=True,
+        show_default=True,
+        help="Connect again when the server has gone away.",
+    ),
+    general_options,
+)
+
+
+def tail_settings(values: Mapping[str, Any]) -> TailSettings:
+    """Return the settings of ``fproxy tail`` from the values of ``tail_options`` and its arguments.
+
+    Raises:
+        click.UsageError: an argument holds something that is not a topic, or no topic at all.
+    """
+    texts = [text for argument in values["topics"] for text in argument.replace(",", " ").split()]
+    try:
+        topics = tuple(dict.fromkeys(parse_topic(text).text for text in texts))
+    except TopicError as error:
+        raise click.UsageError(str(error)) from error
+    if not topics:
+        raise click.UsageError("no topic given")
+    return TailSettings(
+        url=values["url"],
+        key=values["key"] or usual_key(click.get_current_context()),
+        topics=topics,
+        raw=values["raw"],
+        limit=values["limit"],
+        retry=values["retry"],
+    )
+
+
+def usual_key(ctx: click.Context) -> str:
+    """Return the key that a server with these same settings accepts; ``demo`` when any will do."""
+    for name in ("FPROXY_CLIENT_KEYS", "POLYGON_API_KEY"):
+        given = os.environ.get(name, env_lines(ctx).get(name, EnvLine("", "")).value)
+        key = given.split(",")[0].strip() if name == "FPROXY_CLIENT_KEYS" else given.strip()
+        if key:
+            return DEMO_KEY if key == ANY_KEY else key
+    return DEMO_KEY
