@@ -9,7 +9,7 @@ from fproxy.shell.server import ServerStartError
 
 log = logging.getLogger(__name__)
 
-STOP_TIMEOUT: Final = 5.0
+STOP_TIMEOUT: Final = 8.0
 """Seconds that a role may take to stop before the program exits without it."""
 
 

@@ -26,6 +26,7 @@ from fproxy.face.option_types import (
     Secret,
     SecretList,
     WebSocketUrl,
+    WholeNumber,
     size_text,
 )
 from fproxy.roles.settings import (
@@ -37,10 +38,11 @@ from fproxy.roles.settings import (
     UpstreamSettings,
     client_keys_for,
 )
+from fproxy.shell.client_limits import ClientLimits
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 Values = Mapping[str, Any]
-S = TypeVar("S", ServerSettings, UpstreamSettings)
+S = TypeVar("S", ServerSettings, ClientLimits, UpstreamSettings)
 
 _ENV_LINES: Final = "fproxy.env_lines"
 """Where a context keeps the lines of its ``.env`` file."""
@@ -132,6 +134,7 @@ general_options: Final = together(
 
 _UPSTREAM: Final = UpstreamSettings()
 _SERVER: Final = ServerSettings()
+_LIMITS: Final = _SERVER.limits
 _FILTERED_PROXY: Final = FilteredProxySettings()
 _FIREHOSE: Final = FirehoseSettings()
 _AGGREGATOR: Final = AggregatorSettings()
@@ -178,22 +181,28 @@ server_options: Final = together(
         "--auth-timeout",
         envvar="FPROXY_AUTH_TIMEOUT",
         type=Seconds(),
-        default=f"{_SERVER.auth_timeout:g}",
+        default=f"{_LIMITS.auth_timeout:g}",
         help="Seconds a client may take to authenticate.",
     ),
     setting(
         "--max-unsent-bytes",
         envvar="FPROXY_MAX_UNSENT_BYTES",
         type=ByteSize(64 * 1024),
-        default=size_text(_SERVER.max_unsent_bytes),
+        default=size_text(_LIMITS.max_unsent_bytes),
         help="A client with more than this waiting to be sent is disconnected as a slow consumer.",
     ),
     setting(
         "--max-control-bytes",
         envvar="FPROXY_MAX_CONTROL_BYTES",
         type=ByteSize(1024, 64 * 1024**2),
-        default=size_text(_SERVER.max_control_bytes),
+        default=size_text(_LIMITS.max_control_bytes),
         help="Largest message accepted from a client.",
+    ),
+    setting(
+        "--max-clients",
+        envvar="FPROXY_MAX_CLIENTS",
+        type=WholeNumber(1, 10**6),
+        help="Connections to keep at once; unset: as many as the process may open files.",
     ),
     setting(
         "--metrics-port",
@@ -215,14 +224,14 @@ connection_options: Final = together(
         "--ping-interval",
         envvar="FPROXY_PING_INTERVAL",
         type=Seconds(zero="never to ping"),
-        default=f"{_SERVER.ping_interval:g}",
+        default=f"{_LIMITS.ping_interval:g}",
         help="Seconds between pings, to clients and upstreams.",
     ),
     setting(
         "--ping-timeout",
         envvar="FPROXY_PING_TIMEOUT",
         type=Seconds(),
-        default=f"{_SERVER.ping_timeout:g}",
+        default=f"{_LIMITS.ping_timeout:g}",
         help="Seconds without an answer to a ping after which a connection counts as dead.",
     ),
     setting(
@@ -366,7 +375,7 @@ def _common(values: Values) -> dict[str, Any]:
     except OpenServerError as error:
         raise click.UsageError(str(error)) from error
     return {
-        "server": _part(ServerSettings, values, client_keys=keys),
+        "server": _part(ServerSettings, values, client_keys=keys, limits=_part(ClientLimits, values)),
         "upstream": _part(UpstreamSettings, values),
         "polygon_api_key": api_key,
         "unsubscribe_linger": values["unsubscribe_linger"],

@@ -20,9 +20,9 @@ from fproxy.core.urls import redacted_url
 from fproxy.face.event_loop import stop_signals
 from fproxy.face.event_text import Event, event_line, events_in
 from fproxy.face.tail_settings import TailSettings
-from fproxy.roles.settings import MIB, is_loopback
+from fproxy.roles.settings import is_loopback
 
-MAX_MESSAGE_BYTES: Final = 64 * MIB
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """The largest message accepted: generous, because this is a tool for looking at whatever a server sends."""
 
 REFUSALS: Final = frozenset({"auth_failed", "auth_timeout", "max_connections"})

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
-KIB: Final = 1024
-MIB: Final = 1024 * KIB
+from fproxy.shell.client_limits import ClientLimits
 
 ANY_KEY: Final = "*"
 """As the only client key: accept whatever key a client sends."""
@@ -62,21 +61,15 @@ class ServerSettings:
         host: the address to listen on.
         port: the port to listen on; 0 lets the system choose a free one.
         client_keys: the keys that clients may authenticate with; none means that any key will do.
-        auth_timeout: how long a client may take to authenticate.
-        max_unsent_bytes: a client with more than this waiting to be sent is disconnected as a slow consumer.
-        max_control_bytes: the largest message accepted from a client.
-        ping_interval: how often a client is pinged; 0 never pings.
-        ping_timeout: how long a client may take to answer a ping before it is disconnected.
+        limits: what clients may do, and for how long.
+        max_clients: how many connections to keep at once; None for as many as the process may open files.
     """
 
     host: str = "127.0.0.1"
     port: int = 8765
     client_keys: tuple[str, ...] = field(default=(), repr=False)
-    auth_timeout: float = 10.0
-    max_unsent_bytes: int = 16 * MIB
-    max_control_bytes: int = 1 * MIB
-    ping_interval: float = 20.0
-    ping_timeout: float = 20.0
+    limits: ClientLimits = ClientLimits()
+    max_clients: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,238 @@
+"""Run several roles together, each in a process of its own: start, watch, restart and stop them.
+
+Children start in order, each once the one before it accepts connections, and stop in the opposite order. One that
+dies is reported and started again after a delay that grows with every death. Each child's standard input is a pipe
+that only this process holds open, so that its end tells the children when this process is gone, however it went.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import site
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import fproxy
+
+READY_TIMEOUT: Final = 30.0
+"""Seconds that a child may take to accept connections."""
+
+STOP_TIMEOUT: Final = 10.0
+"""Seconds that a child may take to exit after it was asked to; a little longer than it gives itself."""
+
+RESTART_DELAY_MIN: Final = 1.0
+RESTART_DELAY_MAX: Final = 30.0
+SETTLED_AFTER: Final = 60.0
+"""A child that lived this many seconds is restarted after the shortest delay again."""
+
+PROBE_INTERVAL: Final = 0.05
+"""Seconds between attempts to connect to a child that is starting."""
+
+MAX_LINE_BYTES: Final = 64 * 1024
+"""The longest line of a child's output that is passed on whole."""
+
+
+class ChildFailedError(Exception):
+    """A child could not be started; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """One role to run in a process of its own.
+
+    Attributes:
+        name: what to call it in messages.
+        arguments: the command line after ``fproxy``.
+        host: the address at which it will accept connections.
+        port: the port of the same.
+        environment: variables that it gets on top of those of this process; secrets belong here, not in
+            ``arguments``, which anybody on the machine can read.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    host: str
+    port: int
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def own_command() -> list[str]:
+    """Return the command that runs this same package again, whatever the current directory holds."""
+    return [sys.executable, "-P", "-m", "fproxy"]
+
+
+def own_environment() -> dict[str, str]:
+    """Return the variables with which ``own_command`` finds this package, installed or not."""
+    environment = dict(os.environ)
+    root = str(Path(fproxy.__file__).parents[1])
+    if root not in (*site.getsitepackages(), site.getusersitepackages()):
+        others = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = f"{root}{os.pathsep}{others}" if others else root
+    return environment
+
+
+def free_port(host: str) -> int:
+    """Return a port of ``host`` on which nothing listens now."""
+    family, kind, protocol, _name, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as listener:
+        listener.bind(address)
+        port: int = listener.getsockname()[1]
+    return port
+
+
+class Supervisor:
+    """Runs ``children`` from ``start`` to ``stop``.
+
+    Args:
+        children: what to run, in the order in which to start it.
+        report: called with every line of the children's output and of this object's own, without its line end.
+        restart_delay: the shortest delay before a child that died is started again, in seconds.
+    """
+
+    def __init__(
+        self,
+        children: Sequence[Child],
+        report: Callable[[str], None],
+        *,
+        restart_delay: float = RESTART_DELAY_MIN,
+    ) -> None:
+        self._children = children
+        self._report = report
+        self._restart_delay = restart_delay
+        self._width = max(len(child.name) for child in children)
+        self._processes: dict[str, asyncio.subprocess.Process] = {}  # running, by child's name
+        self._watchers: list[asyncio.Task[None]] = []  # one a child that has been started
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process id of every child that runs now, by its name."""
+        return {name: process.pid for name, process in self._processes.items()}
+
+    async def start(self) -> None:
+        """Start every child, each once the one before it accepts connections.
+
+        Raises:
+            ChildFailedError: one exited, or did not accept connections in time; those before it run on until
+                ``stop``.
+        """
+        for child in self._children:
+            printing = await self._launch(child)
+            await self._wait_until_ready(child)
+            self._watchers.append(asyncio.create_task(self._watch(child, printing)))
+
+    async def stop(self) -> None:
+        """Ask every child to stop, the last one first, and wait until it has; kill one that takes too long."""
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+        for child in reversed(self._children):
+            process = self._processes.get(child.name)
+            if process is not None:
+                await self._stop_process(child, process)
+
+    async def _launch(self, child: Child) -> asyncio.Task[None]:
+        """Start one child and return the task that passes its output on until it ends."""
+        process = await asyncio.create_subprocess_exec(
+            *own_command(),
+            *child.arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=MAX_LINE_BYTES,
+            env=own_environment() | child.environment,
+            # A terminal's Ctrl-C is then for this process alone, which stops the children in their order.
+            start_new_session=True,
+        )
+        self._processes[child.name] = process
+        return asyncio.create_task(self._pass_on(child, process))
+
+    async def _pass_on(self, child: Child, process: asyncio.subprocess.Process) -> None:
+        """Report every line of a child's output, until it closes it."""
+        assert process.stdout is not None
+        while True:
+            try:
+                line = await process.stdout.readuntil(b"\n")
+            except asyncio.IncompleteReadError as error:
+                line = error.partial
+            except asyncio.LimitOverrunError as error:
+                line = await process.stdout.read(error.consumed)
+            if not line:
+                return
+            self._tell(child.name, line.decode(errors="replace").rstrip("\r\n"))
+
+    async def _wait_until_ready(self, child: Child) -> None:
+        process = self._processes[child.name]
+        exited = asyncio.create_task(process.wait())
+        try:
+            async with asyncio.timeout(READY_TIMEOUT):
+                while not exited.done():
+                    if await _accepts(child.host, child.port):
+                        return
+                    await asyncio.wait((exited,), timeout=PROBE_INTERVAL)
+        except TimeoutError:
+            raise ChildFailedError(
+                f"{child.name} did not accept connections on port {child.port} within {READY_TIMEOUT:g} s"
+            ) from None
+        finally:
+            exited.cancel()
+        del self._processes[child.name]
+        raise ChildFailedError(f"{child.name} {exit_text(process.returncode)} while starting")
+
+    async def _watch(self, child: Child, printing: asyncio.Task[None]) -> None:
+        """Start a child again whenever it has died."""
+        delay = self._restart_delay
+        while True:
+            began = time.monotonic()
+            process = self._processes[child.name]
+            returncode = await process.wait()
+            del self._processes[child.name]
+            await printing
+            if time.monotonic() - began >= SETTLED_AFTER:
+                delay = self._restart_delay
+            self._tell("fproxy", f"{child.name} {exit_text(returncode)}; starting it again in {delay:g} s")
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, RESTART_DELAY_MAX)
+            printing = await self._launch(child)
+
+    async def _stop_process(self, child: Child, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
+        except TimeoutError:
+            self._tell("fproxy", f"{child.name} did not stop within {STOP_TIMEOUT:g} s and is killed")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        del self._processes[child.name]
+
+    def _tell(self, name: str, text: str) -> None:
+        self._report(f"{name:<{self._width}} | {text}")
+
+
+async def _accepts(host: str, port: int) -> bool:
+    """Return whether something accepts connections there."""
+    try:
+        _reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+def exit_text(returncode: int | None) -> str:
+    """Return how a process ended, from its return code: ``exited with status 1``, ``was ended by SIGKILL``."""
+    if returncode is not None and returncode < 0:
+        try:
+            return f"was ended by {signal.Signals(-returncode).name}"
+        except ValueError:
+            return f"was ended by signal {-returncode}"
+    return f"exited with status {returncode}"
