@@ -14,9 +14,9 @@ the two.
 The bars made by these rules, here and in the simulated market alike:
 
 - high and low are those of the trades that may set them; a window without such a trade has no bar;
-- open and close are the first and last of the trades that may set them. Where a window has a high and a low but no
-  trade that may set open and close (a lone derivatively priced one), they are the first and last of those that made
-  the high and the low: there is no better price in that window;
+- open and close are the first and last of the trades that may set them. Where a window has a high and a low
+  but no trade that may set open and close (a lone derivatively priced one), they are the first and last of
+  those that may set high and low: there is no better price in that window;
 - volume, volume-weighted price and count of trades are over the trades that may update volume.
 """
 
