@@ -96,7 +96,8 @@ def test_bars_equal_the_oracle(minute: list[Trade]) -> None:
 
 def test_a_minute_begins_again_and_a_day_goes_on() -> None:
     bars = Bars("BRK.B", 4_972_000)
-    first, second = (0, 100, 1_000_000, ()), (0, 300, 3_000_000, ())
+    first: Trade = (0, 100, 1_000_000, ())
+    second: Trade = (0, 300, 3_000_000, ())
     for trade in (first, second):
         bars.second.add(trade[1], trade[2], effect_of(trade[3], extended_hours=True))
         bars.close_second(MINUTE)
