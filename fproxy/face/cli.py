@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -12,11 +12,17 @@ from fproxy.core.urls import redacted_url
 from fproxy.face.logs import configure_logging
 from fproxy.face.settings import (
     Setting,
+    Values,
     filtered_proxy_options,
     filtered_proxy_settings,
     unknown_settings,
 )
 from fproxy.face.tail_settings import tail_options, tail_settings
+from fproxy.metrics import Metrics
+from fproxy.roles.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from fproxy.face.run import Role
 
 log = logging.getLogger(__name__)
 
@@ -79,18 +85,50 @@ def known_settings() -> set[str]:
     }
 
 
-def begin(values: dict[str, Any]) -> None:
+def begin(values: Values) -> None:
     """Configure logging as a command's values say, and warn of settings that nothing reads."""
     configure_logging(values["log_level"])
     for sentence in unknown_settings(click.get_current_context(), known_settings()):
         log.warning("%s", sentence)
 
 
-def finish(main: Callable[[], Coroutine[Any, Any, int]]) -> None:
+def warn_if_open(server: ServerSettings, values: Values) -> None:
+    """Warn that a server accepts any key, unless somebody asked for just that."""
+    if not server.client_keys and not values["client_keys"]:
+        log.warning(
+            "No key is set: any client on this machine is served. FPROXY_CLIENT_KEYS sets the keys to accept"
+        )
+
+
+def finish(main: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     """Run ``main`` on an event loop of its own and exit with the status that it returns."""
     from fproxy.face.event_loop import run
 
     sys.exit(run(main()))
+
+
+def serve_role(values: Values, make_role: Callable[[Metrics], "Role"]) -> NoReturn:
+    """Serve with a role, and its metrics where they are wanted, until a signal; then exit.
+
+    Args:
+        values: the command line's values.
+        make_role: called on the event loop with the metrics that the role is to count in.
+    """
+    from fproxy.face.metrics_page import MetricsPageError, metrics_page
+    from fproxy.face.run import serve
+
+    async def main() -> int:
+        metrics = Metrics()
+        try:
+            with metrics_page(values["metrics_host"], values["metrics_port"], metrics.registry) as port:
+                if port is not None:
+                    log.info("Serving metrics on http://%s:%d/metrics", values["metrics_host"], port)
+                return await serve(make_role(metrics), stop_at_eof=values["stop_at_eof"])
+        except MetricsPageError as error:
+            log.error("%s", error)
+            return 1
+
+    finish(main)
 
 
 @click.group(
@@ -114,16 +152,14 @@ def proxy(**values: Any) -> None:
     """Run the filtered proxy until Ctrl-C."""
     begin(values)
     settings = filtered_proxy_settings(values)
-    from fproxy.face.run import serve
-    from fproxy.metrics import Metrics
     from fproxy.roles.filtered_proxy import FilteredProxy
 
+    warn_if_open(settings.server, values)
     log.info("Starting Polygon Filtered WebSocket Proxy")
     log.info("Firehose URL: %s", redacted_url(settings.firehose_url))
     log.info("Ms-Aggregator URL: %s", redacted_url(settings.aggregator_url))
     log.info("Starting stocks proxy on port %d", settings.server.port)
-    metrics = Metrics()
-    finish(lambda: serve(FilteredProxy(settings, metrics)))
+    serve_role(values, lambda metrics: FilteredProxy(settings, metrics))
 
 
 @fproxy.command(short_help="Print the events of some topics as they come.")

@@ -25,8 +25,12 @@ def run(main: Coroutine[Any, Any, int]) -> int:
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """Give an event that the first SIGINT or SIGTERM sets; the second one ends the process at once."""
+def stop_signals(*, at_eof: bool = False) -> Iterator[asyncio.Event]:
+    """Give an event that the first SIGINT or SIGTERM sets; the second one ends the process at once.
+
+    Args:
+        at_eof: the end of standard input, a pipe, sets it too: so a child learns that its parent is gone.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     handled = (signal.SIGINT, signal.SIGTERM)
@@ -42,9 +46,20 @@ def stop_signals() -> Iterator[asyncio.Event]:
             loop.add_signal_handler(number, received, number)
         except NotImplementedError:  # Windows' loops: Ctrl-C raises KeyboardInterrupt there.
             signal.signal(number, lambda caught, _frame: loop.call_soon_threadsafe(received, caught))
+    standard_input = sys.stdin.fileno() if at_eof else -1
+
+    def read_standard_input() -> None:
+        if not os.read(standard_input, 4096):
+            loop.remove_reader(standard_input)
+            stopping.set()
+
+    if at_eof:
+        loop.add_reader(standard_input, read_standard_input)
     try:
         yield stopping
     finally:
+        if at_eof:
+            loop.remove_reader(standard_input)
         with contextlib.suppress(NotImplementedError):
             for number in handled:
                 loop.remove_signal_handler(number)

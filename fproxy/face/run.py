@@ -27,12 +27,16 @@ class Role(Protocol):
         """Stop accepting clients, send what is waiting, close every connection."""
 
 
-async def serve(role: Role) -> int:
+async def serve(role: Role, *, stop_at_eof: bool = False) -> int:
     """Serve with ``role`` until a signal asks to stop; return the program's exit status.
 
     The status is 0 after a signal, and 1 when the role cannot listen, which is one line in the log.
+
+    Args:
+        role: what to start and, in the end, to stop.
+        stop_at_eof: stop at the end of standard input too.
     """
-    with stop_signals() as stopping:
+    with stop_signals(at_eof=stop_at_eof) as stopping:
         starting = asyncio.ensure_future(role.start())
         signalled = asyncio.ensure_future(stopping.wait())
         try:

@@ -113,6 +113,15 @@ def unknown_settings(ctx: click.Context, known: set[str]) -> list[str]:
     return unknown_setting_warnings(os.environ, env_lines(ctx), known)
 
 
+stop_at_eof_option: Final = setting(
+    "--stop-at-eof",
+    envvar="FPROXY_STOP_AT_EOF",
+    is_flag=True,
+    default=False,
+    show_default=False,
+    help="Stop at the end of standard input too, for a program that runs this one as its child.",
+)
+
 general_options: Final = together(
     setting(
         "--log-level",
@@ -299,6 +308,7 @@ filtered_proxy_options: Final = together(
         help="Milliseconds events may wait to share a message with others.",
     ),
     connection_options,
+    stop_at_eof_option,
     general_options,
 )
 
@@ -330,6 +340,7 @@ firehose_options: Final = together(
     linger_option,
     server_options,
     connection_options,
+    stop_at_eof_option,
     general_options,
 )
 
@@ -353,6 +364,7 @@ aggregator_options: Final = together(
     linger_option,
     server_options,
     connection_options,
+    stop_at_eof_option,
     general_options,
 )
 

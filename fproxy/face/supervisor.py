@@ -1,8 +1,9 @@
 """Run several roles together, each in a process of its own: start, watch, restart and stop them.
 
-Children start in order, each once the one before it accepts connections, and stop in the opposite order. One that
-dies is reported and started again after a delay that grows with every death. Each child's standard input is a pipe
-that only this process holds open, so that its end tells the children when this process is gone, however it went.
+Children start in order, each once the one before it accepts connections, and stop in the opposite order.
+One that dies is reported and started again after a delay that grows with every death. Each child's standard
+input is a pipe that only this process holds open: its end tells the child that this process is gone, however
+it went.
 """
 
 import asyncio
@@ -91,7 +92,7 @@ class Supervisor:
 
     Args:
         children: what to run, in the order in which to start it.
-        report: called with every line of the children's output and of this object's own, without its line end.
+        report: called with every line of the children's output and of this object's own.
         restart_delay: the shortest delay before a child that died is started again, in seconds.
     """
 
@@ -107,6 +108,7 @@ class Supervisor:
         self._restart_delay = restart_delay
         self._width = max(len(child.name) for child in children)
         self._processes: dict[str, asyncio.subprocess.Process] = {}  # running, by child's name
+        self._printers: dict[str, asyncio.Task[None]] = {}  # of the same; each ends with its child's output
         self._watchers: list[asyncio.Task[None]] = []  # one a child that has been started
 
     @property
@@ -122,12 +124,12 @@ class Supervisor:
                 ``stop``.
         """
         for child in self._children:
-            printing = await self._launch(child)
+            await self._launch(child)
             await self._wait_until_ready(child)
-            self._watchers.append(asyncio.create_task(self._watch(child, printing)))
+            self._watchers.append(asyncio.create_task(self._watch(child)))
 
     async def stop(self) -> None:
-        """Ask every child to stop, the last one first, and wait until it has; kill one that takes too long."""
+        """Ask each child to stop, the last one first, and wait until it has; kill it if it takes too long."""
         for watcher in self._watchers:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
@@ -136,8 +138,7 @@ class Supervisor:
             if process is not None:
                 await self._stop_process(child, process)
 
-    async def _launch(self, child: Child) -> asyncio.Task[None]:
-        """Start one child and return the task that passes its output on until it ends."""
+    async def _launch(self, child: Child) -> None:
         process = await asyncio.create_subprocess_exec(
             *own_command(),
             *child.arguments,
@@ -145,12 +146,12 @@ class Supervisor:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=MAX_LINE_BYTES,
-            env=own_environment() | child.environment,
+            env=own_environment() | dict(child.environment),
             # A terminal's Ctrl-C is then for this process alone, which stops the children in their order.
             start_new_session=True,
         )
         self._processes[child.name] = process
-        return asyncio.create_task(self._pass_on(child, process))
+        self._printers[child.name] = asyncio.create_task(self._pass_on(child, process))
 
     async def _pass_on(self, child: Child, process: asyncio.subprocess.Process) -> None:
         """Report every line of a child's output, until it closes it."""
@@ -181,24 +182,27 @@ class Supervisor:
             ) from None
         finally:
             exited.cancel()
-        del self._processes[child.name]
-        raise ChildFailedError(f"{child.name} {exit_text(process.returncode)} while starting")
+        raise ChildFailedError(f"{child.name} {exit_text(await self._ended(child))} while starting")
 
-    async def _watch(self, child: Child, printing: asyncio.Task[None]) -> None:
+    async def _ended(self, child: Child) -> int:
+        """Wait until a child has ended and all of its output has been passed on; return its return code."""
+        returncode = await self._processes[child.name].wait()
+        await self._printers[child.name]
+        del self._processes[child.name], self._printers[child.name]
+        return returncode
+
+    async def _watch(self, child: Child) -> None:
         """Start a child again whenever it has died."""
         delay = self._restart_delay
         while True:
             began = time.monotonic()
-            process = self._processes[child.name]
-            returncode = await process.wait()
-            del self._processes[child.name]
-            await printing
+            returncode = await self._ended(child)
             if time.monotonic() - began >= SETTLED_AFTER:
                 delay = self._restart_delay
             self._tell("fproxy", f"{child.name} {exit_text(returncode)}; starting it again in {delay:g} s")
             await asyncio.sleep(delay)
             delay = min(2 * delay, RESTART_DELAY_MAX)
-            printing = await self._launch(child)
+            await self._launch(child)
 
     async def _stop_process(self, child: Child, process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -209,8 +213,7 @@ class Supervisor:
             self._tell("fproxy", f"{child.name} did not stop within {STOP_TIMEOUT:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
-        del self._processes[child.name]
+        await self._ended(child)
 
     def _tell(self, name: str, text: str) -> None:
         self._report(f"{name:<{self._width}} | {text}")
@@ -229,7 +232,7 @@ async def _accepts(host: str, port: int) -> bool:
 
 
 def exit_text(returncode: int | None) -> str:
-    """Return how a process ended, from its return code: ``exited with status 1``, ``was ended by SIGKILL``."""
+    """Return how a process ended, from its return code: ``exited with status 1``, or by which signal."""
     if returncode is not None and returncode < 0:
         try:
             return f"was ended by {signal.Signals(-returncode).name}"
