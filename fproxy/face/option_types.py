@@ -5,13 +5,18 @@ Every message says what is allowed. The message about a secret never repeats it.
 
 import math
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from fproxy.core.topics import VENDOR_EVENT_TYPES
 from fproxy.core.urls import UrlError, check_upstream_url, redacted_url
 from fproxy.roles.settings import ANY_KEY
+
+if TYPE_CHECKING:
+    ValueType = click.ParamType[Any]
+else:  # Generic only since click 8.4.
+    ValueType = click.ParamType
 
 _SIZE_UNITS: Final = {
     "": 1,
@@ -29,7 +34,7 @@ _SECONDS = re.compile(r"(.*?)\s*(ms|s|m)?")
 _SECONDS_UNITS: Final = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}
 
 
-class WholeNumber(click.ParamType[int]):
+class WholeNumber(ValueType):
     """A whole number within limits."""
 
     name = "number"
@@ -61,7 +66,7 @@ class Port(WholeNumber):
         super().__init__(0, 65535, " (0: let the system choose a free one)")
 
 
-class Number(click.ParamType[float]):
+class Number(ValueType):
     """A finite number, not negative (and not zero, unless that is allowed)."""
 
     name = "number"
@@ -110,7 +115,7 @@ class Seconds(Number):
         return None if match is None or number is None else number * _SECONDS_UNITS[match[2]]
 
 
-class ByteSize(click.ParamType[int]):
+class ByteSize(ValueType):
     """A number of bytes, with or without a unit (``65536``, ``64KiB``, ``16MiB``)."""
 
     name = "size"
@@ -142,7 +147,7 @@ def size_text(size: int) -> str:
     return f"{size}B"
 
 
-class Host(click.ParamType[str]):
+class Host(ValueType):
     """An address to listen on, or a name that stands for one."""
 
     name = "address"
@@ -156,7 +161,7 @@ class Host(click.ParamType[str]):
         return host
 
 
-class WebSocketUrl(click.ParamType[str]):
+class WebSocketUrl(ValueType):
     """The URL of an upstream."""
 
     name = "url"
@@ -169,7 +174,7 @@ class WebSocketUrl(click.ParamType[str]):
             self.fail(f"{redacted_url(value)!r} is not an upstream: {error}", param, ctx)
 
 
-class Secret(click.ParamType[str]):
+class Secret(ValueType):
     """One secret: a text without white space or control characters."""
 
     name = "key"
@@ -184,7 +189,7 @@ class Secret(click.ParamType[str]):
         return secret
 
 
-class SecretList(click.ParamType[tuple[str, ...]]):
+class SecretList(ValueType):
     """Secrets separated by commas; ``*`` alone stands for any."""
 
     name = "keys"
@@ -208,7 +213,7 @@ class SecretList(click.ParamType[tuple[str, ...]]):
         return secrets
 
 
-class LogLevel(click.ParamType[str]):
+class LogLevel(ValueType):
     """The least severe kind of line to log, in any case."""
 
     name = "level"
@@ -223,7 +228,7 @@ class LogLevel(click.ParamType[str]):
         return level
 
 
-class EventTypes(click.ParamType[tuple[str, ...]]):
+class EventTypes(ValueType):
     """Event types separated by commas."""
 
     name = "types"

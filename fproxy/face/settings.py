@@ -30,6 +30,7 @@ from fproxy.face.option_types import (
     size_text,
 )
 from fproxy.roles.settings import (
+    ANY_KEY,
     AggregatorSettings,
     FilteredProxySettings,
     FirehoseSettings,
@@ -38,6 +39,7 @@ from fproxy.roles.settings import (
     UpstreamSettings,
     client_keys_for,
 )
+from fproxy.roles.simulator_settings import MAX_RATE, SimulatorSettings
 from fproxy.shell.client_limits import ClientLimits
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -46,6 +48,9 @@ S = TypeVar("S", ServerSettings, ClientLimits, UpstreamSettings)
 
 _ENV_LINES: Final = "fproxy.env_lines"
 """Where a context keeps the lines of its ``.env`` file."""
+
+_FLAGS: Final = "fproxy.flags"
+"""Where a context keeps the settings that were given as flags."""
 
 
 class Setting(click.Option):
@@ -63,6 +68,19 @@ class Setting(click.Option):
         if source is ParameterSource.DEFAULT_MAP and ctx is not None:
             return f"{self.envvar} in {env_lines(ctx)[str(self.envvar)].place}"
         return f"'{self.opts[0]}'"
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Return the value parsed, and keep the text of one given as a flag."""
+        if self.name and ctx.get_parameter_source(self.name) is ParameterSource.COMMANDLINE:
+            text = str(int(value)) if isinstance(value, bool) else str(value)
+            ctx.meta.setdefault(_FLAGS, {})[str(self.envvar)] = text
+        return super().process_value(ctx, value)
+
+
+def given_flags(ctx: click.Context) -> dict[str, str]:
+    """Return the settings given as flags, each as the environment variable that says the same."""
+    flags: dict[str, str] = ctx.meta.get(_FLAGS, {})
+    return dict(flags)
 
 
 def setting(*flags: str, **attributes: Any) -> Decorator:
@@ -147,6 +165,7 @@ _LIMITS: Final = _SERVER.limits
 _FILTERED_PROXY: Final = FilteredProxySettings()
 _FIREHOSE: Final = FirehoseSettings()
 _AGGREGATOR: Final = AggregatorSettings()
+_SIMULATOR: Final = SimulatorSettings()
 
 polygon_api_key_option: Final = setting(
     "--polygon-api-key",
@@ -228,7 +247,7 @@ server_options: Final = together(
     ),
 )
 
-connection_options: Final = together(
+ping_options: Final = together(
     setting(
         "--ping-interval",
         envvar="FPROXY_PING_INTERVAL",
@@ -243,6 +262,9 @@ connection_options: Final = together(
         default=f"{_LIMITS.ping_timeout:g}",
         help="Seconds without an answer to a ping after which a connection counts as dead.",
     ),
+)
+
+upstream_options: Final = together(
     setting(
         "--connect-timeout",
         envvar="FPROXY_CONNECT_TIMEOUT",
@@ -307,7 +329,8 @@ filtered_proxy_options: Final = together(
         default=f"{_FILTERED_PROXY.coalesce_ms:g}",
         help="Milliseconds events may wait to share a message with others.",
     ),
-    connection_options,
+    ping_options,
+    upstream_options,
     stop_at_eof_option,
     general_options,
 )
@@ -339,7 +362,8 @@ firehose_options: Final = together(
     ),
     linger_option,
     server_options,
-    connection_options,
+    ping_options,
+    upstream_options,
     stop_at_eof_option,
     general_options,
 )
@@ -363,7 +387,49 @@ aggregator_options: Final = together(
     ),
     linger_option,
     server_options,
-    connection_options,
+    ping_options,
+    upstream_options,
+    stop_at_eof_option,
+    general_options,
+)
+
+
+simulation_options: Final = together(
+    setting(
+        "--rate",
+        envvar="FPROXY_SIMULATOR_RATE",
+        type=Number(zero="for as many as clients read", most=MAX_RATE),
+        default=f"{_SIMULATOR.rate:g}",
+        help="Trades, quotes and other events a second, in all; bars come on top.",
+    ),
+    setting(
+        "--symbols",
+        envvar="FPROXY_SIMULATOR_SYMBOLS",
+        type=WholeNumber(1, _SIMULATOR.symbols),
+        default=_SIMULATOR.symbols,
+        help="How many instruments, the most active first.",
+    ),
+    setting(
+        "--seed",
+        envvar="FPROXY_SIMULATOR_SEED",
+        type=WholeNumber(0, 2**63 - 1),
+        default=_SIMULATOR.seed,
+        help="Of the random walk: the same seed gives the same one.",
+    ),
+)
+
+simulator_options: Final = together(
+    port_option("FPROXY_SIMULATOR_PORT", _SIMULATOR.server.port),
+    simulation_options,
+    setting(
+        "--max-connections",
+        envvar="FPROXY_SIMULATOR_MAX_CONNECTIONS",
+        type=WholeNumber(0, 10**6, " (0: any number)"),
+        default=_SIMULATOR.max_connections,
+        help="Connections that one key may have; one more costs it the oldest, as with the vendor.",
+    ),
+    server_options,
+    ping_options,
     stop_at_eof_option,
     general_options,
 )
@@ -433,4 +499,24 @@ def aggregator_settings(values: Values) -> AggregatorSettings:
         bar_delay_ms=values["bar_delay_ms"],
         all_trades=values["all_trades"],
         **_common(values),
+    )
+
+
+def simulator_settings(values: Values) -> SimulatorSettings:
+    """Return the market simulator's settings from the values of ``simulator_options``.
+
+    It accepts any key wherever it listens, unless ``--client-keys`` names some: it has nothing to protect.
+    """
+    keys = values["client_keys"] or ()
+    return SimulatorSettings(
+        server=_part(
+            ServerSettings,
+            values,
+            client_keys=() if keys == (ANY_KEY,) else keys,
+            limits=_part(ClientLimits, values),
+        ),
+        rate=values["rate"],
+        seed=values["seed"],
+        symbols=values["symbols"],
+        max_connections=values["max_connections"],
     )
