@@ -1,0 +1,50 @@
+"""The programs that can be put under test: fproxy and its peers."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from benchmarks.peers import PEERS, Program, UnavailableError
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+def _prepare_fproxy(directory: Path) -> None:
+    if not list((ROOT / "fproxy").glob("_fastpath*.so")):
+        raise UnavailableError("fproxy is not built: python setup.py build_ext --inplace")
+
+
+def _fproxy_environment(firehose: str, aggregator: str) -> Mapping[str, str]:
+    return {
+        "FIREHOSE_URL": firehose,
+        "MS_AGGREGATOR_URL": aggregator,
+        "POLYGON_API_KEY": "benchmark",
+        "LOG_LEVEL": "warning",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+
+
+def _fproxy(name: str, description: str, *flags: str, upstreams: int = 1) -> Program:
+    return Program(
+        name,
+        description,
+        _prepare_fproxy,
+        lambda directory, port, firehose, aggregator: [
+            sys.executable,
+            "-m",
+            "fproxy",
+            "--port",
+            str(port),
+            *flags,
+        ],
+        _fproxy_environment,
+        upstreams,
+    )
+
+
+def all_programs() -> dict[str, Program]:
+    """Return every program by name, in the order of tables."""
+    programs = (_fproxy("fproxy", "this project"), *PEERS)
+    return {program.name: program for program in programs}

@@ -1,0 +1,131 @@
+"""Tapes: seeded streams of market data as files that the source and the clients can both read.
+
+A tape has one upstream frame a line, each a JSON array of events in the shape and key order seen on the live wire:
+mostly trades and quotes, and now and then an LULD event, whose symbol stands behind numbers and an array. Events are
+flat objects, numbers are written in their shortest form and every event has a sequence number, so no two are equal.
+"""
+
+import hashlib
+import random
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Final
+
+SYMBOL_COUNT: Final = 2000
+EVENT_COUNT: Final = 100_000
+_FIRST_TIMESTAMP: Final = 1_781_622_376_036
+
+
+@dataclass(frozen=True)
+class TapeShape:
+    """What a tape looks like.
+
+    Attributes:
+        name: part of the file's name.
+        largest_frame: events in the largest frame; 1 makes every frame hold one event.
+        seed: of the random numbers.
+        events: how many events there are; a last frame may add some.
+    """
+
+    name: str
+    largest_frame: int
+    seed: int = 1
+    events: int = EVENT_COUNT
+
+
+MIXED: Final = TapeShape("mixed", 300)
+"""Frames of one event to 300, as in a busy market: half hold up to 17 events, and most events are in larger ones."""
+
+SINGLE: Final = TapeShape("single", 1)
+"""Frames of one event each, as in quiet hours."""
+
+
+def symbols() -> list[str]:
+    """Return the symbols of every tape, the most traded first."""
+    generator = random.Random(20260101)
+    seen: dict[str, None] = {"BRK.B": None, "BACpL": None}
+    while len(seen) < SYMBOL_COUNT:
+        length = generator.choices((2, 3, 4, 5), (1, 8, 20, 3))[0]
+        seen["".join(generator.choices(string.ascii_uppercase, k=length))] = None
+    ordered = list(seen)
+    generator.shuffle(ordered)
+    return ordered
+
+
+def write_tape(shape: TapeShape, directory: Path) -> Path:
+    """Write a tape, unless it is there already.
+
+    Args:
+        shape: what to write.
+        directory: where to; it must exist.
+
+    Returns:
+        The tape's file, whose name changes whenever this module does.
+    """
+    version = hashlib.sha256(Path(__file__).read_bytes() + repr(shape).encode()).hexdigest()[:12]
+    path = directory / f"tape-{shape.name}-{version}.jsonl"
+    if not path.exists():
+        unfinished = path.with_suffix(".unfinished")
+        with unfinished.open("w") as file:
+            file.writelines(f"[{','.join(frame)}]\n" for frame in _frames(shape))
+        unfinished.rename(path)
+    return path
+
+
+def _frames(shape: TapeShape) -> Iterator[list[str]]:
+    generator = random.Random(shape.seed)
+    events = _events(generator)
+    written = 0
+    while written < shape.events:
+        # Log-uniform: as many frames of 2 to 4 events as of 100 to 200.
+        size = min(shape.largest_frame, int(shape.largest_frame ** generator.random()) or 1)
+        yield [next(events) for _ in range(size)]
+        written += size
+
+
+def _events(generator: random.Random) -> Iterator[str]:
+    names = symbols()
+    # The first of 2,000 symbols has 1 % of the flow, the first 100 have 38 %, the first 400 have 65 %.
+    shares = list(accumulate(1 / (rank + 20) for rank in range(1, len(names) + 1)))
+    prices = {name: round(generator.lognormvariate(4, 1), 2) for name in names}
+    time_ms = _FIRST_TIMESTAMP
+    sequence = 1_000_000
+    while True:
+        sequence += generator.randint(1, 9)
+        time_ms += generator.random() < 0.05
+        name = generator.choices(names, cum_weights=shares)[0]
+        price = prices[name] = max(1.0, round(prices[name] * generator.gauss(1, 0.0005), 2))
+        kind = generator.random()
+        if kind < 0.38:
+            yield _trade(generator, name, price, time_ms, sequence)
+        elif kind < 0.998:
+            yield (
+                f'{{"ev":"Q","sym":"{name}","i":[604],"bx":{generator.randint(1, 21)},"ax":{generator.randint(1, 21)}'
+                f',"bp":{_number(price - 0.01)},"ap":{_number(price + 0.02)},"bs":{generator.randint(1, 40) * 40}'
+                f',"as":{generator.randint(1, 40) * 40},"t":{time_ms},"pt":{time_ms - generator.randint(0, 9)}'
+                f',"q":{sequence},"z":{generator.randint(1, 3)}}}'
+            )
+        else:
+            yield (
+                f'{{"ev":"LULD","h":{_number(price * 1.1)},"l":{_number(price * 0.9)},"i":[{generator.choice((15, 21))}]'
+                f',"z":3,"T":"{name}","t":{time_ms * 1_000_000 + generator.randint(0, 999_999)},"q":{sequence}}}'
+            )
+
+
+def _trade(generator: random.Random, name: str, price: float, time_ms: int, sequence: int) -> str:
+    size = generator.choice((1, 10, 40, 100, 100, 200))
+    conditions = generator.choice(("", "", ',"c":[37]', ',"c":[12,37]', ',"c":[14,41]'))
+    reported = f',"trfi":202,"trft":{time_ms}' if generator.random() < 0.4 else ""
+    return (
+        f'{{"ev":"T","sym":"{name}","i":"{sequence // 7}","x":{generator.randint(1, 21)},"p":{_number(price)},"s":{size}'
+        f'{conditions},"t":{time_ms},"pt":{time_ms - generator.randint(0, 9)},"q":{sequence}'
+        f',"z":{generator.randint(1, 3)}{reported},"ds":"{size}.0"}}'
+    )
+
+
+def _number(value: float) -> str:
+    rounded = round(value, 4)
+    return str(int(rounded)) if rounded.is_integer() else repr(rounded)
