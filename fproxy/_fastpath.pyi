@@ -1,0 +1,141 @@
+"""The compiled fast path: from upstream messages to the bytes written to clients.
+
+*Scan* finds the events of a message, each with its type and symbol, without decoding it. *Match* finds the audiences
+that take an event: one lookup. *Collect* copies the event's bytes, as they came, into the buffer of each audience.
+*Flush* writes what was collected, one WebSocket message (or more, when it grows long) an audience.
+
+Nothing here does I/O: bytes go in, and come out through the callables that clients were added with.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from typing_extensions import Buffer
+
+from fproxy.core.scanned_event import ScannedEvent
+
+DEFAULT_MAX_MESSAGE: Final[int]
+"""The longest message assembled, in bytes of payload, unless a single event is longer: 64 KiB."""
+
+class FrameError(ValueError):
+    """A message is not sound JSON (RFC 8259), or neither an object nor an array. The text says where, and quotes it."""
+
+class Fanout:
+    """Distributes the events of up to 32 upstreams to clients by their subscriptions.
+
+    Clients whose subscriptions are equal form one audience: its messages are assembled once. Every method that changes
+    subscriptions flushes first, so that what a client is sent before the change obeys the subscriptions before it.
+
+    Args:
+        max_message: the longest message assembled, in bytes of payload, unless a single event is longer.
+    """
+
+    def __init__(self, *, max_message: int = ...) -> None: ...
+    def set_sources(self, event_type: str, sources: Iterable[int]) -> None:
+        """Count events of a type only when they come from these upstreams.
+
+        Two upstreams may send the same event: a firehose that broadcasts everything, and an aggregator that forwards
+        it. Types never named here count from any upstream.
+
+        Args:
+            event_type: such as ``T``; ``Ms`` stands for every millisecond bar, whatever its interval and form.
+            sources: the numbers that :meth:`feed` is called with.
+        """
+
+    def add_client(self, write: Callable[[bytes], object]) -> int:
+        """Add a client without subscriptions.
+
+        Args:
+            write: gets complete server-side WebSocket frames (RFC 6455, section 5.2), ready for the client's
+                transport: the same object for all clients of an audience. It must not call back into this object. What
+                it raises is logged, and harms no other client.
+
+        Returns:
+            the client's number, lowest free first.
+        """
+
+    def remove_client(self, client: int) -> None:
+        """Forget a client and its subscriptions. Raises KeyError when there is no such client."""
+
+    def subscribe(self, client: int, topics: Iterable[tuple[str, str]]) -> None:
+        """Give a client topics; those it has already change nothing.
+
+        Args:
+            client: the client's number. KeyError when there is no such client.
+            topics: pairs of event type and symbol (:class:`fproxy.core.topics.Topic` is one). The symbol ``*`` is the
+                type's wildcard; the type ``*`` is everything but millisecond bars.
+        """
+
+    def unsubscribe(self, client: int, topics: Iterable[tuple[str, str]]) -> None:
+        """Take topics from a client; those it does not have change nothing. Arguments as for :meth:`subscribe`."""
+
+    def topic_count(self, client: int) -> int:
+        """Return how many topics a client has."""
+
+    def settle(self) -> bool:
+        """Join audiences that became equal while their subscriptions changed quickly.
+
+        To be called now and then; does a bounded piece of the work. Returns whether some is left.
+        """
+
+    def feed(self, source: int, payload: Buffer) -> list[bytes] | None:
+        """Take in one upstream message.
+
+        Args:
+            source: the upstream's number, 0 to 31.
+            payload: the whole message: JSON text, an array of events or a single event. Not kept.
+
+        Returns:
+            the message's status events (``{"ev":"status",...}``), which no client gets; None when it has none.
+
+        Raises:
+            FrameError: the message is refused whole; nothing of it reaches anybody.
+        """
+
+    def flush(self) -> None:
+        """Write what has been collected to every member of every audience that has something."""
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether a flush would write something."""
+
+    @property
+    def events_in(self) -> int:
+        """Events taken in, status events among them."""
+
+    @property
+    def events_collected(self) -> int:
+        """Events that at least one client took."""
+
+    @property
+    def exact_messages(self) -> int:
+        """Messages that needed the exact scanner."""
+
+    @property
+    def audiences(self) -> int:
+        """Audiences now: distinct sets of subscriptions."""
+
+    @property
+    def exact_topics(self) -> int:
+        """Distinct topics with a symbol that clients have now."""
+
+def scan(payload: Buffer, *, path: str | None = None) -> list[ScannedEvent]:
+    """Return what the scanner finds in a message, as Python objects.
+
+    Args:
+        payload: as for :meth:`Fanout.feed`.
+        path: one of :func:`available_scan_paths`, or ``exact`` for the exact scanner alone; by default the first.
+
+    Raises:
+        FrameError: the message is not sound.
+        ValueError: this machine has no such path.
+    """
+
+def count_events(payload: Buffer, *, path: str | None = None) -> int:
+    """Scan a message and return only the number of its events. Arguments and errors as for :func:`scan`."""
+
+def split_events(payload: Buffer) -> list[bytes]:
+    """Return the events of a message, each byte for byte as it came. Raises FrameError."""
+
+def available_scan_paths() -> list[str]:
+    """Return the compact scanners that this machine can run, the one in use first: ``avx2``, ``neon``, ``portable``."""

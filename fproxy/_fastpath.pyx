@@ -1,0 +1,326 @@
+# distutils: language = c++
+"""The compiled fast path: scan, match, collect, flush. See ``_fastpath.pyi`` for what each name does."""
+
+import logging
+import secrets
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libcpp cimport bool as bool_t
+from libcpp.pair cimport pair
+from libcpp.vector cimport vector
+
+from fproxy.core.scanned_event import ScannedEvent
+
+cdef extern from "fanout.hpp" namespace "fproxy" nogil:
+    cdef cppclass Text:
+        const char *data
+        uint32_t length
+
+        @staticmethod
+        Text of(const char *data, size_t length)
+
+        bool_t present() const
+
+    cdef enum class EventKind(unsigned char):
+        kMarketData
+        kStatus
+        kBar
+        kBarSomehow
+
+    cdef cppclass Event:
+        const char *begin
+        const char *end
+        Text type
+        Text symbol
+        EventKind kind
+
+    cdef cppclass Events:
+        size_t size() const
+        const Event &operator[](size_t i) const
+
+    ctypedef bool_t (*CompactScan)(const char *begin, const char *end, Events &events)
+
+    cdef cppclass ScanPath:
+        const char *name
+        CompactScan scan
+
+    const vector[ScanPath] &scan_paths()
+
+    cdef cppclass Scanner:
+        Scanner()
+        Scanner(CompactScan compact)
+        bool_t scan(const char *begin, const char *end, Events &events) except +
+        int64_t bar_interval(const Event &event) except +
+        size_t failed_at() const
+        uint64_t exact_messages() const
+
+    cdef cppclass TopicTable:
+        void set_sources(const Text &type, uint32_t sources) except +
+        void set_bar_sources(uint32_t sources) except +
+        uint32_t topic(const Text &type, const Text &symbol) except +
+        size_t exact_topics() const
+
+    cdef cppclass CppFanout "fproxy::Fanout":
+        CppFanout(uint64_t seed, size_t max_payload) except +
+        TopicTable &topics()
+        uint32_t add_client() except +
+        void remove_client(uint32_t client) except +
+        void subscribe(uint32_t client, const vector[uint32_t] &ids) except +
+        void unsubscribe(uint32_t client, const vector[uint32_t] &ids) except +
+        size_t topics_of(uint32_t client) const
+        bool_t settle() except +
+        bool_t feed(
+            unsigned int source,
+            const char *begin,
+            const char *end,
+            vector[pair[const char *, const char *]] &statuses,
+        ) except +
+        size_t failed_at() const
+        uint64_t events_in() const
+        uint64_t events_collected() const
+        uint64_t exact_messages() const
+        size_t audiences() const
+        const vector[uint32_t] &ready() const
+        const vector[uint32_t] &members(uint32_t audience) const
+        pair[const char *, size_t] take(uint32_t audience) except +
+        void all_taken() except +
+        size_t pending_bytes() const
+
+
+_logger = logging.getLogger("fproxy.fastpath")
+
+DEFAULT_MAX_MESSAGE = 64 * 1024
+# A flush in between keeps memory bounded when a long coalescing window meets a burst.
+cdef size_t MAX_PENDING_BYTES = 16 * 1024 * 1024
+
+
+class FrameError(ValueError):
+    """A message is not sound JSON, or neither an object nor an array."""
+
+
+cdef object frame_error(const char *begin, size_t size, size_t at):
+    excerpt = begin[max(0, <Py_ssize_t>at - 20):min(size, at + 20)]
+    return FrameError(f"not sound JSON at byte {at} of {size}: ...{excerpt!r}...")
+
+
+cdef class Fanout:
+    cdef CppFanout *_fanout
+    cdef list _sinks
+
+    def __cinit__(self, *, size_t max_message=DEFAULT_MAX_MESSAGE):
+        if max_message < 2:
+            raise ValueError(f"max_message must be at least 2 bytes, not {max_message}")
+        self._fanout = new CppFanout(secrets.randbits(64), max_message)
+        self._sinks = []
+
+    def __dealloc__(self):
+        del self._fanout
+
+    def set_sources(self, str event_type, object sources):
+        cdef uint32_t mask = 0
+        for source in sources:
+            mask |= <uint32_t>1 << <unsigned int>source
+        if event_type == "Ms":
+            self._fanout.topics().set_bar_sources(mask)
+            return
+        cdef bytes name = event_type.encode()
+        self._fanout.topics().set_sources(Text.of(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)), mask)
+
+    def add_client(self, object write):
+        cdef uint32_t client = self._fanout.add_client()
+        if client == len(self._sinks):
+            self._sinks.append(write)
+        else:
+            self._sinks[client] = write
+        return client
+
+    def remove_client(self, uint32_t client):
+        self._check(client)
+        self.flush()
+        self._fanout.remove_client(client)
+        self._sinks[client] = None
+
+    def subscribe(self, uint32_t client, object topics):
+        self._check(client)
+        self.flush()
+        cdef vector[uint32_t] ids
+        self._topic_ids(topics, ids)
+        self._fanout.subscribe(client, ids)
+
+    def unsubscribe(self, uint32_t client, object topics):
+        self._check(client)
+        self.flush()
+        cdef vector[uint32_t] ids
+        self._topic_ids(topics, ids)
+        self._fanout.unsubscribe(client, ids)
+
+    def topic_count(self, uint32_t client):
+        self._check(client)
+        return self._fanout.topics_of(client)
+
+    def settle(self):
+        self.flush()
+        return self._fanout.settle()
+
+    def feed(self, unsigned int source, object payload):
+        cdef Py_buffer view
+        cdef vector[pair[const char *, const char *]] statuses
+        cdef pair[const char *, const char *] span
+        cdef const char *begin
+        cdef bint sound
+        if source >= 32:
+            raise ValueError(f"source {source} is not below 32")
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        try:
+            begin = <const char *>view.buf
+            with nogil:
+                sound = self._fanout.feed(source, begin, begin + view.len, statuses)
+            if not sound:
+                raise frame_error(begin, view.len, self._fanout.failed_at())
+            if self._fanout.pending_bytes() > MAX_PENDING_BYTES:
+                self.flush()
+            if statuses.empty():
+                return None
+            return [span.first[:span.second - span.first] for span in statuses]
+        finally:
+            PyBuffer_Release(&view)
+
+    def flush(self):
+        cdef size_t i, j
+        cdef uint32_t audience
+        cdef pair[const char *, size_t] ready
+        cdef const vector[uint32_t] *members
+        cdef bytes frames
+        if self._fanout.ready().empty():
+            return
+        for i in range(self._fanout.ready().size()):
+            audience = self._fanout.ready()[i]
+            ready = self._fanout.take(audience)
+            frames = PyBytes_FromStringAndSize(ready.first, ready.second)
+            members = &self._fanout.members(audience)
+            for j in range(members.size()):
+                try:
+                    self._sinks[members[0][j]](frames)
+                except Exception:
+                    _logger.exception("a client's sink failed; the other clients are not affected")
+        self._fanout.all_taken()
+
+    @property
+    def has_pending(self):
+        return not self._fanout.ready().empty()
+
+    @property
+    def events_in(self):
+        return self._fanout.events_in()
+
+    @property
+    def events_collected(self):
+        return self._fanout.events_collected()
+
+    @property
+    def exact_messages(self):
+        return self._fanout.exact_messages()
+
+    @property
+    def audiences(self):
+        return self._fanout.audiences()
+
+    @property
+    def exact_topics(self):
+        return self._fanout.topics().exact_topics()
+
+    cdef _check(self, uint32_t client):
+        if client >= len(self._sinks) or self._sinks[client] is None:
+            raise KeyError(client)
+
+    cdef _topic_ids(self, object topics, vector[uint32_t] &ids):
+        cdef bytes type_bytes, symbol_bytes
+        cdef str event_type, symbol
+        for event_type, symbol in topics:
+            type_bytes = b"" if event_type == "*" else event_type.encode("utf-8", "surrogatepass")
+            symbol_bytes = b"" if symbol == "*" else symbol.encode("utf-8", "surrogatepass")
+            ids.push_back(
+                self._fanout.topics().topic(
+                    Text.of(PyBytes_AS_STRING(type_bytes), PyBytes_GET_SIZE(type_bytes)),
+                    Text.of(PyBytes_AS_STRING(symbol_bytes), PyBytes_GET_SIZE(symbol_bytes)),
+                )
+            )
+
+
+cdef object text_or_none(const Text &text):
+    return text.data[:text.length] if text.present() else None
+
+
+cdef CompactScan scan_path(str name) except? NULL:
+    cdef size_t i
+    for i in range(scan_paths().size()):
+        if scan_paths()[i].name == name.encode():
+            return scan_paths()[i].scan
+    raise ValueError(f"no scan path {name!r} on this machine: it has {', '.join(available_scan_paths())}, exact")
+
+
+def available_scan_paths():
+    cdef size_t i
+    return [scan_paths()[i].name.decode() for i in range(scan_paths().size())]
+
+
+def scan(object payload, *, str path=None):
+    cdef Py_buffer view
+    cdef Events events
+    cdef Scanner *scanner
+    cdef const char *begin
+    cdef size_t i
+    if path is None:
+        scanner = new Scanner()
+    elif path == "exact":
+        scanner = new Scanner(<CompactScan>NULL)
+    else:
+        scanner = new Scanner(scan_path(path))
+    try:
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        try:
+            begin = <const char *>view.buf
+            if not scanner.scan(begin, begin + view.len, events):
+                raise frame_error(begin, view.len, scanner.failed_at())
+            return [
+                ScannedEvent(
+                    begin[events[i].begin - begin:events[i].end - begin],
+                    text_or_none(events[i].type),
+                    text_or_none(events[i].symbol),
+                    events[i].kind == EventKind.kStatus,
+                    events[i].kind == EventKind.kBar or events[i].kind == EventKind.kBarSomehow,
+                    scanner.bar_interval(events[i]) if events[i].kind == EventKind.kBarSomehow else None,
+                    scanner.exact_messages() != 0,
+                )
+                for i in range(events.size())
+            ]
+        finally:
+            PyBuffer_Release(&view)
+    finally:
+        del scanner
+
+
+def count_events(object payload, *, str path=None):
+    # For benchmarks, which must not pay for Python objects.
+    cdef Py_buffer view
+    cdef Events events
+    cdef Scanner *scanner = new Scanner() if path is None else new Scanner(scan_path(path))
+    cdef const char *begin
+    try:
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        try:
+            begin = <const char *>view.buf
+            if not scanner.scan(begin, begin + view.len, events):
+                raise frame_error(begin, view.len, scanner.failed_at())
+            return events.size()
+        finally:
+            PyBuffer_Release(&view)
+    finally:
+        del scanner
+
+
+def split_events(object payload):
+    return [event.raw for event in scan(payload)]

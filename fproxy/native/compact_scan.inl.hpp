@@ -1,0 +1,203 @@
+// The compact scanner, written once for every instruction set: compact_scan.hpp includes this file inside a namespace
+// that defines `Block`. No include guard: it is meant to be included several times.
+//
+// It accepts one form only, which is what vendors send: an array of flat objects without white space, whose values
+// are unescaped ASCII strings, unsigned decimal numbers, and arrays of these. For that form it checks the whole grammar
+// of RFC 8259, 63 characters at a time, as arithmetic on bit masks (bit i speaks of character i):
+//
+//   * a running parity of the quotes tells what is inside a string; of the brackets, what is inside an array; of the
+//     colons and of what ends a member, what is a value;
+//   * since there is no white space, every other rule is about two neighbours: this character may follow only those.
+//     A mask shifted left by one speaks of the character before.
+//
+// Anything else is left to the exact scanner: a "no" here is not an error. A "yes" is a proof of soundness.
+
+class CompactScanner {
+  public:
+    explicit CompactScanner(Events &events) : events_(events) {}
+
+    // Append the events of a message to `events`; false, with `events` in any state, for what is not of this form.
+    bool scan(const char *begin, const char *end) {
+        if (end - begin < 4 || *begin != '[' || end[-1] != ']') return false;
+        begin_ = begin;
+        end_ = end;
+        event_begin_ = begin + 1;
+
+        // Blocks overlap by one character: bit 0 is there to be the neighbour of bit 1. The array's own opening
+        // bracket is hidden from the rules by `valid`.
+        const char *at = begin;
+        uint64_t valid = ~uint64_t{1};
+        for (; end - 1 - at >= 64; at += kStride, valid = ~uint64_t{0})
+            if (!block(Block(at), valid, at)) return false;
+        const size_t left = static_cast<size_t>(end - 1 - at);  // at least 1: the overlap
+        char padded[64];
+        std::memset(padded, ' ', sizeof padded);
+        std::memcpy(padded, at, left);
+        valid &= (uint64_t{1} << left) - 1;
+        if (!block(Block(padded), valid, at)) return false;
+        return event_begin_ == end && !unusual_.any();  // the last event ended where the array does
+    }
+
+  private:
+    static constexpr size_t kStride = 63;
+
+    Events &events_;
+    const char *begin_ = nullptr;
+    const char *end_ = nullptr;
+    typename Block::Unusual unusual_;
+
+    // Carried from block to block. "before" is all ones or zero: what holds just before bit 0; "at_0" is bit 0.
+    uint64_t string_before_ = 0;
+    uint64_t array_before_ = 0;
+    uint64_t value_at_0_ = 0;         // all ones: between a colon and the end of its member
+    uint64_t event_comma_at_0_ = 1;   // separates two events; so does the array's opening bracket
+    uint64_t leading_zero_at_0_ = 0;  // a zero that begins a number
+    uint64_t fraction_at_0_ = 0;      // a digit after the decimal point
+
+    // The event being scanned. Since there is no white space, one begins two characters after the end of another.
+    const char *event_begin_ = nullptr;
+    unsigned seen_ = 0;                      // bit i: routing key i was met with a string
+    const char *values_[kRoutingKeys] = {};  // the first character of that string; of the last one when it is repeated
+
+    static uint64_t spread(uint64_t mask, unsigned bit) { return uint64_t{0} - ((mask >> bit) & 1); }
+
+    // Scan the block whose bit 0 stands at `text`; bits outside `valid` are not part of the events.
+    FPROXY_INLINE bool block(const Block &at, uint64_t valid, const char *text) {
+        unusual_.add(at);
+        const uint64_t quote = at.equal('"') & valid;
+        const uint64_t in_string = Block::parity(quote) ^ string_before_;  // an opening quote is in, a closing one out
+        const uint64_t outside = valid & ~in_string;
+        const uint64_t open_quote = quote & in_string;
+        const uint64_t close_quote = quote & outside;
+
+        const uint64_t colon = at.equal(':') & outside;
+        const uint64_t comma = at.equal(',') & outside;
+        const uint64_t open_brace = at.equal('{') & outside;
+        const uint64_t close_brace = at.equal('}') & outside;
+        const uint64_t open_bracket = at.equal('[') & outside;
+        const uint64_t close_bracket = at.equal(']') & outside;
+        const uint64_t digit = at.digits() & outside;
+        const uint64_t zero = at.equal('0') & outside;
+        const uint64_t point = at.equal('.') & outside;
+
+        const uint64_t in_array = Block::parity(open_bracket | close_bracket) ^ array_before_;
+        const uint64_t after_comma = comma << 1;
+        const uint64_t after_colon = colon << 1;
+        const uint64_t after_open_brace = open_brace << 1;
+        const uint64_t value_starts = after_colon | after_comma | open_bracket << 1;
+        const uint64_t value_end = close_quote | digit | close_bracket;
+        const uint64_t event_comma = (comma & (close_brace << 1)) | event_comma_at_0_;
+        const uint64_t event_starts = event_comma << 1;
+        const uint64_t member_end = (comma & ~in_array & ~event_comma) | (close_brace & ~after_open_brace);
+        const uint64_t in_value = Block::parity((colon | member_end) & ~uint64_t{1}) ^ value_at_0_;
+
+        uint64_t wrong = outside & ~(value_end | colon | comma | open_brace | close_brace | open_bracket | point);
+        // What each character may follow.
+        wrong |= open_quote & (~(value_starts | after_open_brace) | event_starts);
+        wrong |= colon & ~(close_quote << 1);
+        wrong |= comma & ~((value_end | close_brace) << 1);
+        wrong |= open_brace ^ (event_starts & valid);
+        wrong |= close_brace & ~(value_end << 1 | after_open_brace);
+        wrong |= open_bracket & ~after_colon;
+        wrong |= close_bracket & ~((close_quote | digit | open_bracket) << 1);
+        wrong |= digit & ~(value_starts | (digit | point) << 1);
+        wrong |= digit & after_comma & ~in_array;
+        wrong |= point & ~(digit << 1);
+        // Brackets alternate; braces and colons are not inside them.
+        wrong |= (open_bracket & ~in_array) | ((close_bracket | close_brace | colon) & in_array);
+        // Between the begin of a member and its end there is one colon.
+        wrong |= (colon & ~in_value) | (member_end & in_value);
+        // A number's first zero is its only digit before the point.
+        const uint64_t leading_zero = (zero & value_starts) | leading_zero_at_0_;
+        wrong |= (leading_zero << 1) & digit;
+        // A number has one point: the carry of an addition runs through the digits after it.
+        uint64_t past_fraction;
+        fraction_at_0_ = __builtin_add_overflow(digit, point << 1 | fraction_at_0_, &past_fraction);
+        wrong |= past_fraction & ~digit & point;
+        if (__builtin_expect((wrong & ~uint64_t{1}) != 0, 0)) return false;
+
+        string_before_ = spread(in_string, 62);
+        array_before_ = spread(in_array, 62);
+        value_at_0_ = spread(in_value, 63);
+        event_comma_at_0_ = event_comma >> 63;
+        leading_zero_at_0_ = leading_zero >> 63;
+
+        uint64_t marks = (open_quote & after_colon) | (close_brace & ~uint64_t{1});
+        while (marks != 0) {
+            const char *const mark = text + __builtin_ctzll(marks);
+            marks &= marks - 1;
+            if (*mark == '"')
+                string_value(mark);
+            else
+                end_event(mark);
+        }
+        return true;
+    }
+
+    // A member has a string, which `quote` opens: note it when its key is one of the routing keys.
+    FPROXY_INLINE void string_value(const char *quote) {
+        // The eight characters that end with the quote hold the whole of the longest key, "pair":". The first event
+        // of a message may have fewer before it.
+        if (__builtin_expect(quote - begin_ < 7, 0)) return early_string_value(quote);
+        note_value(load8(quote - 7), quote + 1);
+    }
+
+    void early_string_value(const char *quote) {
+        char padded[8] = {};
+        const size_t have = static_cast<size_t>(quote + 1 - begin_);
+        std::memcpy(padded + 8 - have, begin_, have);
+        note_value(load8(padded), quote + 1);
+    }
+
+    FPROXY_INLINE void note_value(uint64_t key, const char *value) {
+        RoutingKey slot;
+        if (key >> 16 == packed("\"ev\":\"")) slot = kEv;
+        else if (key >> 8 == packed("\"sym\":\"")) slot = kSym;
+        else if (key >> 24 == packed("\"T\":\"")) slot = kUpperT;
+        else if (key >> 24 == packed("\"S\":\"")) slot = kUpperS;
+        else if (key >> 24 == packed("\"p\":\"")) slot = kLowerP;
+        else if (key == packed("\"pair\":\"")) slot = kPair;
+        else return;
+        values_[slot] = value;
+        seen_ |= 1u << slot;
+    }
+
+    FPROXY_INLINE void end_event(const char *brace) {
+        Event &event = events_.append();
+        event.begin = event_begin_;
+        event.end = brace + 1;
+        event_begin_ = brace + 2;
+        if (__builtin_expect(seen_ == (1u << kEv | 1u << kSym), 1)) {
+            event.type = text(values_[kEv]);
+            event.symbol = text(values_[kSym]);
+            event.kind = EventKind::kMarketData;
+            if (__builtin_expect(event.type.length > 2, 0)) event.kind = kind_of_type(event.type);
+            if (__builtin_expect(event.type.key == packed("MB"), 0)) event.kind = EventKind::kBarSomehow;
+        } else {
+            RoutingKeys keys;
+            for (unsigned key = 0; key < kRoutingKeys; ++key)
+                if (seen_ >> key & 1) keys.values[key] = text(values_[key]);
+            resolve(keys, event);
+        }
+        seen_ = 0;
+    }
+
+    // The text up to the next quote.
+    FPROXY_INLINE Text text(const char *begin) const {
+        const uint64_t word = load8_before(begin, end_);
+        const uint64_t difference = word ^ 0x2222222222222222u;  // '"'
+        const uint64_t quotes = (difference - 0x0101010101010101u) & ~difference & 0x8080808080808080u;
+        if (__builtin_expect(quotes == 0, 0)) return long_text(begin);
+        Text text;
+        const unsigned bits = static_cast<unsigned>(__builtin_ctzll(quotes)) & ~7u;
+        text.data = begin;
+        text.length = bits / 8;
+        text.key = word & ((uint64_t{1} << bits) - 1);
+        return text;
+    }
+
+    Text long_text(const char *begin) const {
+        const void *const quote = std::memchr(begin, '"', static_cast<size_t>(end_ - begin));
+        return Text::of(begin, quote == nullptr ? 0 : static_cast<size_t>(static_cast<const char *>(quote) - begin));
+    }
+};

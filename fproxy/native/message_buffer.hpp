@@ -1,0 +1,120 @@
+// The bytes waiting for one audience: WebSocket messages under assembly, ready to be written to a server's sockets.
+//
+// Events are gathered into JSON arrays, each array a text message of one unmasked frame (RFC 6455, section 5.2). The
+// header, whose size depends on the payload's, is written into room kept in front of the payload.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace fproxy {
+
+class MessageBuffer {
+  public:
+    MessageBuffer() = default;
+    MessageBuffer(const MessageBuffer &) = delete;
+    MessageBuffer &operator=(const MessageBuffer &) = delete;
+    MessageBuffer(MessageBuffer &&other) noexcept { *this = std::move(other); }
+    MessageBuffer &operator=(MessageBuffer &&other) noexcept {
+        std::swap(bytes_, other.bytes_);
+        std::swap(capacity_, other.capacity_);
+        std::swap(begin_, other.begin_);
+        std::swap(end_, other.end_);
+        std::swap(payload_, other.payload_);
+        return *this;
+    }
+    ~MessageBuffer() { std::free(bytes_); }
+
+    bool empty() const { return end_ == 0; }
+    size_t size() const { return end_ - begin_; }
+
+    // Append an event's text. A message holds at most `max_payload` bytes, unless a single event is longer.
+    void append(const char *event, size_t length, size_t max_payload) {
+        if (end_ + length + kSlack > capacity_) reserve(end_ + length + kSlack);
+        if (payload_ != 0 && end_ - payload_ + length + 2 > max_payload) end_message();
+        if (payload_ == 0) {
+            payload_ = end_ + kHeaderRoom;
+            bytes_[payload_] = '[';
+            end_ = payload_ + 1;
+        } else {
+            bytes_[end_++] = ',';
+        }
+        std::memcpy(bytes_ + end_, event, length);
+        end_ += length;
+    }
+
+    // Finish the last message and return the bytes to write; they are valid until the next append.
+    std::pair<const char *, size_t> finish() {
+        if (payload_ != 0) end_message();
+        const std::pair<const char *, size_t> ready{bytes_ + begin_, end_ - begin_};
+        begin_ = end_ = 0;
+        return ready;
+    }
+
+    // Give memory back after a burst.
+    void shrink(size_t keep) {
+        if (!empty() || capacity_ <= keep) return;
+        std::free(bytes_);
+        bytes_ = nullptr;
+        capacity_ = 0;
+    }
+
+  private:
+    static constexpr size_t kHeaderRoom = 4;  // the header of a payload of 126 to 65535 bytes
+    static constexpr size_t kMaxHeader = 10;
+    static constexpr size_t kSlack = 2 * kMaxHeader;  // brackets, commas and headers around one event, at the most
+    static constexpr size_t kSmallPayload = 125;
+    static constexpr size_t kMediumPayload = 65535;
+    static constexpr unsigned char kFinalText = 0x81;
+
+    char *bytes_ = nullptr;
+    size_t capacity_ = 0;
+    size_t begin_ = 0;    // of what is to be written
+    size_t end_ = 0;      // of what is there; zero when nothing is
+    size_t payload_ = 0;  // of the message under assembly; zero when there is none
+
+    void reserve(size_t size) {
+        size_t capacity = capacity_ < 512 ? 512 : capacity_;
+        while (capacity < size) capacity *= 2;
+        char *const bytes = static_cast<char *>(std::realloc(bytes_, capacity));
+        if (bytes == nullptr) throw std::bad_alloc();
+        bytes_ = bytes;
+        capacity_ = capacity;
+    }
+
+    // append() has kept room for the bracket.
+    void end_message() {
+        bytes_[end_++] = ']';
+        const size_t length = end_ - payload_;
+        const size_t room_begin = payload_ - kHeaderRoom;
+        const size_t header = length <= kSmallPayload ? 2 : length <= kMediumPayload ? 4 : kMaxHeader;
+        size_t header_begin = room_begin;
+        if (header < kHeaderRoom && room_begin == 0) {
+            begin_ = header_begin = kHeaderRoom - header;  // the first message: leave the gap in front
+        } else if (header != kHeaderRoom) {
+            if (header > kHeaderRoom) reserve_more(header - kHeaderRoom);
+            std::memmove(bytes_ + room_begin + header, bytes_ + payload_, length);
+            end_ = room_begin + header + length;
+        }
+        unsigned char *const at = reinterpret_cast<unsigned char *>(bytes_ + header_begin);
+        at[0] = kFinalText;
+        if (header == 2) {
+            at[1] = static_cast<unsigned char>(length);
+        } else {
+            const unsigned length_bytes = static_cast<unsigned>(header - 2);
+            at[1] = header == 4 ? 126 : 127;
+            for (unsigned i = 0; i < length_bytes; ++i)
+                at[2 + i] = static_cast<unsigned char>(length >> 8 * (length_bytes - 1 - i));
+        }
+        payload_ = 0;
+    }
+
+    void reserve_more(size_t more) {
+        if (end_ + more > capacity_) reserve(end_ + more);
+    }
+};
+
+}  // namespace fproxy

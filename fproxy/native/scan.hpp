@@ -1,0 +1,43 @@
+// Scanning one upstream message: the compact scanner first, the exact one for what it does not vouch for.
+#pragma once
+
+#include "compact_scan.hpp"
+#include "exact_scan.hpp"
+
+namespace fproxy {
+
+class Scanner {
+  public:
+    Scanner() : compact_(scan_paths().front().scan) {}
+
+    // A null `compact` leaves everything to the exact scanner.
+    explicit Scanner(CompactScan compact) : compact_(compact) {}
+
+    // Replace `events` by the events of a message. False, with no events, when it is not sound JSON or no object and
+    // no array: then failed_at() says where. The texts of the events are valid until the next call.
+    bool scan(const char *begin, const char *end, Events &events) {
+        events.clear();
+        if (compact_ != nullptr && compact_(begin, end, events)) return true;
+        events.clear();
+        ++exact_messages_;
+        if (exact_.scan(begin, end, events)) return true;
+        failed_at_ = static_cast<size_t>(exact_.position() - begin);
+        events.clear();
+        return false;
+    }
+
+    // The interval in milliseconds of a bar of kind kBarSomehow; see ExactScanner::bar_interval.
+    int64_t bar_interval(const Event &event) { return intervals_.bar_interval(event.begin, event.end); }
+
+    size_t failed_at() const { return failed_at_; }
+    uint64_t exact_messages() const { return exact_messages_; }
+
+  private:
+    CompactScan compact_;
+    ExactScanner exact_;
+    ExactScanner intervals_;  // apart, because the texts of the events live in exact_
+    size_t failed_at_ = 0;
+    uint64_t exact_messages_ = 0;
+};
+
+}  // namespace fproxy

@@ -1,0 +1,80 @@
+// Short texts as integers: eight bytes at a time, without a copy and without a string object.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace fproxy {
+
+// Eight bytes as one little-endian integer; the caller knows that they are readable.
+inline uint64_t load8(const char *at) {
+    uint64_t word;
+    std::memcpy(&word, at, 8);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+// As load8, for texts that may end sooner: bytes past `end` read as zero.
+inline uint64_t load8_before(const char *at, const char *end) {
+    if (end - at >= 8) return load8(at);
+    char padded[8] = {};
+    if (at < end) std::memcpy(padded, at, static_cast<size_t>(end - at));
+    return load8(padded);
+}
+
+// The integer that load8 gives for a literal of at most eight characters followed by zeros.
+template <size_t N>
+constexpr uint64_t packed(const char (&literal)[N]) {
+    static_assert(N <= 9, "at most eight characters fit");
+    uint64_t word = 0;
+    for (size_t i = 0; i + 1 < N; ++i) word |= static_cast<uint64_t>(static_cast<unsigned char>(literal[i])) << (8 * i);
+    return word;
+}
+
+constexpr uint64_t low_bytes(unsigned count) { return count >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * count)) - 1; }
+
+// Whether the bytes of `word` begin with the literal.
+template <size_t N>
+constexpr bool begins(uint64_t word, const char (&literal)[N]) {
+    return (word & low_bytes(N - 1)) == packed(literal);
+}
+
+// A text, and a 64-bit stand-in for it: the bytes themselves up to eight, a hash of them beyond.
+struct Text {
+    const char *data = nullptr;
+    uint32_t length = 0;
+    uint64_t key = 0;
+
+    static constexpr uint32_t kPackedLength = 8;
+
+    static Text of(const char *data, size_t length) {
+        Text text;
+        text.data = data;
+        text.length = static_cast<uint32_t>(length);
+        text.key = length <= kPackedLength ? load8_before(data, data + length) : hash(data, length);
+        return text;
+    }
+
+    bool present() const { return data != nullptr; }
+
+    bool operator!=(const Text &other) const { return !(*this == other); }
+    bool operator==(const Text &other) const {
+        return key == other.key && length == other.length &&
+               (length <= kPackedLength || std::memcmp(data, other.data, length) == 0);
+    }
+
+  private:
+    static uint64_t hash(const char *data, size_t length) {
+        uint64_t sum = length * 0x9E3779B97F4A7C15u;
+        for (size_t i = 0; i < length; i += 8) {
+            sum = (sum ^ load8_before(data + i, data + length)) * 0xD6E8FEB86659FD93u;
+            sum ^= sum >> 32;
+        }
+        return sum;
+    }
+};
+
+}  // namespace fproxy

@@ -1,0 +1,288 @@
+"""Matching, collecting and flushing against an oracle that decodes everything with a JSON library."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from market_data import SYMBOLS, Pairs, decode, event_texts, frames, meaning
+
+from fproxy._fastpath import Fanout, FrameError, split_events
+from fproxy.core.topics import parse_topic
+
+MAX_MESSAGE = 400
+TYPES = ["T", "Q", "A", "AM", "LULD", "FMV", "XT", "C", "V", "100Ms", "250Ms", "60000Ms"]
+FIREHOSE, AGGREGATOR = 0, 1
+SOURCES = {"A": {AGGREGATOR}, "AM": {AGGREGATOR}, "Ms": {AGGREGATOR}, "T": {FIREHOSE}, "Q": {FIREHOSE}}
+
+topics = st.one_of(
+    st.just("*"),
+    st.sampled_from(TYPES).map("{}.*".format),
+    st.builds("{}.{}".format, st.sampled_from(TYPES), st.sampled_from(SYMBOLS)),
+)
+
+
+def unframe(data: bytes) -> list[bytes]:
+    """Split server-side WebSocket frames, checking them against RFC 6455, section 5.2."""
+    messages = []
+    while data:
+        assert data[0] == 0x81, "a final text frame"
+        length, header = data[1], 2
+        if length == 126:
+            length, header = int.from_bytes(data[2:4], "big"), 4
+            assert length > 125, "the shortest header"
+        elif length == 127:
+            length, header = int.from_bytes(data[2:10], "big"), 10
+            assert length > 65535, "the shortest header"
+        assert len(data) >= header + length
+        messages.append(data[header : header + length])
+        data = data[header + length :]
+    return messages
+
+
+def takes(subscriptions: set[str], event: Pairs, source: int) -> bool:
+    """The oracle: whether a client with these subscriptions gets an event."""
+    found = meaning(event)
+    if found.is_status:
+        return False
+    if source not in SOURCES.get("Ms" if found.is_bar else found.event_type or "", {FIREHOSE, AGGREGATOR}):
+        return False
+    event_types = [found.event_type]
+    if found.is_bar:
+        if found.interval_ms == 0:
+            event_types = [
+                topic.split(".")[0] for topic in subscriptions if topic.split(".")[0].endswith("Ms")
+            ]
+        elif found.interval_ms is not None:
+            event_types = [f"{found.interval_ms}Ms"]
+    elif "*" in subscriptions:
+        return True
+    return any(
+        f"{name}.*" in subscriptions or f"{name}.{found.symbol}" in subscriptions for name in event_types
+    )
+
+
+class Client:
+    def __init__(self, fanout: Fanout) -> None:
+        self.received: list[bytes] = []
+        self.expected: list[bytes] = []
+        self.subscriptions: set[str] = set()
+        self.number = fanout.add_client(self.write)
+
+    def write(self, data: bytes) -> None:
+        for message in unframe(data):
+            events = split_events(message)
+            assert message == b"[" + b",".join(events) + b"]"
+            assert len(message) <= MAX_MESSAGE or len(events) == 1
+            self.received += events
+
+
+def parsed(texts: list[str]) -> list[Any]:
+    return [parse_topic(text) for text in texts]
+
+
+class FanoutMachine(RuleBasedStateMachine):
+    """Clients come and go, subscribe and unsubscribe while messages flow from two upstreams."""
+
+    @initialize()
+    def start(self) -> None:
+        self.fanout = Fanout(max_message=MAX_MESSAGE)
+        for event_type, sources in SOURCES.items():
+            self.fanout.set_sources(event_type, sources)
+        self.clients: list[Client] = []
+
+    @rule()
+    @precondition(lambda self: len(self.clients) < 6)
+    def connect(self) -> None:
+        self.clients.append(Client(self.fanout))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.clients)
+    def disconnect(self, data: st.DataObject) -> None:
+        client = data.draw(st.sampled_from(self.clients))
+        self.clients.remove(client)
+        self.fanout.remove_client(client.number)
+        assert client.received == client.expected
+        with pytest.raises(KeyError):
+            self.fanout.subscribe(client.number, [])
+
+    @rule(data=st.data(), texts=st.lists(topics, max_size=5))
+    @precondition(lambda self: self.clients)
+    def subscribe(self, data: st.DataObject, texts: list[str]) -> None:
+        client = data.draw(st.sampled_from(self.clients))
+        self.fanout.subscribe(client.number, parsed(texts))
+        client.subscriptions.update(texts)
+
+    @rule(data=st.data(), texts=st.lists(topics, max_size=5))
+    @precondition(lambda self: self.clients)
+    def unsubscribe(self, data: st.DataObject, texts: list[str]) -> None:
+        client = data.draw(st.sampled_from(self.clients))
+        texts = texts + sorted(client.subscriptions)[: data.draw(st.integers(0, 5))]
+        self.fanout.unsubscribe(client.number, parsed(texts))
+        client.subscriptions.difference_update(texts)
+
+    @rule(data=st.data())
+    @precondition(lambda self: len(self.clients) > 1)
+    def imitate(self, data: st.DataObject) -> None:
+        """Two clients with equal subscriptions, by different ways."""
+        one, other = data.draw(st.permutations(self.clients))[:2]
+        self.fanout.subscribe(one.number, parsed(sorted(other.subscriptions)))
+        self.fanout.unsubscribe(one.number, parsed(sorted(one.subscriptions - other.subscriptions)))
+        one.subscriptions = set(other.subscriptions)
+
+    @rule(frame=frames(), source=st.sampled_from([FIREHOSE, AGGREGATOR]))
+    def feed(self, frame: bytes, source: int) -> None:
+        statuses = self.fanout.feed(source, frame)
+        decoded = decode(frame)
+        events = [decoded] if isinstance(decoded, Pairs) else [e for e in decoded if isinstance(e, Pairs)]
+        for raw, event in zip(split_events(frame), events, strict=True):
+            for client in self.clients:
+                if takes(client.subscriptions, event, source):
+                    client.expected.append(raw)
+        assert statuses is None
+
+    @rule(text=event_texts())
+    def feed_broken(self, text: bytes) -> None:
+        with pytest.raises(FrameError):
+            self.fanout.feed(FIREHOSE, b"[" + text + b"," + text + b",]")
+
+    @rule()
+    def settle(self) -> None:
+        while self.fanout.settle():
+            pass
+        subscribed = [client.subscriptions for client in self.clients if client.subscriptions]
+        assert self.fanout.audiences == len({frozenset(subscriptions) for subscriptions in subscribed})
+
+    @rule()
+    def flush(self) -> None:
+        self.fanout.flush()
+        assert not self.fanout.has_pending
+        for client in self.clients:
+            assert client.received == client.expected
+
+    @invariant()
+    def counts(self) -> None:
+        if not hasattr(self, "clients"):
+            return
+        exact = {t for client in self.clients for t in client.subscriptions if not t.endswith("*")}
+        assert self.fanout.exact_topics == len(exact)
+        for client in self.clients:
+            assert self.fanout.topic_count(client.number) == len(client.subscriptions)
+
+
+FanoutMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestFanoutMachine = FanoutMachine.TestCase
+
+
+@pytest.fixture
+def received() -> list[bytes]:
+    return []
+
+
+@pytest.fixture
+def write(received: list[bytes]) -> Callable[[bytes], None]:
+    return received.append
+
+
+def trade(symbol: str, **more: Any) -> bytes:
+    return json.dumps({"ev": "T", "sym": symbol, **more}, separators=(",", ":")).encode()
+
+
+def test_an_event_comes_once_however_many_topics_match(write: Callable, received: list[bytes]) -> None:
+    fanout = Fanout()
+    client = fanout.add_client(write)
+    fanout.subscribe(client, parsed(["T.AAPL", "T.*", "*", "T.AAPL"]))
+    fanout.feed(0, b"[" + trade("AAPL") + b"]")
+    fanout.flush()
+    assert [unframe(data) for data in received] == [[b"[" + trade("AAPL") + b"]"]]
+
+
+def test_status_events_are_returned_and_go_to_no_client(write: Callable, received: list[bytes]) -> None:
+    fanout = Fanout()
+    fanout.subscribe(fanout.add_client(write), parsed(["*"]))
+    status = b'{"ev":"status","status":"error","message":"not authorized"}'
+    assert fanout.feed(0, b"[" + status + b"," + trade("AAPL") + b"," + status + b"]") == [status, status]
+    fanout.flush()
+    assert unframe(received[0]) == [b"[" + trade("AAPL") + b"]"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 50, 125, 126, 127, 1000, 65_534, 65_535, 65_536, 65_537, 300_000])
+@pytest.mark.parametrize("before", [0, 1, 40])
+def test_messages_of_every_size(write: Callable, received: list[bytes], size: int, before: int) -> None:
+    """One long event among short ones: header sizes change, and nothing is split but between events."""
+    fanout = Fanout(max_message=65_536)
+    fanout.subscribe(fanout.add_client(write), parsed(["*"]))
+    events = [trade("A")] * before + [trade("B", x="y" * size)] + [trade("C")] * before
+    for event in events:
+        fanout.feed(0, b"[" + event + b"]")
+    fanout.flush()
+    messages = unframe(b"".join(received))
+    assert [event for message in messages for event in split_events(message)] == events
+    assert all(len(message) <= 65_536 or len(split_events(message)) == 1 for message in messages)
+
+
+def test_memory_stays_bounded_without_a_flush(write: Callable, received: list[bytes]) -> None:
+    fanout = Fanout()
+    fanout.subscribe(fanout.add_client(write), parsed(["*"]))
+    frame = b"[" + b",".join([trade("A", x="y" * 1000)] * 1000) + b"]"
+    for _ in range(20):
+        fanout.feed(0, frame)
+    assert received, "what passed the limit was written without being asked for"
+    fanout.flush()
+    assert sum(len(split_events(m)) for data in received for m in unframe(data)) == 20_000
+
+
+def test_an_audience_shares_one_object(write: Callable, received: list[bytes]) -> None:
+    fanout = Fanout()
+    for _ in range(3):
+        fanout.subscribe(fanout.add_client(write), parsed(["T.AAPL"]))
+    assert fanout.audiences == 1
+    fanout.feed(0, b"[" + trade("AAPL") + b"]")
+    fanout.flush()
+    assert len(received) == 3
+    assert len({id(data) for data in received}) == 1
+
+
+def test_a_failing_client_harms_no_other(
+    write: Callable, received: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    fanout = Fanout()
+
+    def fail(data: bytes) -> None:
+        raise RuntimeError("gone")
+
+    for sink in (fail, write):
+        fanout.subscribe(fanout.add_client(sink), parsed(["T.AAPL"]))
+    fanout.feed(0, b"[" + trade("AAPL") + b"]")
+    fanout.flush()
+    assert len(received) == 1
+    assert "gone" in caplog.text
+
+
+def test_a_storm_of_single_subscriptions_makes_equal_clients_one_audience_in_the_end(write: Callable) -> None:
+    fanout = Fanout()
+    clients = [fanout.add_client(write) for _ in range(3)]
+    symbols = [f"S{i}" for i in range(500)]
+    for symbol in symbols:
+        for client in clients:
+            fanout.subscribe(client, [("T", symbol)])
+    while fanout.settle():
+        pass
+    assert fanout.audiences == 1
+    assert fanout.exact_topics == 500
+    for client in clients:
+        fanout.unsubscribe(client, [("T", symbol) for symbol in symbols])
+    assert (fanout.audiences, fanout.exact_topics) == (0, 0)
+
+
+def test_unknown_clients_and_sources_are_refused(write: Callable) -> None:
+    fanout = Fanout()
+    with pytest.raises(KeyError):
+        fanout.subscribe(0, [])
+    with pytest.raises(ValueError, match="source 32"):
+        fanout.feed(32, b"[]")
+    with pytest.raises(ValueError, match="max_message"):
+        Fanout(max_message=1)
