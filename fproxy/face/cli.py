@@ -4,24 +4,36 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
 
 import click
 
 from fproxy import __version__
 from fproxy.core.urls import redacted_url
 from fproxy.face.logs import configure_logging
-from fproxy.face.settings import (
-    Setting,
-    Values,
+from fproxy.face.role_options import (
+    aggregator_options,
+    demo_options,
     filtered_proxy_options,
-    filtered_proxy_settings,
-    unknown_settings,
+    firehose_options,
+    simulator_options,
+    stack_options,
 )
+from fproxy.face.role_settings import (
+    Values,
+    aggregator_settings,
+    filtered_proxy_settings,
+    firehose_settings,
+    server_settings,
+    simulator_settings,
+)
+from fproxy.face.settings import Setting, given_flags, unknown_settings
 from fproxy.face.tail_settings import tail_options, tail_settings
 from fproxy.metrics import Metrics
-from fproxy.roles.settings import ServerSettings
+from fproxy.roles.settings import ServerSettings, is_loopback
 
 if TYPE_CHECKING:
+    from fproxy.face.chain import Ports
     from fproxy.face.run import Role
 
 log = logging.getLogger(__name__)
@@ -100,6 +112,29 @@ def warn_if_open(server: ServerSettings, values: Values) -> None:
         )
 
 
+def require_vendor_key(vendor_url: str, polygon_api_key: str) -> None:
+    """Refuse to connect to another machine's market without a key.
+
+    Raises:
+        click.UsageError: there is no key, and the market is not a simulated one on this machine.
+    """
+    if not polygon_api_key and not is_loopback(urlsplit(vendor_url).hostname or ""):
+        raise click.UsageError(
+            f"POLYGON_API_KEY is not set, and {redacted_url(vendor_url)} wants a key (fproxy demo needs none)"
+        )
+
+
+def chain_ports(values: Values) -> "Ports":
+    """Return where the roles of a chain listen, from the values of ``chain_port_options``."""
+    from fproxy.face.chain import Ports, chosen_port
+
+    return Ports(
+        proxy=chosen_port(values["port"]),
+        aggregator=chosen_port(values["aggregator_port"]),
+        firehose=chosen_port(values["firehose_port"]),
+    )
+
+
 def finish(main: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     """Run ``main`` on an event loop of its own and exit with the status that it returns."""
     from fproxy.face.event_loop import run
@@ -160,6 +195,102 @@ def proxy(**values: Any) -> None:
     log.info("Ms-Aggregator URL: %s", redacted_url(settings.aggregator_url))
     log.info("Starting stocks proxy on port %d", settings.server.port)
     serve_role(values, lambda metrics: FilteredProxy(settings, metrics))
+
+
+@fproxy.command(short_help="The vendor's whole stream, for any number of clients.")
+@firehose_options
+def firehose(**values: Any) -> None:
+    """Run the firehose: one connection to the vendor, whose every message goes to every client.
+
+    It listens on port 8767 and is what the filtered proxy and the ms-aggregator connect to.
+    """
+    begin(values)
+    settings = firehose_settings(values)
+    require_vendor_key(settings.vendor_url, settings.polygon_api_key)
+    from fproxy.roles.firehose import Firehose
+
+    warn_if_open(settings.server, values)
+    log.info("Starting Polygon Firehose Proxy")
+    log.info("Polygon URL: %s", redacted_url(settings.vendor_url))
+    log.info("Starting firehose on port %d", settings.server.port)
+    serve_role(values, lambda metrics: Firehose(settings, metrics))
+
+
+@fproxy.command(short_help="Bars of 1 to 60000 milliseconds, made of the firehose's trades.")
+@aggregator_options
+def aggregator(**values: Any) -> None:
+    """Run the ms-aggregator: bars of any interval from 1 to 60000 ms, beside the vendor's own bars.
+
+    It listens on port 8768 and is what the filtered proxy connects to for bars.
+    """
+    begin(values)
+    settings = aggregator_settings(values)
+    from fproxy.roles.aggregator import Aggregator
+
+    warn_if_open(settings.server, values)
+    log.info("Starting Ms-Aggregator")
+    log.info("Firehose URL: %s", redacted_url(settings.firehose_url))
+    log.info("Starting ms-aggregator on port %d", settings.server.port)
+    serve_role(values, lambda metrics: Aggregator(settings, metrics))
+
+
+@fproxy.command(short_help="A simulated market that speaks the vendor's protocol.")
+@simulator_options
+def sim(**values: Any) -> None:
+    """Run a simulated market with the vendor's protocol and manners, on port 8766.
+
+    Trades, quotes, limits and bars of some hundreds of symbols walk at random, reproducibly. It accepts any
+    key unless --client-keys names some.
+    """
+    begin(values)
+    settings = simulator_settings(values)
+    from fproxy.roles.simulator import Simulator
+
+    log.info("Starting simulated market on port %d", settings.server.port)
+    serve_role(values, lambda metrics: Simulator(settings, metrics))
+
+
+@fproxy.command(short_help="The whole system on a simulated market, to try it without an account.")
+@demo_options
+def demo(**values: Any) -> None:
+    """Run a simulated market and the whole system behind it, for clients on this machine with any key.
+
+    Four processes: market, firehose, ms-aggregator and filtered proxy. Ctrl-C stops them all.
+    """
+    begin(values)
+    from fproxy.face.chain import chosen_port, demo_children, demo_text, run_children
+
+    ports, simulator_port = chain_ports(values), chosen_port(values["simulator_port"])
+    children = demo_children(
+        ports,
+        simulator_port,
+        simulation=[f"--{name}={values[name]}" for name in ("rate", "symbols", "seed")],
+        log_level=values["log_level"],
+        settings=known_settings(),
+    )
+    finish(lambda: run_children(children, on_ready=lambda: click.echo(demo_text(ports.proxy))))
+
+
+@fproxy.command(short_help="Firehose, aggregator and filtered proxy together, behind the vendor.")
+@stack_options
+@click.pass_context
+def stack(ctx: click.Context, /, **values: Any) -> None:
+    """Run firehose, ms-aggregator and filtered proxy together with one vendor key.
+
+    Clients connect to the proxy; the other two serve this machine only. A process that dies is started again.
+    Every setting of the three is an option here, too.
+    """
+    begin(values)
+    proxy_server = server_settings(values)
+    require_vendor_key(values["vendor_url"], values["polygon_api_key"] or "")
+    from fproxy.face.chain import run_children, stack_children
+
+    warn_if_open(proxy_server, values)
+    ports = chain_ports(values)
+    children = stack_children(ports, host=proxy_server.host, flags=given_flags(ctx))
+    finish(
+        lambda: run_children(children, on_ready=lambda: log.info("Clients connect to port %d", ports.proxy))
+    )
 
 
 @fproxy.command(short_help="Print the events of some topics as they come.")

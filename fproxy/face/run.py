@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from fproxy.face.event_loop import stop_signals
+from fproxy.face.supervisor import ChildFailedError
 from fproxy.shell.server import ServerStartError
 
 log = logging.getLogger(__name__)
@@ -21,20 +23,29 @@ class Role(Protocol):
 
         Raises:
             ServerStartError: it cannot listen.
+            ChildFailedError: it consists of processes, and one of them could not start.
         """
 
     async def stop(self) -> None:
         """Stop accepting clients, send what is waiting, close every connection."""
 
 
-async def serve(role: Role, *, stop_at_eof: bool = False) -> int:
+async def serve(
+    role: Role,
+    *,
+    stop_at_eof: bool = False,
+    on_ready: Callable[[], None] | None = None,
+    stop_timeout: float = STOP_TIMEOUT,
+) -> int:
     """Serve with ``role`` until a signal asks to stop; return the program's exit status.
 
-    The status is 0 after a signal, and 1 when the role cannot listen, which is one line in the log.
+    The status is 0 after a signal, and 1 when the role cannot start, which is one line in the log.
 
     Args:
         role: what to start and, in the end, to stop.
         stop_at_eof: stop at the end of standard input too.
+        on_ready: called once the role has started.
+        stop_timeout: how long stopping may take, in seconds.
     """
     with stop_signals(at_eof=stop_at_eof) as stopping:
         starting = asyncio.ensure_future(role.start())
@@ -43,20 +54,23 @@ async def serve(role: Role, *, stop_at_eof: bool = False) -> int:
             await asyncio.wait((starting, signalled), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 await starting
+                if on_ready is not None:
+                    on_ready()
                 await signalled
-        except ServerStartError as error:
+        except (ServerStartError, ChildFailedError) as error:
             log.error("%s", error)
             return 1
         finally:
             for task in (starting, signalled):
                 task.cancel()
             await asyncio.gather(starting, signalled, return_exceptions=True)
-            await _stop(role)
+            await _stop(role, stop_timeout)
     return 0
 
 
-async def _stop(role: Role) -> None:
+async def _stop(role: Role, seconds: float) -> None:
     try:
-        await asyncio.wait_for(role.stop(), STOP_TIMEOUT)
+        async with asyncio.timeout(seconds):
+            await role.stop()
     except TimeoutError:
-        log.warning("Not everything had stopped after %g s; exiting all the same", STOP_TIMEOUT)
+        log.warning("Not everything had stopped after %g s; exiting all the same", seconds)

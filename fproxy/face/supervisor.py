@@ -10,16 +10,11 @@ import asyncio
 import contextlib
 import os
 import signal
-import site
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
-
-import fproxy
 
 READY_TIMEOUT: Final = 30.0
 """Seconds that a child may take to accept connections."""
@@ -49,33 +44,18 @@ class Child:
 
     Attributes:
         name: what to call it in messages.
-        arguments: the command line after ``fproxy``.
+        command: the program and its arguments.
         host: the address at which it will accept connections.
         port: the port of the same.
         environment: variables that it gets on top of those of this process; secrets belong here, not in
-            ``arguments``, which anybody on the machine can read.
+            ``command``, which anybody on the machine can read.
     """
 
     name: str
-    arguments: tuple[str, ...]
+    command: tuple[str, ...]
     host: str
     port: int
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-def own_command() -> list[str]:
-    """Return the command that runs this same package again, whatever the current directory holds."""
-    return [sys.executable, "-P", "-m", "fproxy"]
-
-
-def own_environment() -> dict[str, str]:
-    """Return the variables with which ``own_command`` finds this package, installed or not."""
-    environment = dict(os.environ)
-    root = str(Path(fproxy.__file__).parents[1])
-    if root not in (*site.getsitepackages(), site.getusersitepackages()):
-        others = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = f"{root}{os.pathsep}{others}" if others else root
-    return environment
 
 
 def free_port(host: str) -> int:
@@ -92,21 +72,20 @@ class Supervisor:
 
     Args:
         children: what to run, in the order in which to start it.
-        report: called with every line of the children's output and of this object's own.
+        report: called with the name of a child and one line, of its output or about it.
         restart_delay: the shortest delay before a child that died is started again, in seconds.
     """
 
     def __init__(
         self,
         children: Sequence[Child],
-        report: Callable[[str], None],
+        report: Callable[[str, str], None],
         *,
         restart_delay: float = RESTART_DELAY_MIN,
     ) -> None:
         self._children = children
         self._report = report
         self._restart_delay = restart_delay
-        self._width = max(len(child.name) for child in children)
         self._processes: dict[str, asyncio.subprocess.Process] = {}  # running, by child's name
         self._printers: dict[str, asyncio.Task[None]] = {}  # of the same; each ends with its child's output
         self._watchers: list[asyncio.Task[None]] = []  # one a child that has been started
@@ -140,13 +119,12 @@ class Supervisor:
 
     async def _launch(self, child: Child) -> None:
         process = await asyncio.create_subprocess_exec(
-            *own_command(),
-            *child.arguments,
+            *child.command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=MAX_LINE_BYTES,
-            env=own_environment() | dict(child.environment),
+            env={**os.environ, **child.environment},
             # A terminal's Ctrl-C is then for this process alone, which stops the children in their order.
             start_new_session=True,
         )
@@ -165,7 +143,7 @@ class Supervisor:
                 line = await process.stdout.read(error.consumed)
             if not line:
                 return
-            self._tell(child.name, line.decode(errors="replace").rstrip("\r\n"))
+            self._report(child.name, line.decode(errors="replace").rstrip("\r\n"))
 
     async def _wait_until_ready(self, child: Child) -> None:
         process = self._processes[child.name]
@@ -182,7 +160,7 @@ class Supervisor:
             ) from None
         finally:
             exited.cancel()
-        raise ChildFailedError(f"{child.name} {exit_text(await self._ended(child))} while starting")
+        raise ChildFailedError(f"{child.name} could not start: {exit_text(await self._ended(child))}")
 
     async def _ended(self, child: Child) -> int:
         """Wait until a child has ended and all of its output has been passed on; return its return code."""
@@ -199,7 +177,7 @@ class Supervisor:
             returncode = await self._ended(child)
             if time.monotonic() - began >= SETTLED_AFTER:
                 delay = self._restart_delay
-            self._tell("fproxy", f"{child.name} {exit_text(returncode)}; starting it again in {delay:g} s")
+            self._report(child.name, f"WARNING {exit_text(returncode)}; starting again in {delay:g} s")
             await asyncio.sleep(delay)
             delay = min(2 * delay, RESTART_DELAY_MAX)
             await self._launch(child)
@@ -210,13 +188,10 @@ class Supervisor:
         try:
             await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
         except TimeoutError:
-            self._tell("fproxy", f"{child.name} did not stop within {STOP_TIMEOUT:g} s and is killed")
+            self._report(child.name, f"WARNING Did not stop within {STOP_TIMEOUT:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         await self._ended(child)
-
-    def _tell(self, name: str, text: str) -> None:
-        self._report(f"{name:<{self._width}} | {text}")
 
 
 async def _accepts(host: str, port: int) -> bool:
@@ -231,11 +206,11 @@ async def _accepts(host: str, port: int) -> bool:
     return True
 
 
-def exit_text(returncode: int | None) -> str:
-    """Return how a process ended, from its return code: ``exited with status 1``, or by which signal."""
-    if returncode is not None and returncode < 0:
+def exit_text(returncode: int) -> str:
+    """Return how a process ended, from its return code: ``Exited with status 1``, ``Ended by SIGKILL``."""
+    if returncode < 0:
         try:
-            return f"was ended by {signal.Signals(-returncode).name}"
+            return f"Ended by {signal.Signals(-returncode).name}"
         except ValueError:
-            return f"was ended by signal {-returncode}"
-    return f"exited with status {returncode}"
+            return f"Ended by signal {-returncode}"
+    return f"Exited with status {returncode}"

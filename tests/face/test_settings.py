@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from fproxy.face import settings as face_settings
+from fproxy.face import role_options, role_settings
 from fproxy.face.cli import fproxy, known_settings
 from fproxy.face.environment import EnvFileError, read_env_file, unknown_names
 from fproxy.face.option_types import size_text
@@ -38,9 +38,9 @@ def parsed() -> Callable[..., Any]:
         seen: list[Any] = []
 
         @click.command()
-        @getattr(face_settings, f"{role}_options")
+        @getattr(role_options, f"{role}_options")
         def command(**values: Any) -> None:
-            seen.append(getattr(face_settings, f"{role}_settings")(values))
+            seen.append(getattr(role_settings, f"{role}_settings")(values))
 
         result = CliRunner().invoke(command, list(arguments), catch_exceptions=False)
         assert result.exit_code == 0, result.output

@@ -1,0 +1,218 @@
+"""The roles chained together on one machine, each a process: firehose, aggregator and filtered proxy.
+
+``fproxy stack`` runs them behind the vendor, ``fproxy demo`` behind a simulated market.
+"""
+
+import contextlib
+import os
+import site
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+
+import fproxy
+from fproxy.face.run import serve
+from fproxy.face.supervisor import STOP_TIMEOUT, Child, Supervisor, free_port
+
+LOOPBACK: Final = "127.0.0.1"
+
+_WILDCARD_HOSTS: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared with, not listened on.
+_COLOURS: Final = ("cyan", "green", "magenta", "blue")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The port that each role listens on.
+
+    Attributes:
+        proxy: the filtered proxy's.
+        aggregator: the ms-aggregator's.
+        firehose: the firehose's.
+    """
+
+    proxy: int
+    aggregator: int
+    firehose: int
+
+    @property
+    def firehose_url(self) -> str:
+        """Where the other roles find the firehose."""
+        return f"ws://{LOOPBACK}:{self.firehose}"
+
+    @property
+    def aggregator_url(self) -> str:
+        """Where the proxy finds the ms-aggregator."""
+        return f"ws://{LOOPBACK}:{self.aggregator}"
+
+
+def own_command() -> tuple[str, ...]:
+    """Return the command that runs this same package again, whatever the current directory holds."""
+    return (sys.executable, "-P", "-m", "fproxy")
+
+
+def own_path() -> dict[str, str]:
+    """Return the variables that ``own_command`` needs to find this package, when it is not installed."""
+    root = str(Path(fproxy.__file__).parents[1])
+    if root in (*site.getsitepackages(), site.getusersitepackages()):
+        return {}
+    others = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{root}{os.pathsep}{others}" if others else root}
+
+
+def chosen_port(port: int) -> int:
+    """Return ``port``, or a free one for 0, because the next role of a chain must know it beforehand."""
+    return port or free_port(LOOPBACK)
+
+
+def role(name: str, *arguments: str, host: str, port: int, environment: Mapping[str, str]) -> Child:
+    """Return the child that runs one role.
+
+    Args:
+        name: what to call it.
+        arguments: its command and options, but for those of where it listens.
+        host: the address that it listens on.
+        port: the port of the same.
+        environment: its settings that are not in ``arguments``.
+    """
+    return Child(
+        name=name,
+        command=(*own_command(), *arguments, "--host", host, "--port", str(port)),
+        host=_WILDCARD_HOSTS.get(host, host),
+        port=port,
+        environment={**own_path(), **environment, "FPROXY_STOP_AT_EOF": "1"},
+    )
+
+
+def upstream_roles(
+    ports: Ports, *firehose_arguments: str, environment: Mapping[str, str]
+) -> tuple[Child, ...]:
+    """Return the firehose and the aggregator behind it, for this machine alone."""
+    return (
+        role(
+            "firehose",
+            *("firehose", *firehose_arguments),
+            host=LOOPBACK,
+            port=ports.firehose,
+            environment=environment,
+        ),
+        role(
+            "aggregator",
+            *("aggregator", "--firehose-url", ports.firehose_url),
+            host=LOOPBACK,
+            port=ports.aggregator,
+            environment=environment,
+        ),
+    )
+
+
+def filtered_proxy(ports: Ports, *, host: str, environment: Mapping[str, str]) -> Child:
+    """Return the filtered proxy behind the other two."""
+    return role(
+        "proxy",
+        *("proxy", "--firehose-url", ports.firehose_url, "--ms-aggregator-url", ports.aggregator_url),
+        host=host,
+        port=ports.proxy,
+        environment=environment,
+    )
+
+
+def stack_children(ports: Ports, *, host: str, flags: Mapping[str, str]) -> tuple[Child, ...]:
+    """Return the roles of ``fproxy stack``, which find their settings where they always do.
+
+    The firehose and the aggregator want the vendor's key of each other and of the proxy; the clients' keys
+    are for the proxy alone.
+
+    Args:
+        ports: where each listens.
+        host: the address that the proxy listens on.
+        flags: settings given as flags, as environment variables.
+    """
+    return (
+        *upstream_roles(ports, environment={**flags, "FPROXY_CLIENT_KEYS": "", "FPROXY_METRICS_PORT": ""}),
+        filtered_proxy(ports, host=host, environment=flags),
+    )
+
+
+def demo_children(
+    ports: Ports, simulator_port: int, *, simulation: Sequence[str], log_level: str, settings: Iterable[str]
+) -> tuple[Child, ...]:
+    """Return the roles of ``fproxy demo``, which take nothing from the environment or from ``.env``.
+
+    Args:
+        ports: where the roles listen.
+        simulator_port: where the simulated market does.
+        simulation: options of the simulated market.
+        log_level: what they log.
+        settings: the name of every setting that there is.
+    """
+    environment = {
+        **dict.fromkeys(settings, ""),
+        "FPROXY_ENV_FILE": os.devnull,
+        "LOG_LEVEL": log_level,
+        "POLYGON_API_KEY": "demo",
+        "FPROXY_CLIENT_KEYS": "*",
+    }
+    vendor_url = f"ws://{LOOPBACK}:{simulator_port}/stocks"
+    return (
+        role("market", "sim", *simulation, host=LOOPBACK, port=simulator_port, environment=environment),
+        *upstream_roles(ports, "--polygon-ws-url", vendor_url, environment=environment),
+        filtered_proxy(ports, host=LOOPBACK, environment=environment),
+    )
+
+
+async def run_children(children: Sequence[Child], *, on_ready: Callable[[], None]) -> int:
+    """Run children until a signal asks to stop, with their output on standard error.
+
+    Args:
+        children: what to run, in the order in which to start it.
+        on_ready: called once all of them accept connections.
+
+    Returns:
+        The exit status: 0 after a signal, 1 when a child could not start.
+    """
+    width = max(len(child.name) for child in children)
+    colours = {child.name: _COLOURS[index % len(_COLOURS)] for index, child in enumerate(children)}
+
+    def report(name: str, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            click.echo(f"{click.style(f'{name:<{width}} |', fg=colours[name])} {line}", err=True)
+
+    stop_timeout = (STOP_TIMEOUT + 1) * len(children)
+    return await serve(Supervisor(children, report), on_ready=on_ready, stop_timeout=stop_timeout)
+
+
+def command_name() -> str:
+    """Return how this program was called, for examples that can be copied."""
+    called = Path(sys.argv[0])
+    return "python -m fproxy" if called.stem == "__main__" else sys.argv[0]
+
+
+def demo_text(port: int) -> str:
+    """Return what ``fproxy demo`` says once everything runs: what to connect, and how."""
+    command = command_name()
+    url = f"ws://localhost:{port}/stocks"
+    option = "" if port == 8765 else f" --url {url}"
+    return f"""
+A simulated market is on. Any key is accepted at
+
+    {url}
+
+Look at it from another terminal:
+
+    {command} tail{option} T.AAPL,Q.AAPL,A.AAPL,100Ms.AAPL
+    {command} tail{option} '*'
+
+Or with the official Python client (pip install massive):
+
+    from massive import WebSocketClient
+
+    client = WebSocketClient(api_key="demo", feed="localhost:{port}", secure=False)
+    client.subscribe("T.AAPL", "A.*")
+    client.run(print)
+
+Ctrl-C stops all of it.
+"""
