@@ -1,0 +1,211 @@
+"""Demand: which topics are wanted of one upstream now, and what must be asked of it to get them.
+
+Clients come and go; an upstream should notice only the first client of a topic and the end of the last. So
+subscriptions are counted. A topic that nobody wants any more stays subscribed for a while (it *lingers*),
+because clients that reconnect want the same topics again. A wildcard covers the topics under it: while
+``T.*`` is active, ``T.AAPL`` is not asked for; when ``T.*`` goes, the topics that it covered are asked for
+first, so that no event is missed between.
+
+Nothing here knows of sockets or of time: times are passed in, and what must be said upstream comes out of
+``changes``. Every operation costs a constant for each topic that it touches, however many topics there are.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from fproxy.core.topics import WILDCARD, covering_topic
+
+DEFAULT_LINGER: Final = 30.0
+"""How long a topic outlives the last client that wanted it, in seconds."""
+
+
+class Changes(NamedTuple):
+    """What to say upstream, in this order: everything to subscribe before anything to unsubscribe.
+
+    Attributes:
+        subscribe: topics to subscribe to, wildcards first.
+        unsubscribe: topics to unsubscribe from.
+    """
+
+    subscribe: tuple[str, ...]
+    unsubscribe: tuple[str, ...]
+
+
+class Demand:
+    """The topics wanted of one upstream connection, with what is active there.
+
+    A topic is *wanted* while it has been acquired more often than released. It is *active* from the moment
+    that ``changes`` names it under ``subscribe`` until ``changes`` names it under ``unsubscribe``, the
+    upstream refuses it or the connection is lost. After each ``changes``, every wanted topic is active,
+    covered by an active wildcard, or refused.
+
+    Attributes:
+        linger: how long an active topic stays active after its last release, in seconds.
+    """
+
+    __slots__ = (
+        "_active",
+        "_covered",
+        "_holders",
+        "_last_expiry",
+        "_lingering",
+        "_refused",
+        "_touched",
+        "linger",
+    )
+
+    def __init__(self, *, linger: float = DEFAULT_LINGER) -> None:
+        """Prepare a demand for nothing.
+
+        Args:
+            linger: how long an active topic stays active after its last release, in seconds; 0 for not at
+                all.
+
+        Raises:
+            ValueError: ``linger`` is negative.
+        """
+        if linger < 0:
+            raise ValueError(f"linger must not be negative: {linger}")
+        self.linger = linger
+        self._holders: dict[str, int] = {}  # wanted topic -> how many want it
+        self._active: set[str] = set()
+        self._refused: dict[str, str] = {}  # topic -> what the upstream said
+        # Topic without holders, active or refused -> when to forget it; in the order of those times.
+        # Not a dict, whose first entry takes ever longer to find when entries are taken from its front.
+        self._lingering: OrderedDict[str, float] = OrderedDict()
+        self._last_expiry = -float("inf")
+        # Active wildcard -> wanted topics that are not active because it covers them.
+        self._covered: dict[str, dict[str, None]] = {}
+        # Wanted topics that are neither active, covered nor refused yet, in the order of their acquisition.
+        self._touched: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        """Return how many topics are wanted."""
+        return len(self._holders)
+
+    def __contains__(self, topic: object) -> bool:
+        """Return whether ``topic`` is wanted."""
+        return topic in self._holders
+
+    @property
+    def active(self) -> frozenset[str]:
+        """The topics that are active upstream, lingering ones included; a copy."""
+        return frozenset(self._active)
+
+    def count(self, topic: str) -> int:
+        """Return how many times ``topic`` is held."""
+        return self._holders.get(topic, 0)
+
+    def refusal(self, topic: str) -> str | None:
+        """Return what the upstream said when it refused ``topic``, or None when it did not."""
+        return self._refused.get(topic)
+
+    def acquire(self, topic: str) -> None:
+        """One more client wants ``topic``: an upstream topic such as ``T.AAPL`` or ``T.*``."""
+        holders = self._holders.get(topic, 0)
+        self._holders[topic] = holders + 1
+        # A topic that lingers is as active, or as refused, as it was.
+        if not holders and self._lingering.pop(topic, None) is None:
+            self._touched[topic] = None
+
+    def release(self, topic: str, now: float) -> None:
+        """One client less wants ``topic``.
+
+        Args:
+            topic: a topic that was acquired.
+            now: the time, in seconds of the clock that ``changes`` goes by.
+
+        Raises:
+            ValueError: nobody holds the topic.
+        """
+        holders = self._holders.get(topic)
+        if holders is None:
+            raise ValueError(f"released more often than acquired: {topic!r}")
+        if holders > 1:
+            self._holders[topic] = holders - 1
+            return
+        del self._holders[topic]
+        if topic in self._active or topic in self._refused:
+            self._last_expiry = max(self._last_expiry, now + self.linger)
+            self._lingering[topic] = self._last_expiry
+            return
+        self._touched.pop(topic, None)
+        covered = self._covered.get(covering_topic(topic))
+        if covered is not None:
+            covered.pop(topic, None)
+
+    def changes(self, now: float) -> Changes:
+        """Return what has to be said upstream now, and take it as said.
+
+        Args:
+            now: the time, in seconds; topics whose linger has passed by then are dropped.
+        """
+        unsubscribe = self._expire(now)
+        touched = self._touched
+        subscribe: list[str] = []
+        for wildcard in unsubscribe:
+            subscribe.extend(self._covered.pop(wildcard, ()))
+        if touched:
+            self._touched = {}
+            wildcards = [topic for topic in touched if _is_wildcard(topic)]
+            self._active.update(wildcards)
+            subscribe = wildcards + subscribe
+            for topic in touched:
+                covering = covering_topic(topic)
+                if covering == topic:
+                    continue
+                if covering in self._active:
+                    self._covered.setdefault(covering, {})[topic] = None
+                else:
+                    subscribe.append(topic)
+        self._active.update(subscribe)
+        return Changes(tuple(subscribe), tuple(unsubscribe))
+
+    def deadline(self) -> float | None:
+        """Return when ``changes`` will next have something to drop, in seconds; None when nothing lingers."""
+        return next(iter(self._lingering.values()), None)
+
+    def refuse(self, topics: Iterable[str], message: str) -> None:
+        """The upstream refused topics: they are not active, and are not asked for again on this connection.
+
+        What a refused wildcard covered is asked for by the next ``changes``. A refusal is forgotten when
+        nobody has wanted the topic for the linger time, and when the connection is lost. Topics that are
+        not active are ignored.
+
+        Args:
+            topics: what was refused.
+            message: what the upstream said.
+        """
+        for topic in topics:
+            if topic in self._active:
+                self._active.remove(topic)
+                self._refused[topic] = message
+                self._touched.update(self._covered.pop(topic, {}))
+
+    def reset(self) -> None:
+        """The connection is lost: nothing is active, and the next ``changes`` asks for all that is wanted."""
+        self._active.clear()
+        self._refused.clear()
+        self._lingering.clear()
+        self._covered.clear()
+        self._touched = dict.fromkeys(self._holders)
+
+    def _expire(self, now: float) -> list[str]:
+        """Forget the topics that have lingered long enough; return those of them that were active."""
+        expired = []
+        for topic, expiry in self._lingering.items():
+            if expiry > now:
+                break
+            expired.append(topic)
+        dropped = []
+        for topic in expired:
+            del self._lingering[topic]
+            if self._refused.pop(topic, None) is None:
+                self._active.remove(topic)
+                dropped.append(topic)
+        return dropped
+
+
+def _is_wildcard(topic: str) -> bool:
+    return topic.endswith(f".{WILDCARD}")

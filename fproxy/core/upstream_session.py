@@ -1,0 +1,362 @@
+"""The client's side of a session with an upstream, as a pure state machine.
+
+It says what to send, reads the status events that come back and returns effects, to be carried out in
+order. Nothing that an upstream sends makes it raise.
+
+Auth is sent at once: some upstreams greet and some do not, and all of them take an auth that comes before
+the greeting was read. Some never answer it, so after a wait the session goes on as if they had.
+
+**Which topics were refused.** An upstream answers a request with one status a topic, and answers requests
+in the order in which they came. A success names its topic. A refusal usually does not: the vendor's is
+``not authorized`` and no more. So a refusal has to be told from what else was answered:
+
+- An error that names a topic (as fproxy's own do) refuses that topic.
+- Any other belongs to the oldest request that still lacks answers. Once a request has as many such errors
+  as topics without an answer, those topics are refused: only then is it certain which they are.
+- An answer that names a topic of a later request shows that the upstream is through with the earlier ones.
+  What they still lack will not come: the vendor ignores some topics in silence, and simple firehoses ignore
+  all requests. The same goes for requests that have waited long.
+
+In doubt nobody is refused. A wrong refusal would tell a client that it gets nothing when it does; a refusal
+that goes unnoticed leaves the client waiting for events that do not come, as it would with the vendor, and
+a line in the log.
+"""
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fproxy.core.demand import Changes
+from fproxy.core.upstream_failure import UpstreamFailure
+
+MAX_TOPICS_PER_REQUEST: Final = 1_000
+"""The most topics in one request, which bounds its answer as well: one status a topic."""
+
+MAX_PARAMS_BYTES: Final = 16 * 1024
+"""The most bytes of topics in one request, far from the limits that servers set to what clients may send."""
+
+MAX_OUTSTANDING: Final = 1_024
+"""How many requests are remembered while they lack answers."""
+
+ANSWER_TIME: Final = 30.0
+"""How long a request is expected to be answered, in seconds."""
+
+MAX_SHOWN: Final = 200
+"""How many characters of what an upstream says are repeated."""
+
+_SUBSCRIBE = "subscribe"
+_UNSUBSCRIBE = "unsubscribe"
+_WORD = re.compile(r"[^\s,]+")
+_PUNCTUATION = "\"'`.:;!()[]"
+_encode_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one text message.
+
+    Attributes:
+        message: a JSON object; it may hold the key.
+    """
+
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The upstream takes subscriptions from now on; this comes once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The upstream refused topics.
+
+    Attributes:
+        topics: which ones.
+        message: what it said, cut short.
+    """
+
+    topics: tuple[str, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that an operator should see.
+
+    Attributes:
+        text: a phrase for the log.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Close the connection; the session is over.
+
+    Attributes:
+        failure: why, as metrics name it.
+        text: the same for people, with what the upstream said.
+    """
+
+    failure: UpstreamFailure
+    text: str
+
+
+Effect = Send | Ready | Refused | Notice | Abandon
+"""What a session asks of its connection."""
+
+_TURNED_AWAY: Final = {
+    "auth_failed": (UpstreamFailure.AUTH_FAILED, "authentication failed"),
+    "auth_timeout": (UpstreamFailure.AUTH_TIMEOUT, "the upstream saw no authentication"),
+    "max_connections": (
+        UpstreamFailure.MAX_CONNECTIONS,
+        "too many connections: an account may have one for each market, and another program has it",
+    ),
+}
+
+
+class _Request:
+    """A request that lacks answers."""
+
+    __slots__ = ("action", "awaited", "errors", "first_error", "sent_at")
+
+    def __init__(self, action: str, topics: Iterable[str], sent_at: float) -> None:
+        self.action = action
+        self.awaited = dict.fromkeys(topics)  # topics without an answer that names them
+        self.errors = 0  # errors that named no topic
+        self.first_error = ""
+        self.sent_at = sent_at
+
+
+class UpstreamSession:
+    """One session with an upstream, from its connection to its end.
+
+    Attributes:
+        ready: whether the upstream takes subscriptions.
+    """
+
+    __slots__ = ("_api_key", "_awaiting", "_lost_track_until", "_outstanding", "_over", "ready")
+
+    def __init__(self, api_key: str) -> None:
+        """Prepare a session.
+
+        Args:
+            api_key: the key to authenticate with; empty when there is none. It appears in no effect but
+                ``Send``.
+        """
+        self.ready = False
+        self._api_key = api_key
+        self._over = False
+        self._outstanding: deque[_Request] = deque()  # in the order of sending
+        # (action, topic) -> the outstanding requests that await an answer for it, in the order of sending
+        self._awaiting: dict[tuple[str, str], deque[_Request]] = {}
+        # Until when a request may yet be answered that is not remembered any more. Until then, or until an
+        # answer shows that the upstream has got past it, nobody knows what an error answers.
+        self._lost_track_until = -float("inf")
+
+    @property
+    def outstanding(self) -> int:
+        """How many requests lack answers; at most ``MAX_OUTSTANDING``."""
+        return len(self._outstanding)
+
+    def opened(self) -> list[Effect]:
+        """The connection is open. Return what that asks for."""
+        return [Send(_message("auth", self._api_key))]
+
+    def auth_wait_over(self) -> list[Effect]:
+        """The upstream had its time to answer auth. Return what that asks for: going on, if it did not."""
+        return [] if self._over else self._become_ready()
+
+    def request(self, changes: Changes, now: float) -> list[Effect]:
+        """Return the messages that carry out ``changes``, and expect their answers.
+
+        Args:
+            changes: what to subscribe to and what to unsubscribe from.
+            now: the time, in seconds.
+        """
+        effects = list(self._forget_old(now))
+        for action, topics in ((_SUBSCRIBE, changes.subscribe), (_UNSUBSCRIBE, changes.unsubscribe)):
+            for part in split_topics(topics):
+                effects.append(Send(_message(action, ",".join(part))))
+                self._expect(_Request(action, part, now))
+        return effects
+
+    def received(self, statuses: Iterable[bytes], now: float) -> list[Effect]:
+        """The upstream sent status events. Return what they ask for; nothing when the session is over.
+
+        Args:
+            statuses: the status events of one message, each a JSON object as it came, in order.
+            now: the time, in seconds.
+        """
+        effects = list(self._forget_old(now))
+        for raw in statuses:
+            if self._over:
+                break
+            try:
+                event = json.loads(raw)
+                status, message = event["status"], event.get("message")
+            except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+                effects.append(Notice("sent a status event that cannot be read"))
+                continue
+            text = message if isinstance(message, str) else ""
+            if status == "success":
+                effects.extend(self._answered(text))
+            elif status == "error":
+                effects.extend(self._complained(text, now))
+            elif status == "auth_success":
+                effects.extend(self._become_ready())
+            elif isinstance(status, str) and status in _TURNED_AWAY:
+                self._over = True
+                failure, meaning = _TURNED_AWAY[status]
+                effects.append(Abandon(failure, f"{meaning} (it says: {self._shown(text)})"))
+        return effects
+
+    def _become_ready(self) -> list[Effect]:
+        if self.ready:
+            return []
+        self.ready = True
+        return [Ready()]
+
+    def _expect(self, request: _Request) -> None:
+        self._outstanding.append(request)
+        for topic in request.awaited:
+            self._awaiting.setdefault((request.action, topic), deque()).append(request)
+        if len(self._outstanding) > MAX_OUTSTANDING:
+            oldest = self._outstanding[0]
+            self._drop(oldest)
+            self._lost_track_until = oldest.sent_at + ANSWER_TIME
+
+    def _answered(self, text: str) -> Iterator[Effect]:
+        """Take the success that says ``text``."""
+        action = _UNSUBSCRIBE if text.lower().startswith(_UNSUBSCRIBE) else _SUBSCRIBE
+        for word in _words(text):
+            request = self._first_awaiting(action, word)
+            if request is not None:
+                yield from self._settle(request, word)
+
+    def _complained(self, text: str, now: float) -> Iterator[Effect]:
+        """Take the error that says ``text``."""
+        shown = self._shown(text)
+        for word in _words(text):
+            for action in (_SUBSCRIBE, _UNSUBSCRIBE):
+                request = self._first_awaiting(action, word)
+                if request is not None:
+                    yield _refusal(action, (word,), shown)
+                    yield from self._settle(request, word)
+                    return
+        if not self._outstanding or now < self._lost_track_until:
+            yield Notice(f"reports an error: {shown}")
+            return
+        request = self._outstanding[0]
+        if not request.errors:
+            request.first_error = shown
+        request.errors += 1
+        yield from self._conclude(request)
+
+    def _settle(self, request: _Request, topic: str) -> Iterator[Effect]:
+        """Take ``topic`` as answered by name; ``request`` is the first that awaits it."""
+        self._lost_track_until = -float("inf")
+        while self._outstanding[0] is not request:
+            yield from self._give_up(self._outstanding[0])
+        del request.awaited[topic]
+        self._forget_awaiting(request, topic)
+        yield from self._conclude(request)
+
+    def _conclude(self, request: _Request) -> Iterator[Effect]:
+        """Finish ``request`` if all its answers are there, and say what its errors mean."""
+        if request.errors >= len(request.awaited):
+            self._drop(request)
+            if request.awaited:
+                yield _refusal(request.action, tuple(request.awaited), request.first_error)
+
+    def _give_up(self, request: _Request) -> Iterator[Effect]:
+        """Expect no more answers to ``request``, and say so if some were errors."""
+        self._drop(request)
+        if request.errors:
+            yield Notice(
+                f"refused to {request.action} {request.errors} of {len(request.awaited)} topics"
+                f" without saying which ({request.first_error}): {shown_topics(request.awaited)}"
+            )
+
+    def _forget_old(self, now: float) -> Iterator[Effect]:
+        while self._outstanding and now - self._outstanding[0].sent_at >= ANSWER_TIME:
+            yield from self._give_up(self._outstanding[0])
+
+    def _first_awaiting(self, action: str, topic: str) -> _Request | None:
+        requests = self._awaiting.get((action, topic))
+        return requests[0] if requests else None
+
+    def _forget_awaiting(self, request: _Request, topic: str) -> None:
+        key = (request.action, topic)
+        requests = self._awaiting[key]
+        requests.remove(request)
+        if not requests:
+            del self._awaiting[key]
+
+    def _drop(self, request: _Request) -> None:
+        """Expect no more answers to ``request``."""
+        self._outstanding.remove(request)  # nearly always the first
+        for topic in request.awaited:
+            self._forget_awaiting(request, topic)
+
+    def _shown(self, text: str) -> str:
+        """Return what the upstream said as one printable line, cut short and without the key."""
+        if self._api_key:
+            text = text.replace(self._api_key, "***")
+        text = "".join(character if character.isprintable() else " " for character in text[:MAX_SHOWN])
+        return text.strip() or "nothing more"
+
+
+def split_topics(
+    topics: Sequence[str],
+    *,
+    max_topics: int = MAX_TOPICS_PER_REQUEST,
+    max_bytes: int = MAX_PARAMS_BYTES,
+) -> Iterator[Sequence[str]]:
+    """Yield ``topics`` in order, in parts that each fit one request.
+
+    Args:
+        topics: what to request.
+        max_topics: the most topics in a part.
+        max_bytes: the most bytes in a part, as UTF-8 with a comma after each topic; a longer topic is a
+            part of its own.
+    """
+    start = size = 0
+    for index, topic in enumerate(topics):
+        length = len(topic.encode("utf-8", "surrogatepass")) + 1
+        if index > start and (index - start >= max_topics or size + length > max_bytes):
+            yield topics[start:index]
+            start, size = index, 0
+        size += length
+    if start < len(topics):
+        yield topics[start:]
+
+
+def _message(action: str, params: str) -> bytes:
+    return f'{{"action":"{action}","params":{_encode_json(params)}}}'.encode("utf-8", "backslashreplace")
+
+
+def shown_topics(topics: Iterable[str]) -> str:
+    """Return topics for the log: all of a few, some of many."""
+    texts = list(topics)
+    return ", ".join(texts) if len(texts) <= 5 else f"{', '.join(texts[:4])} and {len(texts) - 4} more"
+
+
+def _words(text: str) -> Iterator[str]:
+    """Yield what may be topics in a status message, each as it stands and without punctuation around it."""
+    for word in _WORD.findall(text):
+        yield word
+        bare = word.strip(_PUNCTUATION)
+        if bare != word:
+            yield bare
+
+
+def _refusal(action: str, topics: tuple[str, ...], message: str) -> Effect:
+    if action == _SUBSCRIBE:
+        return Refused(topics, message)
+    return Notice(f"would not unsubscribe {shown_topics(topics)}: {message}")

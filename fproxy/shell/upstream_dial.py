@@ -1,0 +1,189 @@
+"""Dialing an upstream: name, socket, TLS, WebSocket handshake; and saying in a few words what went wrong."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from contextlib import suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from picows import WSHandshakeError, WSListener, WSTransport, ws_connect
+
+from fproxy.core.upstream_failure import UpstreamFailure
+
+if TYPE_CHECKING:
+    _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _LoggerAdapter = logging.LoggerAdapter
+
+READ_BUFFER_BYTES: Final = 256 * 1024
+"""The size that the read buffer starts with; picows doubles it when one read fills it.
+
+What one read brings is one burst, and a burst is what the writes to clients are shared over. 256 KiB is as
+much as the transport reads before it lets others run, and still fits a core's second-level cache.
+"""
+
+MAX_SHOWN: Final = 200
+"""How many characters of an error that holds what a server sent are repeated."""
+
+
+class HandshakeBrokenOffError(Exception):
+    """The server closed the connection before it had answered the handshake."""
+
+
+async def dial(
+    url: str,
+    listener: WSListener,
+    *,
+    ssl_context: ssl.SSLContext | None,
+    time_limit: float,
+    max_frame_size: int,
+) -> WSTransport:
+    """Connect to an upstream, and leave nothing open when that fails or is cancelled.
+
+    Args:
+        url: a ``ws://`` or ``wss://`` URL; its user and password are not used.
+        listener: takes the frames, some of them perhaps before this returns.
+        ssl_context: how to verify the server; needed for ``wss://``.
+        time_limit: how long all of it may take, in seconds.
+        max_frame_size: the largest frame accepted, in bytes.
+
+    Raises:
+        TimeoutError: it took too long.
+        HandshakeBrokenOffError: the server closed the connection instead of answering.
+        OSError, ssl.SSLError, UnicodeError, picows.WSError: what ``explain`` explains.
+    """
+    parts = urlsplit(url)
+    # The name and password of the URL would be sent along in the Host header.
+    parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    async with asyncio.timeout(time_limit):
+        default_port = 443 if parts.scheme == "wss" else 80
+        sock = await _connect_socket(parts.hostname or "", parts.port or default_port, time_limit)
+        # When picows is cancelled during the handshake it leaves its transport open. So it is not
+        # cancelled: its socket is shut down, upon which it fails by itself.
+        handshake = asyncio.create_task(
+            ws_connect(
+                lambda *_: listener,
+                parts.geturl(),
+                ssl_context=ssl_context,
+                websocket_handshake_timeout=None,
+                logger_name=_PicowsLog(logging.getLogger("fproxy.upstream.wire"), {}),
+                # The pings that picows answers itself are kept from the listener, which would miss a
+                # burst's end.
+                enable_auto_pong=False,
+                max_frame_size=max_frame_size,
+                # The key must not follow a redirect to another server.
+                max_redirects=0,
+                read_buffer_init_size=READ_BUFFER_BYTES,
+                socket_factory=lambda _: sock,
+            )
+        )
+        try:
+            transport, answered_listener = await asyncio.shield(handshake)
+        except asyncio.CancelledError:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            await asyncio.wait([handshake])
+            if handshake.exception() is None:
+                await hang_up(handshake.result()[0])
+            raise
+    if answered_listener is not listener:
+        raise HandshakeBrokenOffError
+    return transport
+
+
+async def hang_up(transport: WSTransport, *, patience: float = 0.0) -> None:
+    """Wait for a connection to end by itself, and end it when it does not.
+
+    Args:
+        transport: the connection.
+        patience: how long to wait, in seconds.
+    """
+    ended = asyncio.ensure_future(transport.wait_disconnected())
+    if patience:
+        await asyncio.wait([ended], timeout=patience)
+    if not ended.done():
+        transport.disconnect(False)
+        await asyncio.wait([ended])
+    if not ended.cancelled():
+        ended.exception()  # Otherwise the loop would complain that nobody looked at it.
+
+
+def explain(error: Exception, *, host: str, time_limit: float) -> tuple[UpstreamFailure, str]:
+    """Say in a few words, for one line of the log, what made ``dial`` fail.
+
+    Args:
+        error: what it raised.
+        host: the host that was dialed.
+        time_limit: how long it had, in seconds.
+    """
+    match error:
+        case TimeoutError():
+            return UpstreamFailure.TIMEOUT, f"no connection within {time_limit:g} s"
+        case socket.gaierror():
+            return UpstreamFailure.UNRESOLVABLE, f"cannot resolve host {host!r}: {error.strerror}"
+        case UnicodeError():
+            return UpstreamFailure.UNRESOLVABLE, f"cannot resolve host {host!r}: not a valid host name"
+        case ConnectionRefusedError():
+            return UpstreamFailure.REFUSED, "connection refused"
+        case ssl.SSLCertVerificationError():
+            return UpstreamFailure.TLS, f"certificate not accepted: {printable(error.verify_message)}"
+        case ssl.SSLError():
+            reason = (error.reason or error.strerror or "unknown error").replace("_", " ").lower()
+            return UpstreamFailure.TLS, f"TLS handshake failed: {printable(reason)}"
+        case WSHandshakeError(response=response) if (
+            response is not None and response.status is not HTTPStatus.SWITCHING_PROTOCOLS
+        ):
+            status = response.status
+            return UpstreamFailure.HTTP_STATUS, f"HTTP status {status.value} {status.phrase}"
+        case WSHandshakeError():
+            return UpstreamFailure.HANDSHAKE, f"not a WebSocket server: {printable(str(error))}"
+        case HandshakeBrokenOffError() | ConnectionError():
+            return UpstreamFailure.HANDSHAKE, "connection closed during the handshake"
+        case OSError():
+            text = error.strerror or str(error) or type(error).__name__
+            return UpstreamFailure.NETWORK, printable(text[:1].lower() + text[1:])
+        case _:
+            return UpstreamFailure.INTERNAL, f"unexpected error: {type(error).__name__}"
+
+
+async def _connect_socket(host: str, port: int, time_limit: float) -> socket.socket:
+    """Return a socket connected to the first address of ``host`` that takes the connection."""
+    loop = asyncio.get_running_loop()
+    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    error: OSError = OSError("the host has no address")
+    for family, kind, protocol, _, address in addresses:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            # An address that does not answer must leave time for the next one.
+            async with asyncio.timeout(time_limit / len(addresses)):
+                await loop.sock_connect(sock, address)
+        except OSError as this_error:
+            sock.close()
+            error = this_error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise error
+
+
+def printable(text: str) -> str:
+    """Return what a server sent as one line for the log, cut short."""
+    return "".join(character if character.isprintable() else " " for character in text[:MAX_SHOWN])
+
+
+class _PicowsLog(_LoggerAdapter):
+    """What picows logs, as debug messages: all that an operator should see is logged here, once."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 (logging's own name)
+        # Below DEBUG picows logs its handshake, with the secrets that an URL may hold.
+        return level >= logging.DEBUG and super().isEnabledFor(logging.DEBUG)
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if self.isEnabledFor(level):
+            super().log(logging.DEBUG, msg, *args, **kwargs)

@@ -1,0 +1,426 @@
+"""One live connection to an upstream: its frames, its timers and the session that is spoken over it."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, ParamSpec, Protocol, TypeVar
+
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+from fproxy.core.demand import Demand
+from fproxy.core.upstream_failure import UpstreamFailure
+from fproxy.core.upstream_session import (
+    Abandon,
+    Effect,
+    Notice,
+    Ready,
+    Refused,
+    Send,
+    UpstreamSession,
+    shown_topics,
+)
+from fproxy.shell.log_throttle import LogThrottle
+from fproxy.shell.upstream_dial import hang_up, printable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_CONTROL_PAYLOAD: Final = 125
+"""The most bytes that a control frame may hold (RFC 6455, section 5.5)."""
+
+UNSUBSCRIBE_GRAIN: Final = 0.25
+"""How late an unsubscribe may be, in seconds, so that topics whose time is nearly up go in one message."""
+
+MAX_CONNECTIONS_TEXT: Final = "maximum number of websocket connections"
+"""How the vendor says that an account has too many connections, if only the close frame says it."""
+
+
+class UpstreamListener(Protocol):
+    """What a role gives a connection. What any of these raises is logged, and the connection goes on."""
+
+    def frame(self, payload: memoryview | bytes) -> list[bytes] | None:
+        """Take one whole message.
+
+        Args:
+            payload: the message. A memoryview points into the read buffer, and is good only until this
+                returns.
+
+        Returns:
+            The status events of the message, each as it came; nothing when there were none.
+        """
+
+    def drained(self) -> None:
+        """All that was read from the socket in one go has been handed on: flush now."""
+
+    def connected(self) -> None:
+        """The upstream takes subscriptions; those that are wanted are sent when this returns."""
+
+    def disconnected(self) -> None:
+        """The connection is lost; this comes once for each ``connected``."""
+
+    def refused(self, topics: Sequence[str], message: str) -> None:
+        """The upstream refused topics, with ``message``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamOptions:
+    """What a connection can be told. Times are seconds.
+
+    Attributes:
+        connect_timeout: how long connecting, with its handshakes, may take.
+        auth_wait: how long to wait for an answer to auth before going on without one.
+        ping_interval: after how long without a message the upstream is pinged; 0 never pings.
+        ping_timeout: how long the upstream may stay silent after a ping before it counts as gone.
+        reconnect_min: the delay before the first attempt to connect again.
+        reconnect_max: the longest such delay.
+        refused_delay: the least delay after the upstream refused the key or had too many connections.
+        stable_after: how long a connection must last for the delays to start anew.
+        close_timeout: how long an orderly close may take.
+        max_message_size: the largest message accepted, in bytes; a larger one drops the connection.
+    """
+
+    connect_timeout: float = 10.0
+    auth_wait: float = 2.0
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    reconnect_min: float = 1.0
+    reconnect_max: float = 30.0
+    refused_delay: float = 60.0
+    stable_after: float = 10.0
+    close_timeout: float = 1.0
+    max_message_size: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnd:
+    """Why a connection ended.
+
+    Attributes:
+        failure: as metrics name it.
+        text: for people.
+    """
+
+    failure: UpstreamFailure
+    text: str
+
+
+class UpstreamLink(WSListener):
+    """One live connection, from the end of its handshake until it is lost. picows calls the ``on_ws_*``
+    methods.
+
+    Attributes:
+        messages: how many messages have come.
+        ready: whether the upstream takes subscriptions now.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        session: UpstreamSession,
+        demand: Demand,
+        listener: UpstreamListener,
+        options: UpstreamOptions,
+        on_ready: Callable[[], None],
+        on_refused: Callable[[int], None],
+        notices: LogThrottle,
+        errors: LogThrottle,
+    ) -> None:
+        """Prepare a link; it comes to life with ``on_ws_connected``.
+
+        Args:
+            name: what the log calls the upstream.
+            session: a new session.
+            demand: what to subscribe to; nothing of it is active.
+            listener: takes what comes.
+            options: times and limits.
+            on_ready: called once when the upstream takes subscriptions.
+            on_refused: called with the number of topics that the upstream refused.
+            notices: where to log what the upstream complains of.
+            errors: where to log exceptions of the listener.
+        """
+        self.messages = 0
+        self.ready = False
+        self._name = name
+        self._session = session
+        self._demand = demand
+        self._listener = listener
+        self._frame = listener.frame
+        self._drained = listener.drained
+        self._options = options
+        self._on_ready = on_ready
+        self._on_refused = on_refused
+        self._notices = notices
+        self._errors = errors
+        self._loop = asyncio.get_running_loop()
+        self._transport: WSTransport | None = None
+        # Whether the next data frame begins a message that should be handed on: false within a fragmented
+        # message, and once the connection is ending.
+        self._at_message_start = True
+        self._fragments = bytearray()
+        self._ending = False
+        self._is_lost = False
+        self._end: LinkEnd | None = None
+        self._other_frames = 0  # with messages, what shows that the upstream is alive
+        self._alive_mark = 0
+        self._auth_timer: asyncio.TimerHandle | None = None
+        self._alive_timer: asyncio.TimerHandle | None = None
+        self._demand_timer: asyncio.TimerHandle | None = None
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self._poke_handle: asyncio.Handle | None = None
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The handshake is done: authenticate."""
+        self._transport = transport
+        self._auth_timer = self._loop.call_later(self._options.auth_wait, self._auth_wait_over)
+        self._watch()
+        self._carry_out(self._session.opened())
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take one frame. This runs once for every message, so it is as short as it can be."""
+        # A frame too long for a control frame, that begins a message and ends it, is the whole of it.
+        # (Asking for the opcode costs more than the rest of this line; a continuation of nothing that gets
+        # by is no sound message.)
+        if frame.payload_size > MAX_CONTROL_PAYLOAD and self._at_message_start and frame.fin:
+            self.messages += 1
+            try:
+                statuses = self._frame(frame.get_payload_as_memoryview())
+            except Exception:
+                self._report_exception("a message of it may be lost")
+            else:
+                if statuses:
+                    self._carry_out(self._session.received(statuses, time.monotonic()))
+        else:
+            self._take_other_frame(transport, frame)
+        if frame.last_in_buffer:
+            try:
+                self._drained()
+            except Exception:
+                self._report_exception("some of its messages may be late or lost")
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The connection is lost."""
+        self.lost()
+
+    def pause_writing(self) -> None:
+        """The upstream reads slowly. Requests are few and small, so they simply wait."""
+
+    def resume_writing(self) -> None:
+        """The upstream has read what waited."""
+
+    def poke(self) -> None:
+        """Say upstream what has changed in the demand, once for all changes of this turn of the loop."""
+        if self.ready and self._poke_handle is None:
+            self._poke_handle = self._loop.call_soon(self._say_changes)
+
+    def lost(self) -> None:
+        """Stop everything; the connection is lost. Does nothing the second time."""
+        if self._is_lost:
+            return
+        self._is_lost = True
+        for timer in (
+            self._auth_timer,
+            self._alive_timer,
+            self._demand_timer,
+            self._abort_timer,
+            self._poke_handle,
+        ):
+            if timer is not None:
+                timer.cancel()
+        self._at_message_start = False
+        self._ending = True
+        self._demand.reset()
+        if self.ready:
+            self.ready = False
+            self._call(self._listener.disconnected)
+
+    async def say_goodbye(self, transport: WSTransport) -> None:
+        """Close the connection in order, and wait until it is closed."""
+        self._ending = True
+        self._at_message_start = False
+        transport.send_close(WSCloseCode.GOING_AWAY)
+        await hang_up(transport, patience=self._options.close_timeout)
+
+    def end(self, transport: WSTransport) -> LinkEnd:
+        """Return why the connection ended."""
+        if self._end is not None:
+            return self._end
+        handshake = transport.close_handshake
+        if handshake is None:
+            return LinkEnd(UpstreamFailure.LOST, "the connection broke off")
+        if handshake.recv is not None:
+            code, reason = handshake.recv.code.value, printable(handshake.recv.reason or "")
+            failure = (
+                UpstreamFailure.MAX_CONNECTIONS
+                if code == WSCloseCode.POLICY_VIOLATION.value and MAX_CONNECTIONS_TEXT in reason.lower()
+                else UpstreamFailure.CLOSED
+            )
+            shown_code = f"with code {code}" if code else "without a code"
+            return LinkEnd(failure, f"closed by the upstream {shown_code}{reason and f' ({reason})'}")
+        sent = handshake.sent
+        assert sent is not None, "a close handshake has a close frame"
+        if sent.code is WSCloseCode.MESSAGE_TOO_BIG:
+            return self._too_big()
+        return LinkEnd(UpstreamFailure.PROTOCOL, f"the upstream broke the protocol: {printable(sent.reason)}")
+
+    def _take_other_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take a frame that is a control frame, a fragment, a short message or one that comes too late."""
+        self._other_frames += 1
+        kind = frame.msg_type
+        if kind is WSMsgType.CLOSE:
+            self._ending = True
+            self._at_message_start = False
+            if not transport.is_close_frame_sent:
+                code = frame.get_close_code()
+                no_code = code in (WSCloseCode.NO_INFO, WSCloseCode.ABNORMAL_CLOSURE)
+                transport.send_close(WSCloseCode.OK if no_code else code)
+            self._close(transport)
+        elif self._ending or kind is WSMsgType.PONG:
+            pass
+        elif kind is WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
+        elif (kind is WSMsgType.CONTINUATION) is self._at_message_start:
+            self._fail(
+                LinkEnd(UpstreamFailure.PROTOCOL, "the upstream broke the protocol: a fragment out of place"),
+                WSCloseCode.PROTOCOL_ERROR,
+            )
+        elif self._at_message_start and frame.fin:
+            self._take_message(frame.get_payload_as_memoryview())
+        elif len(self._fragments) + frame.payload_size > self._options.max_message_size:
+            self._fail(self._too_big(), WSCloseCode.MESSAGE_TOO_BIG)
+        else:
+            self._fragments += frame.get_payload_as_memoryview()
+            self._at_message_start = frame.fin
+            if frame.fin:
+                message = bytes(self._fragments)
+                self._fragments = bytearray()
+                self._take_message(message)
+
+    def _take_message(self, payload: memoryview | bytes) -> None:
+        self.messages += 1
+        statuses = self._call(self._frame, payload)
+        if statuses:
+            self._carry_out(self._session.received(statuses, time.monotonic()))
+
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
+        transport = self._transport
+        assert transport is not None, "only a live connection has effects"
+        for effect in effects:
+            match effect:
+                case Send(message):
+                    transport.send(WSMsgType.TEXT, message)
+                case Ready():
+                    self._become_ready()
+                case Refused(topics, message):
+                    self._take_refusal(topics, message)
+                case Notice(text):
+                    self._notices.log("%s %s", self._name, text)
+                case Abandon(failure, text):
+                    self._fail(LinkEnd(failure, text), WSCloseCode.OK)
+
+    def _become_ready(self) -> None:
+        if self._auth_timer is not None:
+            self._auth_timer.cancel()
+        self.ready = True
+        self._on_ready()
+        self._call(self._listener.connected)
+        self._say_changes()
+
+    def _auth_wait_over(self) -> None:
+        if not self._ending:
+            self._carry_out(self._session.auth_wait_over())
+
+    def _take_refusal(self, topics: tuple[str, ...], message: str) -> None:
+        self._notices.log("%s refused %s: %s", self._name, shown_topics(topics), message)
+        self._on_refused(len(topics))
+        self._demand.refuse(topics, message)
+        self._call(self._listener.refused, topics, message)
+        # What a refused wildcard was to cover has to be asked for by name.
+        self.poke()
+
+    def _say_changes(self) -> None:
+        """Send what has changed in the demand, and come back when the next lingering topic's time is up."""
+        self._poke_handle = None
+        if not self.ready or self._ending:
+            return
+        now = time.monotonic()
+        self._carry_out(self._session.request(self._demand.changes(now), now))
+        deadline = self._demand.deadline()
+        # A timer that is running is not late: deadlines only ever move on.
+        if deadline is not None and self._demand_timer is None:
+            self._demand_timer = self._loop.call_later(
+                deadline - now + UNSUBSCRIBE_GRAIN, self._demand_is_due
+            )
+
+    def _demand_is_due(self) -> None:
+        self._demand_timer = None
+        self._say_changes()
+
+    def _watch(self) -> None:
+        """Look again after the ping interval whether anything has come."""
+        if self._options.ping_interval > 0:
+            self._alive_mark = self.messages + self._other_frames
+            self._alive_timer = self._loop.call_later(self._options.ping_interval, self._ping_if_idle)
+
+    def _ping_if_idle(self) -> None:
+        if self.messages + self._other_frames != self._alive_mark:
+            self._watch()
+            return
+        if self._transport is not None:
+            self._transport.send_ping()
+        self._alive_timer = self._loop.call_later(self._options.ping_timeout, self._check_alive)
+
+    def _check_alive(self) -> None:
+        if self.messages + self._other_frames != self._alive_mark:
+            self._watch()
+            return
+        text = f"silent: no answer to a ping within {self._options.ping_timeout:g} s"
+        self._fail(LinkEnd(UpstreamFailure.SILENT, text), WSCloseCode.GOING_AWAY, at_once=True)
+
+    def _too_big(self) -> LinkEnd:
+        limit = self._options.max_message_size
+        return LinkEnd(UpstreamFailure.TOO_BIG, f"a message longer than the limit of {limit} bytes")
+
+    def _fail(self, end: LinkEnd, code: WSCloseCode, *, at_once: bool = False) -> None:
+        """End the connection from this side.
+
+        Args:
+            end: why.
+            code: the close code to send.
+            at_once: do not wait until what was sent has been taken.
+        """
+        transport = self._transport
+        if self._ending or transport is None:
+            return
+        self._end = end
+        self._ending = True
+        self._at_message_start = False
+        transport.send_close(code)
+        if at_once:
+            transport.disconnect(False)
+        else:
+            self._close(transport)
+
+    def _close(self, transport: WSTransport) -> None:
+        """Close the socket once all is sent, or after a while."""
+        transport.disconnect()
+        if self._abort_timer is None:
+            self._abort_timer = self._loop.call_later(
+                self._options.close_timeout, transport.disconnect, False
+            )
+
+    def _call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
+        """Call the listener; an exception is logged and gives None."""
+        try:
+            return function(*args, **kwargs)
+        except Exception:
+            self._report_exception("it may have missed something")
+            return None
+
+    def _report_exception(self, consequence: str) -> None:
+        """Log the exception that the listener raised."""
+        self._errors.log(
+            "The listener to %s raised an exception; %s\n%s", self._name, consequence, traceback.format_exc()
+        )
