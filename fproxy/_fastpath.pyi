@@ -4,11 +4,11 @@
 that take an event: one lookup. *Collect* copies the event's bytes, as they came, into the buffer of each audience.
 *Flush* writes what was collected, one WebSocket message (or more, when it grows long) an audience.
 
-Nothing here does I/O: bytes go in, and come out through the callables that clients were added with.
+Nothing here does I/O: bytes go in, and come out through the sinks that clients were added with.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from typing_extensions import Buffer
 
@@ -19,6 +19,17 @@ DEFAULT_MAX_MESSAGE: Final[int]
 
 class FrameError(ValueError):
     """A message is not sound JSON (RFC 8259), or neither an object nor an array. The text says where, and quotes it."""
+
+class Sink(Protocol):
+    """Where a client's data is written to."""
+
+    @property
+    def write(self) -> Callable[[bytes], object]:
+        """Take complete server-side WebSocket frames (RFC 6455, section 5.2), ready for the client's transport.
+
+        The clients of an audience get the same object. It must not call back into the fan-out. What it raises is
+        logged, and harms no other client.
+        """
 
 class Fanout:
     """Distributes the events of up to 32 upstreams to clients by their subscriptions.
@@ -42,13 +53,11 @@ class Fanout:
             sources: the numbers that :meth:`feed` is called with.
         """
 
-    def add_client(self, write: Callable[[bytes], object]) -> int:
+    def add_client(self, sink: Sink) -> int:
         """Add a client without subscriptions.
 
         Args:
-            write: gets complete server-side WebSocket frames (RFC 6455, section 5.2), ready for the client's
-                transport: the same object for all clients of an audience. It must not call back into this object. What
-                it raises is logged, and harms no other client.
+            sink: where to write what the client gets.
 
         Returns:
             the client's number, lowest free first.

@@ -129,12 +129,12 @@ cdef class Fanout:
         cdef bytes name = event_type.encode()
         self._fanout.topics().set_sources(Text.of(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)), mask)
 
-    def add_client(self, object write):
+    def add_client(self, object sink not None):
         cdef uint32_t client = self._fanout.add_client()
         if client == len(self._sinks):
-            self._sinks.append(write)
+            self._sinks.append(sink)
         else:
-            self._sinks[client] = write
+            self._sinks[client] = sink
         return client
 
     def remove_client(self, uint32_t client):
@@ -203,7 +203,7 @@ cdef class Fanout:
             members = &self._fanout.members(audience)
             for j in range(members.size()):
                 try:
-                    self._sinks[members[0][j]](frames)
+                    self._sinks[members[0][j]].write(frames)
                 except Exception:
                     _logger.exception("a client's sink failed; the other clients are not affected")
         self._fanout.all_taken()

@@ -1,10 +1,32 @@
 """The counters that tell an operator what the proxy refused, lost or did, in Prometheus' own objects."""
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 NAMESPACE: Final = "fproxy"
+
+
+class FanoutCounts(Protocol):
+    """What a fan-out counts by itself, without Python objects on its hot path."""
+
+    @property
+    def events_in(self) -> int: ...  # noqa: D102
+
+    @property
+    def events_collected(self) -> int: ...  # noqa: D102
+
+    @property
+    def exact_messages(self) -> int: ...  # noqa: D102
+
+    @property
+    def audiences(self) -> int: ...  # noqa: D102
+
+    @property
+    def exact_topics(self) -> int: ...  # noqa: D102
 
 
 class Metrics:
@@ -34,17 +56,44 @@ class Metrics:
         self.auth_failures = self._counter("auth_failures", "Clients refused at authentication.", "reason")
         self.control_errors = self._counter("control_errors", "Errors in clients' control messages.")
         self.slow_consumers = self._counter("slow_consumers", "Clients disconnected as slow consumers.")
-        self.upstream_up = self._gauge("upstream_up", "Whether an upstream is connected (1) or not (0).", "upstream")
+        self.upstream_up = self._gauge(
+            "upstream_up", "Whether an upstream is connected (1) or not (0).", "upstream"
+        )
         self.upstream_connects = self._counter("upstream_connects", "Connections made upstream.", "upstream")
         self.upstream_failures = self._counter(
             "upstream_failures", "Failed or dropped upstream connections.", "upstream", "reason"
         )
         self.frames = self._counter("frames", "Messages received from an upstream.", "upstream")
-        self.refused_frames = self._counter("refused_frames", "Upstream messages that were not sound JSON.", "upstream")
+        self.refused_frames = self._counter(
+            "refused_frames", "Upstream messages that were not sound JSON.", "upstream"
+        )
         self.refused_topics = self._counter("refused_topics", "Topics refused by an upstream.", "upstream")
+
+    def watch_fanout(self, fanout: FanoutCounts) -> None:
+        """Read a fan-out's counts whenever the metrics are read."""
+        self.registry.register(_FanoutCollector(fanout))
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
         return Gauge(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
+
+
+class _FanoutCollector(Collector):
+    def __init__(self, fanout: FanoutCounts) -> None:
+        self._fanout = fanout
+
+    def collect(self) -> Iterator[Metric]:
+        fanout = self._fanout
+        for name, documentation, count in (
+            ("events", "Events taken in.", fanout.events_in),
+            ("events_matched", "Events that at least one client took.", fanout.events_collected),
+            ("exact_messages", "Upstream messages that needed the exact scanner.", fanout.exact_messages),
+        ):
+            yield CounterMetricFamily(f"{NAMESPACE}_{name}", documentation, count)
+        for name, documentation, count in (
+            ("audiences", "Distinct sets of subscriptions now.", fanout.audiences),
+            ("topics", "Distinct topics with a symbol that clients have now.", fanout.exact_topics),
+        ):
+            yield GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, count)

@@ -21,10 +21,10 @@ FALLBACK_ORDER = {
     None: ("S", "sym", "pair", "p"),
 }
 
-SYMBOLS = [
-    "A", "F", "AAPL", "MSFT", "BRK.B", "BACpL", "GOOGL", "I:SPX", "X:BTC-USD", "USD/CNH", "ABCDEFG", "ABCDEFGH",
-    "ABCDEFGHI", "O:SPY251219C00650000", "O:SPY251219C00650001", "T", "sym", "ev", "É", "日経",
-]  # fmt: skip
+SYMBOLS = (
+    "A F AAPL MSFT BRK.B BACpL GOOGL I:SPX X:BTC-USD USD/CNH ABCDEFG ABCDEFGH ABCDEFGHI "
+    "O:SPY251219C00650000 O:SPY251219C00650001 T sym ev É 日経"
+).split()
 
 
 class Meaning(NamedTuple):
@@ -38,7 +38,7 @@ class Meaning(NamedTuple):
 
 
 def _whole(value: Any) -> int | None:
-    """The whole number that a decoded value (numbers as text) stands for; None for no number, -1 for another."""
+    """The whole number that a value (numbers as text) stands for; None for no number, -1 for another."""
     if not isinstance(value, (str, Number)) or not value or value[0] not in "0123456789":
         return None
     digits, _, fraction = value.partition(".")

@@ -25,6 +25,9 @@ VENDOR_EVENT_TYPES: Final = frozenset(
 )
 """Every event type of the vendor's published WebSocket specification, over all its markets."""
 
+BARS: Final = "Ms"
+"""What stands for every millisecond bar where event types are told apart."""
+
 _BAR_TYPE = re.compile(r"([0-9]+)Ms")
 
 

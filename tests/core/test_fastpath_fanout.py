@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from market_data import SYMBOLS, Pairs, decode, event_texts, frames, meaning
@@ -70,7 +70,7 @@ class Client:
         self.received: list[bytes] = []
         self.expected: list[bytes] = []
         self.subscriptions: set[str] = set()
-        self.number = fanout.add_client(self.write)
+        self.number = fanout.add_client(self)
 
     def write(self, data: bytes) -> None:
         for message in unframe(data):
@@ -177,32 +177,37 @@ FanoutMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=
 TestFanoutMachine = FanoutMachine.TestCase
 
 
+class Sink:
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self.write = write
+
+
 @pytest.fixture
 def received() -> list[bytes]:
     return []
 
 
 @pytest.fixture
-def write(received: list[bytes]) -> Callable[[bytes], None]:
-    return received.append
+def sink(received: list[bytes]) -> Sink:
+    return Sink(received.append)
 
 
 def trade(symbol: str, **more: Any) -> bytes:
     return json.dumps({"ev": "T", "sym": symbol, **more}, separators=(",", ":")).encode()
 
 
-def test_an_event_comes_once_however_many_topics_match(write: Callable, received: list[bytes]) -> None:
+def test_an_event_comes_once_however_many_topics_match(sink: Sink, received: list[bytes]) -> None:
     fanout = Fanout()
-    client = fanout.add_client(write)
+    client = fanout.add_client(sink)
     fanout.subscribe(client, parsed(["T.AAPL", "T.*", "*", "T.AAPL"]))
     fanout.feed(0, b"[" + trade("AAPL") + b"]")
     fanout.flush()
     assert [unframe(data) for data in received] == [[b"[" + trade("AAPL") + b"]"]]
 
 
-def test_status_events_are_returned_and_go_to_no_client(write: Callable, received: list[bytes]) -> None:
+def test_status_events_are_returned_and_go_to_no_client(sink: Sink, received: list[bytes]) -> None:
     fanout = Fanout()
-    fanout.subscribe(fanout.add_client(write), parsed(["*"]))
+    fanout.subscribe(fanout.add_client(sink), parsed(["*"]))
     status = b'{"ev":"status","status":"error","message":"not authorized"}'
     assert fanout.feed(0, b"[" + status + b"," + trade("AAPL") + b"," + status + b"]") == [status, status]
     fanout.flush()
@@ -211,10 +216,10 @@ def test_status_events_are_returned_and_go_to_no_client(write: Callable, receive
 
 @pytest.mark.parametrize("size", [1, 2, 50, 125, 126, 127, 1000, 65_534, 65_535, 65_536, 65_537, 300_000])
 @pytest.mark.parametrize("before", [0, 1, 40])
-def test_messages_of_every_size(write: Callable, received: list[bytes], size: int, before: int) -> None:
+def test_messages_of_every_size(sink: Sink, received: list[bytes], size: int, before: int) -> None:
     """One long event among short ones: header sizes change, and nothing is split but between events."""
     fanout = Fanout(max_message=65_536)
-    fanout.subscribe(fanout.add_client(write), parsed(["*"]))
+    fanout.subscribe(fanout.add_client(sink), parsed(["*"]))
     events = [trade("A")] * before + [trade("B", x="y" * size)] + [trade("C")] * before
     for event in events:
         fanout.feed(0, b"[" + event + b"]")
@@ -224,9 +229,9 @@ def test_messages_of_every_size(write: Callable, received: list[bytes], size: in
     assert all(len(message) <= 65_536 or len(split_events(message)) == 1 for message in messages)
 
 
-def test_memory_stays_bounded_without_a_flush(write: Callable, received: list[bytes]) -> None:
+def test_memory_stays_bounded_without_a_flush(sink: Sink, received: list[bytes]) -> None:
     fanout = Fanout()
-    fanout.subscribe(fanout.add_client(write), parsed(["*"]))
+    fanout.subscribe(fanout.add_client(sink), parsed(["*"]))
     frame = b"[" + b",".join([trade("A", x="y" * 1000)] * 1000) + b"]"
     for _ in range(20):
         fanout.feed(0, frame)
@@ -235,10 +240,10 @@ def test_memory_stays_bounded_without_a_flush(write: Callable, received: list[by
     assert sum(len(split_events(m)) for data in received for m in unframe(data)) == 20_000
 
 
-def test_an_audience_shares_one_object(write: Callable, received: list[bytes]) -> None:
+def test_an_audience_shares_one_object(sink: Sink, received: list[bytes]) -> None:
     fanout = Fanout()
     for _ in range(3):
-        fanout.subscribe(fanout.add_client(write), parsed(["T.AAPL"]))
+        fanout.subscribe(fanout.add_client(sink), parsed(["T.AAPL"]))
     assert fanout.audiences == 1
     fanout.feed(0, b"[" + trade("AAPL") + b"]")
     fanout.flush()
@@ -247,24 +252,24 @@ def test_an_audience_shares_one_object(write: Callable, received: list[bytes]) -
 
 
 def test_a_failing_client_harms_no_other(
-    write: Callable, received: list[bytes], caplog: pytest.LogCaptureFixture
+    sink: Sink, received: list[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     fanout = Fanout()
 
     def fail(data: bytes) -> None:
         raise RuntimeError("gone")
 
-    for sink in (fail, write):
-        fanout.subscribe(fanout.add_client(sink), parsed(["T.AAPL"]))
+    for one in (Sink(fail), sink):
+        fanout.subscribe(fanout.add_client(one), parsed(["T.AAPL"]))
     fanout.feed(0, b"[" + trade("AAPL") + b"]")
     fanout.flush()
     assert len(received) == 1
     assert "gone" in caplog.text
 
 
-def test_a_storm_of_single_subscriptions_makes_equal_clients_one_audience_in_the_end(write: Callable) -> None:
+def test_a_storm_of_single_subscriptions_makes_equal_clients_one_audience_in_the_end(sink: Sink) -> None:
     fanout = Fanout()
-    clients = [fanout.add_client(write) for _ in range(3)]
+    clients = [fanout.add_client(sink) for _ in range(3)]
     symbols = [f"S{i}" for i in range(500)]
     for symbol in symbols:
         for client in clients:
@@ -278,7 +283,7 @@ def test_a_storm_of_single_subscriptions_makes_equal_clients_one_audience_in_the
     assert (fanout.audiences, fanout.exact_topics) == (0, 0)
 
 
-def test_unknown_clients_and_sources_are_refused(write: Callable) -> None:
+def test_unknown_clients_and_sources_are_refused(sink: Sink) -> None:
     fanout = Fanout()
     with pytest.raises(KeyError):
         fanout.subscribe(0, [])
