@@ -1,0 +1,163 @@
+"""Bars of any interval from a stream of trades: the compiled core of the ms-aggregator.
+
+No Python object is made for a trade. The native parts, one subject each, are ``native/bar_*.hpp``,
+``native/trade_scan.hpp`` and ``native/decimal*.hpp``.
+"""
+
+from typing import Final
+
+from typing_extensions import Buffer
+
+from fproxy.core.bar_counts import BarCounts
+
+MAX_DELAY_MS: Final[int]
+"""The longest delay, in milliseconds."""
+
+class BarBuilder:
+    """Builds bars from the trades in upstream messages.
+
+    **Which trades count** in what: `fproxy.core.trade_conditions`, extended hours included. Open and close are the
+    first and last by the trades' own times; among trades of the same millisecond, by arrival.
+
+    **Windows** go by the trades' own times and are aligned to the Unix epoch. The time is the stream's: the
+    latest time that a trade has stated, moved on by the clock while no later one comes. A window closes
+    ``delay_ms`` after its end in that time. Live, delayed and replayed streams therefore give the same bars, and
+    quiet symbols hold nothing back. A trade that belongs to a closed window is late: counted, no more.
+
+    **A trade dated more than 10 s ahead** of the stream is set aside. When the next trades bear it out (four in a
+    row), or nothing contradicts it for one second, it counts; when the next trade is dated as before, it does
+    not. When 16 trades in a row are dated more than two minutes behind, the stream has begun again (a replay, a
+    simulator): so do the bars.
+
+    **Whole windows only.** A window counts as seen from its beginning when its symbol's trades have flowed since
+    before it began; `trades_started`, `trades_stopped` and `gap` say when they flow. Trades of the symbols that
+    are wanted are kept for a minute, so that a window is built whole for whoever begins to want it half way.
+
+    **A bar** is both forms of the protocol at once::
+
+        {"ev":"100Ms","sym":"AAPL","T":"b","S":"AAPL","o":150.2,"h":150.25,"l":150.18,"c":150.22,"v":850,"vw":150.21,
+        "n":12,"s":1736503800000,"e":1736503800100}
+
+    Prices and volume are exact, in the shortest form (``150.20`` becomes ``150.2``, ``1.5e2`` becomes ``150``):
+    numbers have up to 18 significant digits and 18 decimals; what is beyond is rounded, half to even. Decimal
+    sizes (``ds``) count instead of ``s`` when present. ``vw`` is the exact mean rounded half up to four decimals,
+    or to as many as the finest price in the window has; the close, when the volume is zero. ``n`` counts the
+    trades in the volume.
+
+    The clock is any that does not jump, in milliseconds, such as the event loop's.
+
+    Args:
+        delay_ms: how long after its end a window waits for late trades; 0 to `MAX_DELAY_MS`.
+        all_trades: count every trade in everything, whatever its conditions say.
+        history_ms: how long closed bars are kept for `history`.
+        history_bytes: how much memory they may take; the oldest go first.
+        retained_trades: how many trades are kept for windows wanted half way (40 bytes each).
+        message_bytes: the longest message that is made, unless one bar alone is longer.
+        max_intervals: at how many intervals one symbol, or all symbols, can be wanted at once.
+
+    Raises:
+        ValueError: a delay or a span is out of range.
+    """
+
+    max_intervals: Final[int]
+
+    def __init__(
+        self,
+        *,
+        delay_ms: int = 20,
+        all_trades: bool = False,
+        history_ms: int = 60_000,
+        history_bytes: int = 64 * 1024 * 1024,
+        retained_trades: int = 1 << 20,
+        message_bytes: int = 64 * 1024,
+        max_intervals: int = 256,
+    ) -> None: ...
+    def want(self, interval_ms: int, symbol: str) -> None:
+        """Note that one more wants bars of an interval.
+
+        Args:
+            interval_ms: the interval, 1 to 60000 ms.
+            symbol: the symbol, or ``*`` for all of them.
+
+        Raises:
+            TooManyIntervalsError: the symbol is wanted at ``max_intervals`` others already; nothing has changed.
+            ValueError: the interval is out of range, or the symbol is empty.
+        """
+
+    def unwant(self, interval_ms: int, symbol: str) -> None:
+        """Note that one less wants bars of an interval. Windows that nobody wants any more are dropped.
+
+        Raises:
+            KeyError: nobody wanted them.
+            ValueError: the interval is out of range, or the symbol is empty.
+        """
+
+    def trades_started(self, symbol: str) -> None:
+        """Note that from now on every trade of ``symbol`` (``*``: of every symbol) is fed.
+
+        For example because upstream has acknowledged the subscription. Nothing is built before.
+        """
+
+    def trades_stopped(self, symbol: str) -> None:
+        """Note that from now on trades of ``symbol`` may be missing.
+
+        ``*`` speaks of the symbols that `trades_started` was not called for by name. Open windows are given up.
+        """
+
+    def gap(self) -> None:
+        """Note that the stream has broken off: open windows are given up, and no symbol's trades flow any more."""
+
+    def feed(self, payload: Buffer, clock_ms: int) -> None:
+        """Take in the trades of one upstream message; everything else in it is passed over.
+
+        Args:
+            payload: a JSON array of events, or one event.
+            clock_ms: when it arrived.
+
+        Raises:
+            ValueError: the message is not sound JSON, or no array and no object; nothing of it has been taken in.
+        """
+
+    def advance(self, clock_ms: int) -> None:
+        """Close the windows whose time has come by the clock.
+
+        To be called when everything that had arrived by then has been fed.
+        """
+
+    def next_advance(self) -> int | None:
+        """Return when `advance` will have something to do if no trade comes; None when it will not."""
+
+    def collect(self) -> list[bytes]:
+        """Return the bars closed since the last call as messages: JSON arrays.
+
+        In order of the windows' ends, then of intervals, then of the windows' first trades.
+        """
+
+    def history(self, interval_ms: int, symbol: str, since_ms: int) -> list[bytes]:
+        """Return closed bars that are still kept, as messages in the order in which they closed.
+
+        Args:
+            interval_ms: the interval.
+            symbol: the symbol, or ``*``: then as far back as all symbols were wanted.
+            since_ms: Unix milliseconds; bars whose windows ended later are returned.
+        """
+
+    @property
+    def counts(self) -> BarCounts:
+        """What has been done so far."""
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols are tracked."""
+
+    @property
+    def open_windows(self) -> int:
+        """How many windows are open."""
+
+    @property
+    def retained_trades(self) -> int:
+        """How many trades are kept for windows wanted half way."""
+
+    @property
+    def history_bytes(self) -> int:
+        """How much memory closed bars take."""

@@ -1,0 +1,200 @@
+# distutils: language = c++
+"""Bars of any interval from a stream of trades: the compiled core of the ms-aggregator (see ``_bars.pyi``)."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libcpp cimport bool as cpp_bool
+from libcpp.string cimport string
+from libcpp.vector cimport vector
+
+from fproxy.core.bar_counts import BarCounts
+from fproxy.core.bar_errors import TooManyIntervalsError
+from fproxy.core.topics import MAX_BAR_INTERVAL_MS
+from fproxy.core.trade_conditions import CONDITIONS, effect_of
+
+
+cdef extern from "<string_view>" namespace "std" nogil:
+    cdef cppclass string_view:
+        string_view()
+        string_view(const char *, size_t)
+
+
+cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
+    enum Effect:
+        kHighLow
+        kOpenClose
+        kVolume
+
+    cdef cppclass ConditionEffects:
+        ConditionEffects() except +
+        void set(uint32_t, uint8_t) except +
+
+    struct BarLimits:
+        int64_t delay_ms
+        int64_t history_ms
+        size_t history_bytes
+        size_t retained_trades
+        size_t message_bytes
+        size_t intervals
+
+    struct Counts "fproxy::bars::BarCounts":
+        uint64_t trades
+        uint64_t late
+        uint64_t misdated
+        uint64_t unusable
+        uint64_t bars
+        uint64_t lost
+        uint64_t restarts
+
+    cdef cppclass Builder "fproxy::bars::BarBuilder":
+        Builder(const BarLimits &, const ConditionEffects &) except +
+        cpp_bool want(int32_t, string_view) except +
+        cpp_bool unwant(int32_t, string_view) except +
+        void trades_started(string_view) except +
+        void trades_stopped(string_view) except +
+        void gap() except +
+        cpp_bool feed(const char *, const char *, int64_t) except +
+        size_t failed_at()
+        void advance(int64_t) except +
+        cpp_bool next_advance(int64_t *)
+        vector[string] collect() except +
+        vector[string] history(int32_t, string_view, int64_t) except +
+        const Counts &counts()
+        size_t symbol_count()
+        size_t open_windows()
+        size_t retained_trades()
+        size_t history_bytes()
+
+
+MAX_DELAY_MS = 10_000
+
+
+cdef string_view _view(bytes text) noexcept:
+    return string_view(<const char *> text, <size_t> len(text))
+
+
+cdef bytes _name(str symbol):
+    if not symbol:
+        raise ValueError("a symbol is empty")
+    return symbol.encode("utf-8", "surrogatepass")
+
+
+cdef int32_t _interval(int64_t interval_ms) except -1:
+    if not 1 <= interval_ms <= MAX_BAR_INTERVAL_MS:
+        raise ValueError(f"interval outside 1 to {MAX_BAR_INTERVAL_MS} ms: {interval_ms}")
+    return <int32_t> interval_ms
+
+
+cdef list _messages(const vector[string] &texts):
+    cdef size_t i
+    return [texts[i].data()[:texts[i].size()] for i in range(texts.size())]
+
+
+cdef class BarBuilder:
+    cdef Builder *_builder
+    cdef readonly int max_intervals
+
+    def __cinit__(
+        self,
+        *,
+        int64_t delay_ms=20,
+        bint all_trades=False,
+        int64_t history_ms=60_000,
+        size_t history_bytes=64 * 1024 * 1024,
+        size_t retained_trades=1 << 20,
+        size_t message_bytes=64 * 1024,
+        size_t max_intervals=256,
+    ):
+        if not 0 <= delay_ms <= MAX_DELAY_MS:
+            raise ValueError(f"delay outside 0 to {MAX_DELAY_MS} ms: {delay_ms}")
+        if history_ms < 0:
+            raise ValueError(f"history shorter than nothing: {history_ms} ms")
+        cdef BarLimits limits
+        limits.delay_ms = delay_ms
+        limits.history_ms = history_ms
+        limits.history_bytes = history_bytes
+        limits.retained_trades = retained_trades
+        limits.message_bytes = message_bytes
+        limits.intervals = max_intervals
+        cdef ConditionEffects effects
+        if not all_trades:
+            for number in CONDITIONS:
+                effect = effect_of((number,), extended_hours=True)
+                effects.set(
+                    number,
+                    kHighLow * effect.high_low | kOpenClose * effect.open_close | kVolume * effect.volume,
+                )
+        self.max_intervals = <int> max_intervals
+        self._builder = new Builder(limits, effects)
+
+    def __dealloc__(self):
+        del self._builder
+
+    def want(self, int64_t interval_ms, str symbol not None):
+        cdef bytes name = _name(symbol)
+        if not self._builder.want(_interval(interval_ms), _view(name)):
+            raise TooManyIntervalsError(f"{symbol!r} is wanted at {self.max_intervals} intervals, and no more may be")
+
+    def unwant(self, int64_t interval_ms, str symbol not None):
+        cdef bytes name = _name(symbol)
+        if not self._builder.unwant(_interval(interval_ms), _view(name)):
+            raise KeyError(f"nobody wants {interval_ms} ms of {symbol!r}")
+
+    def trades_started(self, str symbol not None):
+        cdef bytes name = _name(symbol)
+        self._builder.trades_started(_view(name))
+
+    def trades_stopped(self, str symbol not None):
+        cdef bytes name = _name(symbol)
+        self._builder.trades_stopped(_view(name))
+
+    def gap(self):
+        self._builder.gap()
+
+    def feed(self, payload, int64_t clock_ms):
+        cdef Py_buffer view
+        cdef cpp_bool sound
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        try:
+            sound = self._builder.feed(<const char *> view.buf, <const char *> view.buf + view.len, clock_ms)
+        finally:
+            PyBuffer_Release(&view)
+        if not sound:
+            raise ValueError(f"not sound JSON, or no object and no array, at byte {self._builder.failed_at()}")
+
+    def advance(self, int64_t clock_ms):
+        self._builder.advance(clock_ms)
+
+    def next_advance(self):
+        cdef int64_t at = 0
+        return at if self._builder.next_advance(&at) else None
+
+    def collect(self):
+        return _messages(self._builder.collect())
+
+    def history(self, int64_t interval_ms, str symbol not None, int64_t since_ms):
+        cdef bytes name = _name(symbol)
+        return _messages(self._builder.history(_interval(interval_ms), _view(name), since_ms))
+
+    @property
+    def counts(self):
+        cdef Counts counts = self._builder.counts()
+        return BarCounts(
+            counts.trades, counts.late, counts.misdated, counts.unusable, counts.bars, counts.lost, counts.restarts
+        )
+
+    @property
+    def symbols(self):
+        return self._builder.symbol_count()
+
+    @property
+    def open_windows(self):
+        return self._builder.open_windows()
+
+    @property
+    def retained_trades(self):
+        return self._builder.retained_trades()
+
+    @property
+    def history_bytes(self):
+        return self._builder.history_bytes()

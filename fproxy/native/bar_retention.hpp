@@ -1,0 +1,106 @@
+// The trades of the last minute, in order of arrival: what a window is built from when somebody begins to want it after
+// its first trades have come.
+//
+// One ring for all symbols, so that its memory has one bound however the trades fall.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "trade_scan.hpp"
+
+namespace fproxy::bars {
+
+class RetainedTrades {
+  public:
+    struct Entry {
+        int64_t time;
+        int64_t stream_time;  // what the stream had reached when the trade came: never less than the time of it or any before
+        uint64_t price, size;
+        uint32_t symbol;
+        uint8_t price_scale, size_scale, effect;
+
+        Trade trade() const {
+            Trade found;
+            found.time = time;
+            found.price.digits = price;
+            found.price.scale = price_scale;
+            found.size.digits = size;
+            found.size.scale = size_scale;
+            found.effect = effect;
+            return found;
+        }
+    };
+
+    // Keep at most `most` trades, and none that is more than `span_ms` behind without need.
+    RetainedTrades(size_t most, int64_t span_ms) : most_(most < kLeast ? kLeast : most), span_(span_ms) {}
+
+    void add(uint32_t symbol, const Trade &trade, int64_t stream_time) {
+        if (count_ == ring_.size() && !make_room(stream_time)) forget_oldest();
+        Entry &entry = ring_[place(count_++)];
+        entry.time = trade.time;
+        entry.stream_time = stream_time;
+        entry.price = trade.price.digits;
+        entry.size = trade.size.digits;
+        entry.symbol = symbol;
+        entry.price_scale = static_cast<uint8_t>(trade.price.scale);
+        entry.size_scale = static_cast<uint8_t>(trade.size.scale);
+        entry.effect = trade.effect;
+    }
+
+    void clear() { oldest_ = count_ = 0; }
+
+    bool empty() const { return count_ == 0; }
+    size_t size() const { return count_; }
+
+    // Trades of this time and later are all still here, as far as they came at all.
+    int64_t complete_from() const { return complete_from_; }
+
+    // How many trades to pass over, for those that may be of time `from` or later.
+    size_t first_from(int64_t from) const {
+        size_t low = 0, high = count_;
+        while (low < high) {
+            const size_t middle = (low + high) / 2;
+            if ((*this)[middle].stream_time < from)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return low;
+    }
+
+    const Entry &operator[](size_t i) const { return ring_[place(i)]; }
+
+  private:
+    static constexpr size_t kLeast = 1024;
+
+    std::vector<Entry> ring_;
+    size_t most_;
+    int64_t span_;
+    size_t oldest_ = 0;
+    size_t count_ = 0;
+    int64_t complete_from_ = INT64_MIN;
+
+    size_t place(size_t i) const {
+        const size_t at = oldest_ + i;
+        return at < ring_.size() ? at : at - ring_.size();
+    }
+
+    void forget_oldest() {
+        complete_from_ = ring_[oldest_].stream_time + 1;
+        oldest_ = place(1);
+        --count_;
+    }
+
+    // Grow, unless the bound is reached or the oldest trade is not needed any more.
+    bool make_room(int64_t stream_time) {
+        if (ring_.size() >= most_ || (count_ != 0 && ring_[oldest_].stream_time < stream_time - span_)) return false;
+        std::vector<Entry> larger(ring_.size() * 2 < kLeast ? kLeast : ring_.size() * 2 > most_ ? most_ : ring_.size() * 2);
+        for (size_t i = 0; i < count_; ++i) larger[i] = (*this)[i];
+        ring_.swap(larger);
+        oldest_ = 0;
+        return true;
+    }
+};
+
+}  // namespace fproxy::bars

@@ -1,0 +1,181 @@
+// The symbols whose trades are wanted, each with the intervals that are wanted of it.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bar_window.hpp"
+#include "text.hpp"
+
+namespace fproxy::bars {
+
+// A time that no window begins at: nothing is whole.
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+// One interval, with the windows of all symbols that are open.
+struct Interval {
+    int32_t length_ms;
+    uint32_t wildcard_wants = 0;
+    uint64_t wildcard_position = 0;  // bars closed before this position of the history were not of all symbols
+    std::string opening;             // what its bars begin with, up to the symbol
+
+    explicit Interval(int32_t length)
+        : length_ms(length), opening("{\"ev\":\"" + std::to_string(length) + "Ms\",\"sym\":\"") {}
+};
+
+// One symbol at one interval.
+struct Series {
+    Interval *interval;
+    int64_t start = 0, end = 0;    // of the newest open window; no time is in it when there is none
+    Window *newest = nullptr;      // the newest open window
+    int64_t whole_from = kNever;   // windows that begin sooner miss trades
+    uint32_t wants = 0;            // how many want it of this symbol, apart from those that want it of all
+    bool to_rebuild = false;       // its first windows are still to be built from retained trades
+
+    explicit Series(Interval *of) : interval(of) {}
+};
+
+struct Symbol {
+    std::string name;
+    std::string json;  // the name as it stands in a JSON string
+    uint64_t key;      // see Text::key
+    int64_t whole_from = kNever;  // all trades of this time and later have been seen
+    bool awaits_stream = false;   // its trades have begun to flow: the next trade says at what time
+    bool to_rebuild = false;      // a series of it is
+    std::vector<Series> series;
+
+    explicit Symbol(const Text &text) : name(text.data, text.length), json(json_text(name)), key(text.key) {}
+
+    Series *find(const Interval *interval) {
+        for (Series &one : series)
+            if (one.interval == interval) return &one;
+        return nullptr;
+    }
+
+  private:
+    // Escape what has to be: quotes, backslashes, control characters, and surrogates (three bytes from ED A0 on), which
+    // only a "\ud800" brings and which are no UTF-8.
+    static std::string json_text(const std::string &name) {
+        static constexpr char kHex[] = "0123456789abcdef";
+        std::string json;
+        const auto escape = [&json](unsigned code) {
+            json += "\\u";
+            for (int shift = 12; shift >= 0; shift -= 4) json.push_back(kHex[code >> shift & 15]);
+        };
+        for (size_t i = 0; i < name.size(); ++i) {
+            const unsigned char byte = static_cast<unsigned char>(name[i]);
+            if (byte == '"' || byte == '\\') {
+                json.push_back('\\');
+                json.push_back(name[i]);
+            } else if (byte < ' ') {
+                escape(byte);
+            } else if (byte == 0xED && i + 2 < name.size() && static_cast<unsigned char>(name[i + 1]) >= 0xA0) {
+                escape(0xD000u | (static_cast<unsigned>(name[i + 1]) & 0x3F) << 6 | (static_cast<unsigned>(name[i + 2]) & 0x3F));
+                i += 2;
+            } else {
+                json.push_back(name[i]);
+            }
+        }
+        return json;
+    }
+};
+
+// Symbols by number and by name.
+class SymbolTable {
+  public:
+    static constexpr uint32_t kAbsent = Window::kNoSymbol;
+
+    SymbolTable() : slots_(1024) {}
+
+    uint32_t find(const Text &name) const {
+        for (size_t at = home(name.key);; at = (at + 1) & (slots_.size() - 1)) {
+            const Slot &slot = slots_[at];
+            if (slot.index == kAbsent) return kAbsent;
+            if (slot.key == name.key && same(*symbols_[slot.index], name)) return slot.index;
+        }
+    }
+
+    // Add a symbol that is not there.
+    uint32_t add(const Text &name) {
+        if (2 * (count_ + 1) > slots_.size()) grow();
+        uint32_t index;
+        if (free_.empty()) {
+            index = static_cast<uint32_t>(symbols_.size());
+            symbols_.push_back(std::make_unique<Symbol>(name));
+        } else {
+            index = free_.back();
+            symbols_[index] = std::make_unique<Symbol>(name);
+            free_.pop_back();
+        }
+        ++count_;
+        put(name.key, index);
+        return index;
+    }
+
+    void remove(uint32_t index) {
+        size_t hole = home(symbols_[index]->key);
+        while (slots_[hole].index != index) hole = (hole + 1) & (slots_.size() - 1);
+        for (size_t at = hole;;) {  // move up what would not be found past the hole
+            at = (at + 1) & (slots_.size() - 1);
+            if (slots_[at].index == kAbsent) break;
+            const size_t from_home = (at - home(slots_[at].key)) & (slots_.size() - 1);
+            if (from_home >= ((at - hole) & (slots_.size() - 1))) {
+                slots_[hole] = slots_[at];
+                hole = at;
+            }
+        }
+        slots_[hole] = Slot{};
+        symbols_[index].reset();
+        free_.push_back(index);
+        --count_;
+    }
+
+    size_t size() const { return count_; }
+
+    // Every number below this one may be a symbol's.
+    uint32_t bound() const { return static_cast<uint32_t>(symbols_.size()); }
+
+    // Null for a number that is nobody's.
+    Symbol *operator[](uint32_t index) const { return symbols_[index].get(); }
+
+  private:
+    struct Slot {
+        uint64_t key = 0;
+        uint32_t index = kAbsent;
+    };
+
+    std::vector<Slot> slots_;  // open addressing, at most half full; a power of two
+    std::vector<std::unique_ptr<Symbol>> symbols_;
+    std::vector<uint32_t> free_;
+    size_t count_ = 0;
+
+    size_t home(uint64_t key) const {
+        key = (key ^ key >> 32) * 0x9E3779B97F4A7C15u;
+        return static_cast<size_t>(key ^ key >> 29) & (slots_.size() - 1);
+    }
+
+    static bool same(const Symbol &symbol, const Text &name) {
+        return symbol.name.size() == name.length &&
+               (name.length <= Text::kPackedLength || std::memcmp(symbol.name.data(), name.data, name.length) == 0);
+    }
+
+    void put(uint64_t key, uint32_t index) {
+        size_t at = home(key);
+        while (slots_[at].index != kAbsent) at = (at + 1) & (slots_.size() - 1);
+        slots_[at].key = key;
+        slots_[at].index = index;
+    }
+
+    void grow() {
+        std::vector<Slot> old(slots_.size() * 2);
+        old.swap(slots_);
+        for (const Slot &slot : old)
+            if (slot.index != kAbsent) put(slot.key, slot.index);
+    }
+};
+
+}  // namespace fproxy::bars

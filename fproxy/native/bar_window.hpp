@@ -1,0 +1,133 @@
+// One window of one symbol: what its trades add up to, by the rules of fproxy/core/trade_conditions.py, and the bar that
+// it becomes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "decimal_sum.hpp"
+#include "trade_scan.hpp"
+
+namespace fproxy::bars {
+
+// The volume-weighted price has four decimals, as the vendor's; more when a price of the window has more.
+constexpr int kMeanDecimals = 4;
+
+struct Window {
+    int64_t start;
+    Window *older = nullptr;  // the open windows of one symbol and interval, by time
+    Window *newer = nullptr;
+    uint32_t symbol;  // kNoSymbol once nobody wants the window any more
+    uint32_t trades = 0;
+    bool has_price = false;       // a trade has set high and low, and for want of better open and close
+    bool has_open_close = false;  // a trade has set open and close that may
+    uint8_t decimals = kMeanDecimals;
+    Decimal open, high, low, close;
+    int64_t open_time = 0, close_time = 0;
+    DecimalSum volume, notional;
+
+    static constexpr uint32_t kNoSymbol = UINT32_MAX;
+
+    Window(int64_t window_start, uint32_t symbol_index) : start(window_start), symbol(symbol_index) {
+        volume.scale = kSizeScale;
+        notional.scale = kPriceScale + kSizeScale;
+    }
+
+    // Count a trade; `notional_amount` is its price times its size. Open and close are the first and last by the trades'
+    // times; among trades of the same millisecond, by arrival.
+    void count(const Trade &trade, Wide notional_amount) {
+        if (trade.price.scale > decimals) decimals = static_cast<uint8_t>(trade.price.scale);
+        if (trade.effect & kVolume) {
+            volume.add(trade.size.digits, trade.size.scale);
+            notional.add(notional_amount, trade.price.scale + trade.size.scale);
+            ++trades;
+        }
+        if (!(trade.effect & kHighLow)) return;
+        const bool sets_open_close = (trade.effect & kOpenClose) != 0;
+        if (!has_price) {
+            high = low = trade.price;
+            has_price = true;
+            set_open_close(trade, sets_open_close);
+            return;
+        }
+        if (high < trade.price) high = trade.price;
+        if (trade.price < low) low = trade.price;
+        if (sets_open_close && !has_open_close) return set_open_close(trade, true);
+        if (sets_open_close != has_open_close) return;
+        if (trade.time < open_time) {
+            open = trade.price;
+            open_time = trade.time;
+        }
+        if (trade.time >= close_time) {
+            close = trade.price;
+            close_time = trade.time;
+        }
+    }
+
+    // Append the bar's members from the open on, the closing brace included.
+    void write(std::string &text, int interval) const {
+        char buffer[6 * kLongestDecimal + 128];
+        char *at = buffer;
+        const auto member = [&at](const char *name, Wide digits, int scale) {
+            while (*name != '\0') *at++ = *name++;
+            at = write_decimal(at, digits, scale);
+        };
+        member("\"o\":", open.digits, open.scale);
+        member(",\"h\":", high.digits, high.scale);
+        member(",\"l\":", low.digits, low.scale);
+        member(",\"c\":", close.digits, close.scale);
+        member(",\"v\":", volume.digits, volume.scale);
+        if (volume.digits == 0)
+            member(",\"vw\":", close.digits, close.scale);
+        else
+            member(",\"vw\":", weighted_mean(notional, volume, decimals), decimals);
+        member(",\"n\":", trades, 0);
+        member(",\"s\":", static_cast<uint64_t>(start), 0);
+        member(",\"e\":", static_cast<uint64_t>(start + interval), 0);
+        *at++ = '}';
+        text.append(buffer, static_cast<size_t>(at - buffer));
+    }
+
+  private:
+    void set_open_close(const Trade &trade, bool proper) {
+        open = close = trade.price;
+        open_time = close_time = trade.time;
+        has_open_close = proper;
+    }
+};
+
+// Windows come and go all the time: their memory is used again.
+class WindowPool {
+  public:
+    Window *make(int64_t start, uint32_t symbol) {
+        if (free_.empty()) grow();
+        void *const place = free_.back();
+        free_.pop_back();
+        return new (place) Window(start, symbol);
+    }
+
+    void free(Window *window) {
+        static_assert(std::is_trivially_destructible_v<Window>);
+        free_.push_back(window);
+    }
+
+  private:
+    static constexpr size_t kChunk = 256;
+
+    struct alignas(Window) Place {
+        unsigned char bytes[sizeof(Window)];
+    };
+
+    std::vector<std::unique_ptr<Place[]>> chunks_;
+    std::vector<void *> free_;
+
+    void grow() {
+        free_.reserve((chunks_.size() + 1) * kChunk);
+        chunks_.emplace_back(new Place[kChunk]);
+        for (size_t i = kChunk; i != 0; --i) free_.push_back(&chunks_.back()[i - 1]);
+    }
+};
+
+}  // namespace fproxy::bars
