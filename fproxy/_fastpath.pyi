@@ -17,6 +17,9 @@ from fproxy.core.scanned_event import ScannedEvent
 DEFAULT_MAX_MESSAGE: Final[int]
 """The longest message assembled, in bytes of payload, unless a single event is longer: 64 KiB."""
 
+DEFAULT_MAX_BROADCAST: Final[int]
+"""The longest message broadcast as it came, in bytes of payload: 256 KiB, a quarter of what clients accept."""
+
 class FrameError(ValueError):
     """A message is not sound JSON (RFC 8259), or neither an object nor an array. The text says where, and quotes it."""
 
@@ -127,6 +130,33 @@ class Fanout:
     @property
     def exact_topics(self) -> int:
         """Distinct topics with a symbol that clients have now."""
+
+class Broadcast:
+    """Passes one upstream's messages on to every client: each as it came, framed once for all.
+
+    A message that holds status events, or is longer than ``max_message``, is made anew of its other events, split
+    between events.
+
+    Args:
+        max_message: the longest message passed on, in bytes of payload, unless a single event is longer.
+    """
+
+    def __init__(self, *, max_message: int = ...) -> None: ...
+    def add_client(self, sink: Sink) -> None:
+        """Add a client, which gets what comes from now on."""
+
+    def remove_client(self, sink: Sink) -> None:
+        """Forget a client. Raises KeyError when there is no such client."""
+
+    def feed(self, payload: Buffer) -> list[bytes] | None:
+        """Take in one upstream message; see :meth:`Fanout.feed`. Raises FrameError."""
+
+    def flush(self) -> None:
+        """Write the messages that came since the last time to every client."""
+
+    @property
+    def events_in(self) -> int:
+        """Events taken in, status events among them."""
 
 def scan(payload: Buffer, *, path: str | None = None) -> list[ScannedEvent]:
     """Return what the scanner finds in a message, as Python objects.

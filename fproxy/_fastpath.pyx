@@ -90,9 +90,22 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         size_t pending_bytes() const
 
 
+cdef extern from "broadcast.hpp" namespace "fproxy" nogil:
+    cdef cppclass CppBroadcast "fproxy::Broadcast":
+        CppBroadcast(size_t max_payload) except +
+        bool_t feed(
+            const char *begin, const char *end, vector[pair[const char *, const char *]] &statuses
+        ) except +
+        size_t failed_at() const
+        uint64_t events_in() const
+        size_t pending_bytes() const
+        pair[const char *, size_t] take() except +
+
+
 _logger = logging.getLogger("fproxy.fastpath")
 
 DEFAULT_MAX_MESSAGE = 64 * 1024
+DEFAULT_MAX_BROADCAST = 256 * 1024
 # A flush in between keeps memory bounded when a long coalescing window meets a burst.
 cdef size_t MAX_PENDING_BYTES = 16 * 1024 * 1024
 
@@ -104,6 +117,20 @@ class FrameError(ValueError):
 cdef object frame_error(const char *begin, size_t size, size_t at):
     excerpt = begin[max(0, <Py_ssize_t>at - 20):min(size, at + 20)]
     return FrameError(f"not sound JSON at byte {at} of {size}: ...{excerpt!r}...")
+
+
+cdef object status_events(vector[pair[const char *, const char *]] &statuses):
+    cdef pair[const char *, const char *] span
+    if statuses.empty():
+        return None
+    return [span.first[:span.second - span.first] for span in statuses]
+
+
+cdef write(object sink, bytes frames):
+    try:
+        sink.write(frames)
+    except Exception:
+        _logger.exception("a client's sink failed; the other clients are not affected")
 
 
 cdef class Fanout:
@@ -168,7 +195,6 @@ cdef class Fanout:
     def feed(self, unsigned int source, object payload):
         cdef Py_buffer view
         cdef vector[pair[const char *, const char *]] statuses
-        cdef pair[const char *, const char *] span
         cdef const char *begin
         cdef bint sound
         if source >= 32:
@@ -182,9 +208,7 @@ cdef class Fanout:
                 raise frame_error(begin, view.len, self._fanout.failed_at())
             if self._fanout.pending_bytes() > MAX_PENDING_BYTES:
                 self.flush()
-            if statuses.empty():
-                return None
-            return [span.first[:span.second - span.first] for span in statuses]
+            return status_events(statuses)
         finally:
             PyBuffer_Release(&view)
 
@@ -202,10 +226,7 @@ cdef class Fanout:
             frames = PyBytes_FromStringAndSize(ready.first, ready.second)
             members = &self._fanout.members(audience)
             for j in range(members.size()):
-                try:
-                    self._sinks[members[0][j]].write(frames)
-                except Exception:
-                    _logger.exception("a client's sink failed; the other clients are not affected")
+                write(self._sinks[members[0][j]], frames)
         self._fanout.all_taken()
 
     @property
@@ -248,6 +269,59 @@ cdef class Fanout:
                     Text.of(PyBytes_AS_STRING(symbol_bytes), PyBytes_GET_SIZE(symbol_bytes)),
                 )
             )
+
+
+cdef class Broadcast:
+    cdef CppBroadcast *_broadcast
+    cdef dict _sinks
+
+    def __cinit__(self, *, size_t max_message=DEFAULT_MAX_BROADCAST):
+        if max_message < 2:
+            raise ValueError(f"max_message must be at least 2 bytes, not {max_message}")
+        self._broadcast = new CppBroadcast(max_message)
+        self._sinks = {}
+
+    def __dealloc__(self):
+        del self._broadcast
+
+    def add_client(self, object sink not None):
+        self.flush()
+        self._sinks[sink] = None
+
+    def remove_client(self, object sink not None):
+        self.flush()
+        del self._sinks[sink]
+
+    def feed(self, object payload):
+        cdef Py_buffer view
+        cdef vector[pair[const char *, const char *]] statuses
+        cdef const char *begin
+        cdef bint sound
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        try:
+            begin = <const char *>view.buf
+            with nogil:
+                sound = self._broadcast.feed(begin, begin + view.len, statuses)
+            if not sound:
+                raise frame_error(begin, view.len, self._broadcast.failed_at())
+            if self._broadcast.pending_bytes() > MAX_PENDING_BYTES:
+                self.flush()
+            return status_events(statuses)
+        finally:
+            PyBuffer_Release(&view)
+
+    def flush(self):
+        cdef pair[const char *, size_t] ready = self._broadcast.take()
+        cdef bytes frames
+        if ready.second == 0:
+            return
+        frames = PyBytes_FromStringAndSize(ready.first, ready.second)
+        for sink in self._sinks:
+            write(sink, frames)
+
+    @property
+    def events_in(self):
+        return self._broadcast.events_in()
 
 
 cdef object text_or_none(const Text &text):

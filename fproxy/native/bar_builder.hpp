@@ -57,6 +57,7 @@ class BarBuilder {
         : limits_(limits),
           effects_(effects),
           reader_(effects_),
+          clock_(kLongestIntervalMs + limits.delay_ms),
           retained_(limits.retained_trades, kLongestIntervalMs + limits.delay_ms),
           history_(limits.history_bytes, limits.history_ms),
           messages_(limits.message_bytes) {}
@@ -82,7 +83,7 @@ class BarBuilder {
         if (name == kWildcard) {
             if (all_flow_) return;
             all_flow_ = true;
-            if (!wildcards_.empty()) all_await_stream_ = awaits_stream_ = true;
+            if (!wildcards_.empty()) all_await_stream_ = true;
             for (uint32_t index = 0; index < symbols_.bound(); ++index)
                 if (symbols_[index] != nullptr) await_stream(*symbols_[index]);
         } else if (flowing_.emplace(name).second) {
@@ -109,7 +110,7 @@ class BarBuilder {
     void gap() {
         flowing_.clear();
         trades_stopped(kWildcard);
-        misdated_if_held();
+        contradict_dates();
         retained_.clear();
     }
 
@@ -120,7 +121,7 @@ class BarBuilder {
         for (const Event &event : events_) {
             if (event.type.length != 1 || event.type.key != packed("T") || !event.symbol.present()) continue;
             const uint32_t index = symbols_.find(event.symbol);
-            if (index == SymbolTable::kAbsent && !awaits_stream_ && !takes_any_symbol()) continue;
+            if (index == SymbolTable::kAbsent && !takes_any_symbol() && !awaits_stream()) continue;
             Trade trade;
             if (!reader_.read(event, trade)) {
                 ++counts_.unusable;
@@ -138,7 +139,7 @@ class BarBuilder {
         rebuild();
         if (!held_.empty() && (now - held_since_ >= kHoldMs || clock_.place(held_.front().trade.time, now) != Place::kAhead))
             release_held(now);
-        if (!groups_.empty()) clock_.elapsed(now, groups_.rbegin()->first.first + limits_.delay_ms);
+        clock_.elapsed(now);
         if (clock_.reached() >= next_close_) close_windows();
         history_.forget_before(clock_.at(now));
     }
@@ -216,7 +217,7 @@ class BarBuilder {
     bool all_flow_ = false;
     bool all_await_stream_ = false;
     int64_t all_whole_from_ = kNever;  // for symbols that have not traded yet; kept up only while wildcards are wanted
-    bool awaits_stream_ = false;       // some symbol does, or all do
+    size_t awaiting_ = 0;              // how many symbols do for which trades have begun to flow
 
     StreamClock clock_;
     std::vector<HeldTrade> held_;  // dated far ahead, and not confirmed yet
@@ -264,7 +265,7 @@ class BarBuilder {
             if (wildcards_.size() >= limits_.intervals) return false;
             interval.wildcard_position = history_.position();
             wildcards_.push_back(&interval);
-            if (wildcards_.size() == 1 && all_flow_) all_await_stream_ = awaits_stream_ = true;
+            if (wildcards_.size() == 1) all_await_stream_ = all_flow_;
             for (uint32_t index = 0; index < symbols_.bound(); ++index)
                 if (symbols_[index] != nullptr && symbols_[index]->find(&interval) == nullptr) add_series(index, interval);
         }
@@ -329,6 +330,7 @@ class BarBuilder {
         if (!symbol.series.empty()) return;
         held_.erase(std::remove_if(held_.begin(), held_.end(), [index](const HeldTrade &held) { return held.symbol == index; }),
                     held_.end());
+        await_no_stream(symbol);
         symbols_.remove(index);
     }
 
@@ -336,15 +338,22 @@ class BarBuilder {
 
     bool flows(const std::string &name) const { return all_flow_ || flowing_.count(name) != 0; }
 
-    bool takes_any_symbol() const { return all_whole_from_ != kNever; }
+    // Whether a symbol that is not there yet is wanted, because all are.
+    bool takes_any_symbol() const { return all_await_stream_ || all_whole_from_ != kNever; }
+
+    // Whether the next trade, of whatever symbol, tells something.
+    bool awaits_stream() const { return all_await_stream_ || awaiting_ != 0; }
 
     void await_stream(Symbol &symbol) {
-        if (symbol.whole_from != kNever) return;
-        symbol.awaits_stream = awaits_stream_ = true;
+        if (symbol.whole_from == kNever && !std::exchange(symbol.awaits_stream, true)) ++awaiting_;
+    }
+
+    void await_no_stream(Symbol &symbol) {
+        if (std::exchange(symbol.awaits_stream, false)) --awaiting_;
     }
 
     void miss_trades(Symbol &symbol) {
-        symbol.awaits_stream = false;
+        await_no_stream(symbol);
         symbol.whole_from = kNever;
         for (Series &series : symbol.series) {
             series.whole_from = kNever;
@@ -353,9 +362,9 @@ class BarBuilder {
     }
 
     // A trade has come, which tells for those symbols whose trades began to flow before it from when on they are complete.
-    void join_stream() {
-        const int64_t whole_from = clock_.latest() + limits_.delay_ms;
-        awaits_stream_ = false;
+    void join_stream(int64_t time) {
+        const int64_t whole_from = std::max(time, clock_.latest()) + limits_.delay_ms;
+        awaiting_ = 0;
         if (std::exchange(all_await_stream_, false)) all_whole_from_ = whole_from;
         for (uint32_t index = 0; index < symbols_.bound(); ++index) {
             Symbol *const symbol = symbols_[index];
@@ -371,8 +380,7 @@ class BarBuilder {
     void place(const Text &name, uint32_t index, const Trade &trade, int64_t now) {
         switch (clock_.place(trade.time, now)) {
             case Place::kOnTime:
-                if (__builtin_expect(!held_.empty(), 0)) misdated_if_held();
-                behind_in_a_row_ = 0;
+                if (index != SymbolTable::kAbsent || takes_any_symbol()) contradict_dates();
                 return count(name, index, trade, now);
             case Place::kAhead:
                 if (index == SymbolTable::kAbsent) {
@@ -384,6 +392,7 @@ class BarBuilder {
                 if (held_.size() >= kConfirmations) release_held(now);
                 return;
             case Place::kBehind:
+                if (index == SymbolTable::kAbsent && !takes_any_symbol()) return;
                 if (++behind_in_a_row_ < kRestartAfter) {
                     ++counts_.late;
                     return;
@@ -393,7 +402,10 @@ class BarBuilder {
         }
     }
 
-    void misdated_if_held() {
+    // A trade has come that is dated as others before it: so those that were not are wrong.
+    void contradict_dates() {
+        behind_in_a_row_ = 0;
+        if (held_.empty()) return;
         counts_.misdated += held_.size();
         held_.clear();
     }
@@ -405,39 +417,37 @@ class BarBuilder {
     // The stream has begun again at an earlier time. What was open ended with the stream before, and misses its end.
     void restart() {
         ++counts_.restarts;
-        behind_in_a_row_ = 0;
-        misdated_if_held();
+        contradict_dates();
         for (uint32_t index = 0; index < symbols_.bound(); ++index) {
             if (symbols_[index] == nullptr) continue;
             miss_trades(*symbols_[index]);
             if (flows(symbols_[index]->name)) await_stream(*symbols_[index]);
         }
         all_whole_from_ = kNever;
-        if (all_flow_ && !wildcards_.empty()) all_await_stream_ = awaits_stream_ = true;
-        retained_ = RetainedTrades(limits_.retained_trades, kLongestIntervalMs + limits_.delay_ms);
+        all_await_stream_ = all_flow_ && !wildcards_.empty();
+        retained_.clear();
         history_.clear();
         clock_.restart();
     }
 
     // A trade has come at a time that is to be believed: move the time on and count it in its windows.
     void count(const Text &name, uint32_t index, const Trade &trade, int64_t now) {
-        clock_.heard(trade.time, now);
-        if (__builtin_expect(awaits_stream_, 0)) join_stream();
+        // A trade that nobody wants tells when it came, no more; but the first of all sets the time.
+        const bool wanted = index != SymbolTable::kAbsent || takes_any_symbol();
+        if (wanted || !clock_.started()) clock_.heard(trade.time, now);
+        if (__builtin_expect(awaits_stream(), 0)) join_stream(trade.time);
+        if (!wanted) return;
         if (clock_.reached() >= next_close_) close_windows();
-        if (index == SymbolTable::kAbsent) {
-            if (!takes_any_symbol()) return;
-            index = symbols_.find(name);  // a repeated symbol in one message
-            if (index == SymbolTable::kAbsent) index = add_symbol(name);
-        }
+        if (index == SymbolTable::kAbsent) index = add_symbol(name);
         Symbol &symbol = *symbols_[index];
         if (trade.effect == 0 || symbol.whole_from == kNever) return;
-        retained_.add(index, trade, clock_.reached());
+        const uint64_t arrival = retained_.add(index, trade, clock_.reached());
         const Wide notional = Wide{trade.price.digits} * trade.size.digits;
         bool counted = false, late = false;
         for (Series &series : symbol.series) {
             Window *window = series.newest;
             if (__builtin_expect(trade.time < series.start || trade.time >= series.end, 0)) {
-                window = window_at(index, series, trade.time, late);
+                window = window_at(index, series, trade.time, arrival, late);
                 if (window == nullptr) continue;
             }
             window->count(trade, notional);
@@ -450,7 +460,7 @@ class BarBuilder {
     // ---- Windows
 
     // The open window that a time is in; null when it has closed (which is `late`) or is not whole.
-    Window *window_at(uint32_t index, Series &series, int64_t time, bool &late) {
+    Window *window_at(uint32_t index, Series &series, int64_t time, uint64_t arrival, bool &late) {
         const int32_t length = series.interval->length_ms;
         const int64_t start = time - time % length;
         if (start < series.whole_from) return nullptr;
@@ -463,7 +473,7 @@ class BarBuilder {
         for (; older != nullptr && older->start > start; older = older->older) newer = older;
         if (older != nullptr && older->start == start) return older;
 
-        Window *const window = pool_.make(start, index);
+        Window *const window = pool_.make(start, index, arrival);
         window->newer = newer;
         window->older = older;
         if (older != nullptr) older->newer = window;
@@ -501,7 +511,10 @@ class BarBuilder {
         next_close_ = groups_.empty() ? kNever : groups_.begin()->first.first + limits_.delay_ms;
     }
 
-    void close_group(int32_t length, int64_t end, const Group &group) {
+    void close_group(int32_t length, int64_t end, Group &group) {
+        // Windows that were wanted half way have joined out of order.
+        const auto sooner = [](const Window *one, const Window *other) { return one->first_trade < other->first_trade; };
+        if (!std::is_sorted(group.begin(), group.end(), sooner)) std::sort(group.begin(), group.end(), sooner);
         const Interval &interval = *intervals_.find(length)->second;
         ClosedBars closed{length, end, {}, {}};
         for (Window *window : group) {
@@ -558,7 +571,7 @@ class BarBuilder {
             bool late = false;
             for (Series &series : symbols_[entry.symbol]->series) {
                 if (!series.to_rebuild) continue;
-                Window *const window = window_at(entry.symbol, series, trade.time, late);
+                Window *const window = window_at(entry.symbol, series, trade.time, retained_.arrival(i), late);
                 if (window != nullptr) window->count(trade, notional);
             }
         }

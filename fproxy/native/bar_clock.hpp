@@ -23,6 +23,10 @@ class StreamClock {
 
     static constexpr int64_t kLongAgo = INT64_MIN / 2;
 
+    // After the last trade, the clock alone moves the time on by `silence_ms`, when every window has closed, and no
+    // further: after a long silence the trades say again what time it is, not a clock that drifts.
+    explicit StreamClock(int64_t silence_ms) : silence_(silence_ms) {}
+
     // Where a trade of this time stands, when it arrives at `now` on the clock.
     Place place(int64_t time, int64_t now) const {
         if (!started()) return Place::kOnTime;
@@ -38,10 +42,9 @@ class StreamClock {
         if (time > reached_) reached_ = time;
     }
 
-    // The clock has moved on, and no trade has come. It moves the time no further than `far_enough`, where nothing is left
-    // to wait for: so after a long silence the trades say again what time it is, not a clock that drifts.
-    void elapsed(int64_t now, int64_t far_enough) {
-        const int64_t time = std::min(at(now), far_enough);
+    // The clock has moved on, and no trade has come.
+    void elapsed(int64_t now) {
+        const int64_t time = std::min(at(now), latest_ + silence_);
         if (started() && time > reached_) reached_ = time;
     }
 
@@ -65,6 +68,7 @@ class StreamClock {
     int64_t clock_at(int64_t time) const { return heard_at_ + (time - latest_); }
 
   private:
+    int64_t silence_;
     int64_t latest_ = kLongAgo;
     int64_t reached_ = kLongAgo;
     int64_t heard_at_ = 0;

@@ -35,7 +35,8 @@ class RetainedTrades {
     // Keep at most `most` trades, and none that is more than `span_ms` behind without need.
     RetainedTrades(size_t most, int64_t span_ms) : most_(most < kLeast ? kLeast : most), span_(span_ms) {}
 
-    void add(uint32_t symbol, const Trade &trade, int64_t stream_time) {
+    // Keep a trade; returns its number, in order of arrival.
+    uint64_t add(uint32_t symbol, const Trade &trade, int64_t stream_time) {
         if (count_ == ring_.size() && !make_room(stream_time)) forget_oldest();
         Entry &entry = ring_[place(count_++)];
         entry.time = trade.time;
@@ -46,9 +47,14 @@ class RetainedTrades {
         entry.price_scale = static_cast<uint8_t>(trade.price.scale);
         entry.size_scale = static_cast<uint8_t>(trade.size.scale);
         entry.effect = trade.effect;
+        return arrival(count_ - 1);
     }
 
-    void clear() { oldest_ = count_ = 0; }
+    void clear() {
+        forgotten_ += count_;
+        oldest_ = count_ = 0;
+        complete_from_ = INT64_MIN;
+    }
 
     bool empty() const { return count_ == 0; }
     size_t size() const { return count_; }
@@ -69,6 +75,9 @@ class RetainedTrades {
         return low;
     }
 
+    // The number of trade i, in order of arrival.
+    uint64_t arrival(size_t i) const { return forgotten_ + i; }
+
     const Entry &operator[](size_t i) const { return ring_[place(i)]; }
 
   private:
@@ -79,6 +88,7 @@ class RetainedTrades {
     int64_t span_;
     size_t oldest_ = 0;
     size_t count_ = 0;
+    uint64_t forgotten_ = 0;  // how many trades came before the oldest one here
     int64_t complete_from_ = INT64_MIN;
 
     size_t place(size_t i) const {
@@ -90,6 +100,7 @@ class RetainedTrades {
         complete_from_ = ring_[oldest_].stream_time + 1;
         oldest_ = place(1);
         --count_;
+        ++forgotten_;
     }
 
     // Grow, unless the bound is reached or the oldest trade is not needed any more.

@@ -19,7 +19,8 @@ struct Window {
     int64_t start;
     Window *older = nullptr;  // the open windows of one symbol and interval, by time
     Window *newer = nullptr;
-    uint32_t symbol;  // kNoSymbol once nobody wants the window any more
+    uint64_t first_trade;     // the number of the trade that opened it, in order of arrival
+    uint32_t symbol;          // kNoSymbol once nobody wants the window any more
     uint32_t trades = 0;
     bool has_price = false;       // a trade has set high and low, and for want of better open and close
     bool has_open_close = false;  // a trade has set open and close that may
@@ -30,7 +31,8 @@ struct Window {
 
     static constexpr uint32_t kNoSymbol = UINT32_MAX;
 
-    Window(int64_t window_start, uint32_t symbol_index) : start(window_start), symbol(symbol_index) {
+    Window(int64_t window_start, uint32_t symbol_index, uint64_t arrival)
+        : start(window_start), first_trade(arrival), symbol(symbol_index) {
         volume.scale = kSizeScale;
         notional.scale = kPriceScale + kSizeScale;
     }
@@ -101,11 +103,11 @@ struct Window {
 // Windows come and go all the time: their memory is used again.
 class WindowPool {
   public:
-    Window *make(int64_t start, uint32_t symbol) {
+    Window *make(int64_t start, uint32_t symbol, uint64_t arrival) {
         if (free_.empty()) grow();
         void *const place = free_.back();
         free_.pop_back();
-        return new (place) Window(start, symbol);
+        return new (place) Window(start, symbol, arrival);
     }
 
     void free(Window *window) {

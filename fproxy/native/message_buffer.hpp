@@ -46,9 +46,24 @@ class MessageBuffer {
         end_ += length;
     }
 
+    // Append a whole message of its own, as it is.
+    void append_message(const char *payload, size_t length) {
+        end();
+        if (end_ + length + kSlack > capacity_) reserve(end_ + length + kSlack);
+        const size_t header = header_size(length);
+        write_header(end_, header, length);
+        std::memcpy(bytes_ + end_ + header, payload, length);
+        end_ += header + length;
+    }
+
+    // Finish the message under assembly: what is appended next begins another.
+    void end() {
+        if (payload_ != 0) end_message();
+    }
+
     // Finish the last message and return the bytes to write; they are valid until the next append.
     std::pair<const char *, size_t> finish() {
-        if (payload_ != 0) end_message();
+        end();
         const std::pair<const char *, size_t> ready{bytes_ + begin_, end_ - begin_};
         begin_ = end_ = 0;
         return ready;
@@ -90,7 +105,7 @@ class MessageBuffer {
         bytes_[end_++] = ']';
         const size_t length = end_ - payload_;
         const size_t room_begin = payload_ - kHeaderRoom;
-        const size_t header = length <= kSmallPayload ? 2 : length <= kMediumPayload ? 4 : kMaxHeader;
+        const size_t header = header_size(length);
         size_t header_begin = room_begin;
         if (header < kHeaderRoom && room_begin == 0) {
             begin_ = header_begin = kHeaderRoom - header;  // the first message: leave the gap in front
@@ -99,17 +114,25 @@ class MessageBuffer {
             std::memmove(bytes_ + room_begin + header, bytes_ + payload_, length);
             end_ = room_begin + header + length;
         }
-        unsigned char *const at = reinterpret_cast<unsigned char *>(bytes_ + header_begin);
+        write_header(header_begin, header, length);
+        payload_ = 0;
+    }
+
+    static size_t header_size(size_t length) {
+        return length <= kSmallPayload ? 2 : length <= kMediumPayload ? 4 : kMaxHeader;
+    }
+
+    void write_header(size_t begin, size_t header, size_t length) {
+        unsigned char *const at = reinterpret_cast<unsigned char *>(bytes_ + begin);
         at[0] = kFinalText;
         if (header == 2) {
             at[1] = static_cast<unsigned char>(length);
-        } else {
-            const unsigned length_bytes = static_cast<unsigned>(header - 2);
-            at[1] = header == 4 ? 126 : 127;
-            for (unsigned i = 0; i < length_bytes; ++i)
-                at[2 + i] = static_cast<unsigned char>(length >> 8 * (length_bytes - 1 - i));
+            return;
         }
-        payload_ = 0;
+        const unsigned length_bytes = static_cast<unsigned>(header - 2);
+        at[1] = length_bytes == 2 ? 126 : 127;
+        for (unsigned i = 0; i < length_bytes; ++i)
+            at[2 + i] = static_cast<unsigned char>(length >> 8 * (length_bytes - 1 - i));
     }
 
     void reserve_more(size_t more) {

@@ -1,24 +1,21 @@
 """The filtered proxy: two upstreams in, one stream out to each client, with just what it subscribed to."""
 
 import asyncio
-import logging
-import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
-from fproxy._fastpath import Fanout, FrameError
+from fproxy._fastpath import Fanout
 from fproxy.core.client_keys import ClientKeys
-from fproxy.core.control import status_message
 from fproxy.core.demand import Demand
 from fproxy.core.topics import AGGREGATOR_TYPES, BARS, VENDOR_EVENT_TYPES, Topic, Upstream, upstream_topics
 from fproxy.metrics import Metrics
 from fproxy.roles.settings import FilteredProxySettings
+from fproxy.roles.subscriptions import Subscriptions
+from fproxy.roles.upstream_feed import UpstreamFeed
 from fproxy.shell.client import Client
-from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.server import ClientServer
 from fproxy.shell.upstream import UpstreamConnection
-
-logger: Final = logging.getLogger("fproxy.proxy")
 
 MARKET: Final = "stocks"
 
@@ -52,7 +49,6 @@ class FilteredProxy:
         self._coalesce = settings.coalesce_ms / 1000
         self._flush_timer: asyncio.TimerHandle | None = None
         self._settle_timer: asyncio.TimerHandle | None = None
-        self._subscribers: dict[Client, _Subscriber] = {}
         self._server = ClientServer(
             self,
             keys=ClientKeys(settings.server.client_keys),
@@ -63,20 +59,27 @@ class FilteredProxy:
             max_clients=settings.server.max_clients,
         )
         urls = {Upstream.FIREHOSE: settings.firehose_url, Upstream.AGGREGATOR: settings.aggregator_url}
-        self._demands = {upstream: Demand(linger=settings.unsubscribe_linger) for upstream in Upstream}
+        demands = {upstream: Demand(linger=settings.unsubscribe_linger) for upstream in Upstream}
         self._upstreams = {
             upstream: UpstreamConnection(
                 name=name,
                 market=MARKET,
                 url=urls[upstream],
                 api_key=settings.polygon_api_key,
-                demand=self._demands[upstream],
-                listener=_UpstreamFeed(self, upstream),
+                demand=demands[upstream],
+                listener=UpstreamFeed(
+                    name,
+                    metrics,
+                    take=partial(self._fanout.feed, upstream),
+                    drained=self._drained,
+                    refused=partial(self._refused, upstream),
+                ),
                 metrics=metrics,
                 options=settings.upstream,
             )
             for upstream, name in UPSTREAM_NAMES.items()
         }
+        self._subscriptions = Subscriptions(upstream_topics, demands, self._upstreams)
 
     @property
     def port(self) -> int:
@@ -106,138 +109,47 @@ class FilteredProxy:
 
     def client_joined(self, client: Client) -> None:
         """Take in a client that has authenticated."""
-        self._subscribers[client] = _Subscriber(self._fanout.add_client(client))
+        client.context = self._fanout.add_client(client)
+        self._subscriptions.add_client(client)
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Give a client topics, and ask the upstreams for those that nobody had."""
-        subscriber = self._subscribers[client]
-        self._fanout.subscribe(subscriber.number, topics)
-        asked: list[str] = []
-        for topic in topics:
-            if topic in subscriber.topics:
-                continue
-            subscriber.topics.add(topic)
-            for upstream, text in upstream_topics(topic):
-                self._demands[upstream].acquire(text)
-                if self._upstreams[upstream].refusal(text) is not None:
-                    asked.append(text)
-        self._demand_changed()
-        if asked:
-            # Behind the acknowledgement, which is sent when this returns.
-            asyncio.get_running_loop().call_soon(self._tell_refusals, client, asked)
+        self._fanout.subscribe(client.context, topics)
+        self._subscriptions.subscribe(client, topics)
+        self._settle_later()
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Take topics from a client."""
-        subscriber = self._subscribers[client]
-        self._fanout.unsubscribe(subscriber.number, topics)
-        gone = subscriber.topics.intersection(topics)
-        subscriber.topics -= gone
-        self._release(gone)
+        self._fanout.unsubscribe(client.context, topics)
+        self._subscriptions.unsubscribe(client, topics)
+        self._settle_later()
 
     def client_left(self, client: Client) -> None:
         """Forget a client."""
-        subscriber = self._subscribers.pop(client)
-        self._fanout.remove_client(subscriber.number)
-        self._release(subscriber.topics)
+        self._fanout.remove_client(client.context)
+        self._subscriptions.remove_client(client)
 
-    def _release(self, topics: set[Topic]) -> None:
-        now = time.monotonic()
-        for topic in topics:
-            for upstream, text in upstream_topics(topic):
-                self._demands[upstream].release(text, now)
-        self._demand_changed()
-
-    def _demand_changed(self) -> None:
-        for upstream in self._upstreams.values():
-            upstream.poke()
+    def _settle_later(self) -> None:
         if self._settle_timer is None:
             self._settle_timer = asyncio.get_running_loop().call_later(SETTLE_INTERVAL, self._settle)
 
     def _settle(self) -> None:
         self._settle_timer = None
         if self._fanout.settle():
-            self._settle_timer = asyncio.get_running_loop().call_later(SETTLE_INTERVAL, self._settle)
+            self._settle_later()
 
-    # What the upstreams call, through _UpstreamFeed.
+    # What the upstreams call.
 
-    def feed(self, upstream: Upstream, payload: memoryview | bytes) -> list[bytes] | None:
-        """Take one upstream message in; see ``UpstreamListener.frame``.
-
-        Raises:
-            FrameError: it is not sound, and nothing of it was forwarded.
-        """
-        return self._fanout.feed(upstream, payload)
-
-    def drained(self) -> None:
-        """Write what a burst brought, at once or when the coalescing window ends."""
+    def _drained(self) -> None:
+        # Write what a burst brought, at once or when the coalescing window ends.
         if not self._coalesce:
             self._fanout.flush()
         elif self._flush_timer is None and self._fanout.has_pending:
             self._flush_timer = asyncio.get_running_loop().call_later(self._coalesce, self._flush_window)
 
+    def _refused(self, upstream: Upstream, topics: Sequence[str], message: str) -> None:
+        self._subscriptions.refused(upstream, topics)
+
     def _flush_window(self) -> None:
         self._flush_timer = None
         self._fanout.flush()
-
-    def refused(self, upstream: Upstream, topics: Sequence[str]) -> None:
-        """Tell every client whose subscriptions an upstream refused."""
-        refused = frozenset(topics)
-        for client, subscriber in tuple(self._subscribers.items()):
-            asked = {
-                text: None
-                for topic in subscriber.topics
-                for owner, text in upstream_topics(topic)
-                if owner is upstream and text in refused
-            }
-            if asked:
-                self._tell_refusals(client, list(asked))
-
-    def _tell_refusals(self, client: Client, topics: Sequence[str]) -> None:
-        for text in topics:
-            reasons = (upstream.refusal(text) for upstream in self._upstreams.values())
-            reason = next((reason for reason in reasons if reason is not None), None)
-            if reason is not None:
-                client.send_status(status_message(("error", f"{reason}: {text}")))
-
-
-class _Subscriber:
-    """A client's number in the fan-out, and its topics."""
-
-    __slots__ = ("number", "topics")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.topics: set[Topic] = set()
-
-
-class _UpstreamFeed:
-    """What one upstream connection tells the role."""
-
-    __slots__ = ("_log", "_name", "_proxy", "_refused_frames", "_upstream")
-
-    def __init__(self, proxy: FilteredProxy, upstream: Upstream) -> None:
-        self._proxy = proxy
-        self._upstream = upstream
-        self._name = UPSTREAM_NAMES[upstream]
-        self._refused_frames = proxy._metrics.refused_frames.labels(self._name)
-        self._log = LogThrottle(logger, logging.WARNING, 10.0)
-
-    def frame(self, payload: memoryview | bytes) -> list[bytes] | None:
-        try:
-            return self._proxy.feed(self._upstream, payload)
-        except FrameError as error:
-            self._refused_frames.inc()
-            self._log.log("A message of %s was refused: %s", self._name, error)
-            return None
-
-    def drained(self) -> None:
-        self._proxy.drained()
-
-    def connected(self) -> None:
-        pass
-
-    def disconnected(self) -> None:
-        pass
-
-    def refused(self, topics: Sequence[str], message: str) -> None:
-        self._proxy.refused(self._upstream, topics)

@@ -1,0 +1,49 @@
+// One upstream's messages for everybody: each as it came, framed once.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "message_buffer.hpp"
+#include "scan.hpp"
+
+namespace fproxy {
+
+class Broadcast {
+  public:
+    explicit Broadcast(size_t max_payload) : max_payload_(max_payload) {}
+
+    // Take one upstream message in: `statuses` gets the spans of its status events, which are kept from clients. False,
+    // with no effect, when the message is not sound; failed_at() says where.
+    bool feed(const char *begin, const char *end, std::vector<std::pair<const char *, const char *>> &statuses) {
+        if (!scanner_.scan(begin, end, events_)) return false;
+        for (const Event &event : events_)
+            if (event.kind == EventKind::kStatus) statuses.emplace_back(event.begin, event.end);
+        events_in_ += events_.size();
+        if (statuses.empty() && static_cast<size_t>(end - begin) <= max_payload_) {
+            if (events_.size() != 0) pending_.append_message(begin, static_cast<size_t>(end - begin));
+            return true;
+        }
+        for (const Event &event : events_)
+            if (event.kind != EventKind::kStatus)
+                pending_.append(event.begin, static_cast<size_t>(event.end - event.begin), max_payload_);
+        pending_.end();
+        return true;
+    }
+
+    size_t failed_at() const { return scanner_.failed_at(); }
+    uint64_t events_in() const { return events_in_; }
+    size_t pending_bytes() const { return pending_.size(); }
+
+    // What is to be written to every client: whole WebSocket frames, valid until the next feed.
+    std::pair<const char *, size_t> take() { return pending_.finish(); }
+
+  private:
+    size_t max_payload_;
+    Scanner scanner_;
+    Events events_;
+    MessageBuffer pending_;
+    uint64_t events_in_ = 0;
+};
+
+}  // namespace fproxy

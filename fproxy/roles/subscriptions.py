@@ -1,0 +1,107 @@
+"""What the clients of a role want, turned into what is asked of its upstreams; refusals find their way back."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from fproxy.core.control import status_message
+from fproxy.core.demand import Demand
+from fproxy.core.topics import Topic, Upstream
+from fproxy.shell.client import Client
+from fproxy.shell.upstream import UpstreamConnection
+
+Route = Callable[[Topic], Iterable[tuple[Upstream, str]]]
+"""Gives the upstream topics, each with the upstream to ask, that together bring every event of a topic."""
+
+REFUSED_STATUS: Final = "error"
+
+
+class Subscriptions:
+    """The topics of every client, counted into the demand on the upstreams."""
+
+    def __init__(
+        self,
+        route: Route,
+        demands: Mapping[Upstream, Demand],
+        connections: Mapping[Upstream, UpstreamConnection],
+    ) -> None:
+        """Begin without clients.
+
+        Args:
+            route: where topics are served.
+            demands: what is asked of each upstream.
+            connections: the connection to each upstream, of which ``demands`` has the demand.
+        """
+        self._route = route
+        self._demands = demands
+        self._connections = connections
+        self._topics: dict[Client, set[Topic]] = {}
+
+    def add_client(self, client: Client) -> None:
+        """Begin to count for a client."""
+        self._topics[client] = set()
+
+    def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
+        """Ask the upstreams for the topics that are new; topics that they have refused before are refused again."""
+        own = self._topics[client]
+        refused: list[str] = []
+        for topic in topics:
+            if topic in own:
+                continue
+            own.add(topic)
+            for upstream, text in self._route(topic):
+                self._demands[upstream].acquire(text)
+                if self._connections[upstream].refusal(text) is not None:
+                    refused.append(text)
+        self._changed()
+        if refused:
+            # The acknowledgement is sent when this returns; the refusal belongs behind it.
+            asyncio.get_running_loop().call_soon(self._tell, client, refused)
+
+    def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
+        """Give up the topics among these that the client has."""
+        own = self._topics[client]
+        gone = own.intersection(topics)
+        own -= gone
+        self._release(gone)
+
+    def remove_client(self, client: Client) -> None:
+        """Give up all that a client had."""
+        self._release(self._topics.pop(client))
+
+    def refused(self, upstream: Upstream, topics: Sequence[str]) -> None:
+        """Tell every client whose subscriptions an upstream has refused.
+
+        Args:
+            upstream: the upstream.
+            topics: the upstream topics that it refused.
+        """
+        refused = frozenset(topics)
+        for client, own in tuple(self._topics.items()):
+            asked = {
+                text: None
+                for topic in own
+                for owner, text in self._route(topic)
+                if owner is upstream and text in refused
+            }
+            if asked:
+                self._tell(client, list(asked))
+
+    def _release(self, topics: Iterable[Topic]) -> None:
+        now = time.monotonic()
+        for topic in topics:
+            for upstream, text in self._route(topic):
+                self._demands[upstream].release(text, now)
+        self._changed()
+
+    def _changed(self) -> None:
+        for connection in self._connections.values():
+            connection.poke()
+
+    def _tell(self, client: Client, topics: Sequence[str]) -> None:
+        for text in topics:
+            reasons = (connection.refusal(text) for connection in self._connections.values())
+            reason = next((reason for reason in reasons if reason is not None), None)
+            if reason is not None:
+                client.send_status(status_message((REFUSED_STATUS, f"{reason}: {text}")))
