@@ -1,0 +1,331 @@
+"""One client's session: what it says, what it is answered, and what that asks of the server.
+
+The session is a pure state machine. It takes each message as the client sent it and returns effects, to be
+carried out in order: replies to send, topics to subscribe or to unsubscribe, the connection to close. Nothing
+that a client sends makes it raise.
+
+The rules are the vendor's: a greeting on the market paths, then auth, then subscriptions, and one status for
+each topic. Where the vendor is silent about a mistake, this names the offending part in an ``error`` status
+and goes on.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
+
+from fproxy.core.client_keys import ClientKeys
+from fproxy.core.topics import Topic, TopicError, parse_topic
+
+MAX_REPLY_BYTES: Final = 256 * 1024
+"""Where the answer to one message is cut into several: the official clients refuse messages of 1 MB."""
+
+MAX_TOPICS_PER_MESSAGE: Final = 50_000
+"""The most topics in one message. Each is answered, and an answer is longer than the least topic."""
+
+MAX_ERRORS_BEFORE_AUTH: Final = 10
+"""How many mistakes a client may make before it has authenticated; then the connection closes."""
+
+MAX_ECHO: Final = 64
+"""How many characters of what a client sent are repeated to it in an error."""
+
+MAX_SINCE_MS: Final = 2**53
+"""The latest ``since``, in Unix milliseconds: every JSON reader keeps integers exact up to this."""
+
+POLICY_VIOLATION: Final = 1008
+"""The WebSocket close code with which the vendor turns a client away (RFC 6455, section 7.4.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send one text message to the client.
+
+    Attributes:
+        message: a JSON array of status events.
+        errors: how many of them are errors.
+    """
+
+    message: bytes
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """The client has authenticated, and its auth has been answered; this comes once in a session.
+
+    Attributes:
+        account: an opaque name that is the same for the same key, within one ``ClientKeys``.
+    """
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The client failed to authenticate; a reply and a close follow.
+
+    Attributes:
+        reason: why, as the metrics name it.
+    """
+
+    reason: Literal["bad_key", "timeout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Subscribe the client now, before the reply that follows, so that no event after the reply is missed.
+
+    Attributes:
+        topics: what to subscribe to, each once, in the order given; the client may have some of them already.
+        since: from what time on the client wants what has already passed, in Unix milliseconds; None for
+            nothing.
+    """
+
+    topics: tuple[Topic, ...]
+    since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """Unsubscribe the client now, before the reply that follows, so that no event comes after the reply.
+
+    Attributes:
+        topics: what to unsubscribe from, each once; the client may not have some of them.
+    """
+
+    topics: tuple[Topic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection; the session is over.
+
+    Attributes:
+        code: the WebSocket close code.
+        reason: the reason in the close frame.
+    """
+
+    code: int
+    reason: str
+
+
+Effect = Reply | Authenticated | Refused | Subscribe | Unsubscribe | Close
+"""What a session asks of its server."""
+
+
+class _MessageError(ValueError):
+    """A message that cannot be carried out at all; the text is for the client."""
+
+
+_encode_json = json.JSONEncoder().encode
+
+# Thousands of clients ask for the same topics: parsing them once also lets them share the parsed objects.
+_parse_topic = lru_cache(maxsize=16_384)(parse_topic)
+
+_JSON_TYPES: Final = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def status_message(*statuses: tuple[str, str]) -> bytes:
+    """Return one message of status events, as compact JSON in ASCII.
+
+    Args:
+        statuses: for each event its status, such as ``success``, and its message.
+    """
+    return _join(_status(status, message) for status, message in statuses)
+
+
+class Session:
+    """One client's session, from its connection to its close.
+
+    Attributes:
+        authenticated: whether the client has authenticated.
+    """
+
+    __slots__ = ("_closed", "_errors_before_auth", "_greets", "_keys", "authenticated")
+
+    def __init__(self, *, keys: ClientKeys, greets: bool) -> None:
+        """Prepare a session.
+
+        Args:
+            keys: the keys to accept.
+            greets: whether the server speaks first, as on the vendor's market paths.
+        """
+        self.authenticated = False
+        self._keys = keys
+        self._greets = greets
+        self._closed = False
+        self._errors_before_auth = 0
+
+    def opened(self) -> list[Effect]:
+        """The connection is open. Return what that asks for."""
+        return [Reply(status_message(("connected", "Connected Successfully")))] if self._greets else []
+
+    def received(self, message: str | bytes) -> list[Effect]:
+        """The client sent a message. Return what that asks for; nothing when the session is over.
+
+        Args:
+            message: the payload of one text or binary message, which ought to be a JSON object.
+        """
+        if self._closed:
+            return []
+        try:
+            request = _decode(message)
+            action = _text_field(request, "action")
+            if action == "auth":
+                return self._authenticate(_text_field(request, "params"))
+            if not self.authenticated:
+                raise _MessageError(f"not authenticated: {_shown(action)} came before auth")
+            if action == "subscribe":
+                since = _since(request)
+                topics, replies = _answer_topics("subscribe", _text_field(request, "params"))
+                return [Subscribe(topics, since), *replies] if topics else list(replies)
+            if action == "unsubscribe":
+                topics, replies = _answer_topics("unsubscribe", _text_field(request, "params"))
+                return [Unsubscribe(topics), *replies] if topics else list(replies)
+            raise _MessageError(f"unknown action: {_shown(action)}")
+        except _MessageError as error:
+            return self._complain(str(error))
+
+    def auth_timed_out(self) -> list[Effect]:
+        """The client had its time to authenticate. Return what that asks for: nothing when it did."""
+        if self._closed or self.authenticated:
+            return []
+        self._closed = True
+        return [
+            Refused("timeout"),
+            Reply(status_message(("auth_timeout", "No authentication request received."))),
+            Close(POLICY_VIOLATION, "authentication timeout"),
+        ]
+
+    def _authenticate(self, key: str) -> list[Effect]:
+        if not self._keys.accepts(key):
+            self._closed = True
+            return [
+                Refused("bad_key"),
+                Reply(status_message(("auth_failed", "authentication failed"))),
+                Close(POLICY_VIOLATION, "authentication failed"),
+            ]
+        effects: list[Effect] = [Reply(status_message(("auth_success", "authenticated")))]
+        if not self.authenticated:
+            self.authenticated = True
+            effects.append(Authenticated(self._keys.account(key)))
+        return effects
+
+    def _complain(self, text: str) -> list[Effect]:
+        effects: list[Effect] = [Reply(status_message(("error", text)), errors=1)]
+        if not self.authenticated:
+            self._errors_before_auth += 1
+            if self._errors_before_auth >= MAX_ERRORS_BEFORE_AUTH:
+                self._closed = True
+                effects.append(Close(POLICY_VIOLATION, "too many errors before authentication"))
+        return effects
+
+
+def _decode(message: str | bytes) -> dict[str, object]:
+    # The standard library's parser rather than simdjson: it also takes integers of any size in fields that do
+    # not matter here, and says where a message is wrong.
+    try:
+        text = message if isinstance(message, str) else message.decode()
+        request = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise _MessageError(f"malformed message: not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        near = _shown(error.doc[error.pos :]) if error.pos < len(error.doc) else "the end"
+        raise _MessageError(
+            f"malformed message: not JSON at character {error.pos}, {near}: {error.msg}"
+        ) from None
+    except RecursionError:
+        raise _MessageError("malformed message: nested too deeply") from None
+    except ValueError:
+        raise _MessageError("malformed message: a number with too many digits") from None
+    if not isinstance(request, dict):
+        raise _MessageError(f"malformed message: {_type_of(request)}, not an object: {_shown(text)}")
+    return request
+
+
+def _text_field(request: dict[str, object], name: str) -> str:
+    try:
+        value = request[name]
+    except KeyError:
+        raise _MessageError(f"malformed message: no {name!r}") from None
+    if not isinstance(value, str):
+        raise _MessageError(f"malformed message: {name!r} is {_type_of(value)}, not a string")
+    return value
+
+
+def _since(request: dict[str, object]) -> int | None:
+    if "since" not in request:
+        return None
+    since = request["since"]
+    if type(since) is not int:
+        raise _MessageError(
+            f"malformed message: 'since' is {_type_of(since)}, not an integer of milliseconds"
+        )
+    if not 0 <= since <= MAX_SINCE_MS:
+        raise _MessageError(
+            f"malformed message: 'since' is outside 0 to {MAX_SINCE_MS} ms: {_shown(str(since))}"
+        )
+    return since
+
+
+def _answer_topics(action: str, params: str) -> tuple[tuple[Topic, ...], Iterator[Reply]]:
+    """Return the topics that ``params`` names, each once, and replies with one status for each part of it."""
+    if not params.strip():
+        raise _MessageError(f"malformed message: 'params' of {_shown(action)} is empty")
+    parts = params.split(",")
+    if len(parts) > MAX_TOPICS_PER_MESSAGE:
+        raise _MessageError(
+            f"too many topics in one message: {len(parts)}; at most {MAX_TOPICS_PER_MESSAGE} are taken"
+        )
+    topics: dict[Topic, None] = {}
+    statuses: list[tuple[str, bool]] = []
+    for part in parts:
+        text = part.strip()
+        try:
+            topics[_parse_topic(text)] = None
+        except TopicError as error:
+            statuses.append((_status("error", str(error)), True))
+        else:
+            statuses.append((_status("success", f"{action}d to: {text}"), False))
+    return tuple(topics), _batches(statuses)
+
+
+def _batches(statuses: Iterable[tuple[str, bool]]) -> Iterator[Reply]:
+    batch: list[str] = []
+    size = errors = 0
+    for status, is_error in statuses:
+        if batch and size + len(status) > MAX_REPLY_BYTES:
+            yield Reply(_join(batch), errors)
+            batch, size, errors = [], 0, 0
+        batch.append(status)
+        size += len(status) + 1
+        errors += is_error
+    yield Reply(_join(batch), errors)
+
+
+def _join(statuses: Iterable[str]) -> bytes:
+    return f"[{','.join(statuses)}]".encode("ascii")
+
+
+def _status(status: str, message: str) -> str:
+    if not message.isascii():
+        # A lone surrogate may be written in JSON, but strict readers refuse the whole message for it.
+        message = message.encode("utf-8", "backslashreplace").decode()
+    return f'{{"ev":"status","status":{_encode_json(status)},"message":{_encode_json(message)}}}'
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= MAX_ECHO else f"{text[:MAX_ECHO]!r}..."
+
+
+def _type_of(value: object) -> str:
+    return _JSON_TYPES.get(type(value), "something else")

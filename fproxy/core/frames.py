@@ -1,0 +1,25 @@
+"""WebSocket frames as a server sends them: unmasked, so that one serves many clients (RFC 6455, 5.2)."""
+
+from typing import Final
+
+MAX_HEADER_BYTES: Final = 10
+"""The longest header of an unmasked frame, in bytes."""
+
+PING_FRAME: Final = b"\x89\x00"
+"""A whole ping frame without a payload."""
+
+_FINAL_TEXT: Final = b"\x81"
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return one whole, final, unmasked text frame.
+
+    Args:
+        payload: the message, UTF-8 of any length.
+    """
+    length = len(payload)
+    if length < 126:
+        return _FINAL_TEXT + length.to_bytes(1) + payload
+    if length < 1 << 16:
+        return _FINAL_TEXT + b"\x7e" + length.to_bytes(2) + payload
+    return _FINAL_TEXT + b"\x7f" + length.to_bytes(8) + payload

@@ -1,0 +1,462 @@
+"""One client's connection: its handshake, its session, what is written to it, and how it ends.
+
+The bytes of the connection go through websockets' sans-I/O protocol on the way in, which answers pings and
+closes and keeps the limits. On the way out, market data bypasses it: ready-made frames go straight to the
+transport. There is no task, no queue and no timer for a client, and all timeouts of a server share one wheel.
+"""
+
+import asyncio
+import enum
+import logging
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import aiofastnet
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import Protocol as WebSocketProtocol
+from websockets.protocol import Side, State
+
+from fproxy.core import control
+from fproxy.core.frames import PING_FRAME, text_frame
+from fproxy.shell.client_handler import ReplayingHandler
+from fproxy.shell.delivery import DeliveryProgress
+from fproxy.shell.handshake import Handshake, quiet_logger, release
+from fproxy.shell.shared_state import SharedState
+from fproxy.shell.timer_wheel import NO_TICK
+
+logger: Final = logging.getLogger("fproxy.server")
+
+MAX_CLOSE_REASON_BYTES: Final = 123
+"""What a close frame holds beside its code (RFC 6455, section 5.5)."""
+
+DRAIN_TIMEOUTS: Final = 6
+"""How many close timeouts a client that goes on reading gets to read what is left for it."""
+
+_BUSY_RESPONSE: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class _Stage(enum.IntEnum):
+    HANDSHAKE = enum.auto()
+    AUTHENTICATING = enum.auto()
+    JOINED = enum.auto()
+    CLOSING = enum.auto()
+    """Nothing more is written; what still comes in only matters to the closing handshake."""
+    CLOSED = enum.auto()
+
+
+class _Keepalive(enum.IntEnum):
+    RESTING = enum.auto()
+    """The next timeout is for sending a ping."""
+    PINGED = enum.auto()
+    """A ping was sent and nothing has been heard since."""
+    ANSWERED = enum.auto()
+    """A ping was sent and something was heard since."""
+
+
+def _discard(frame: bytes) -> None:
+    """Stand in for ``write`` while nothing can be sent."""
+
+
+class Client(asyncio.BufferedProtocol):
+    """One client's connection, and the sink for its data.
+
+    Attributes:
+        write: the hot path, ``write(frame: bytes) -> None``: send ready-made, whole WebSocket frames, in
+            order with all else that is sent. It never blocks and never raises; after ``close`` and after the
+            client has gone it does nothing. A client that leaves more than the limit unsent is closed as a
+            slow consumer. This is the transport's own method, and is replaced at the end: look it up at each
+            use, do not keep it.
+        account: after auth, an opaque name of the key's holder, the same for the same key; empty before.
+        context: whatever the role wants to keep with the client.
+        timer_tick: kept by the timer wheel.
+    """
+
+    __slots__ = (
+        "_drain_end",
+        "_fragments",
+        "_fragments_are_text",
+        "_handshake",
+        "_keepalive",
+        "_progress",
+        "_protocol",
+        "_session",
+        "_shared",
+        "_stage",
+        "_transport",
+        "account",
+        "context",
+        "timer_tick",
+        "write",
+    )
+
+    write: Callable[[bytes], None]
+    context: Any
+
+    def __init__(self, shared: SharedState) -> None:
+        self.write = _discard
+        self.account = ""
+        self.context = None
+        self.timer_tick = NO_TICK
+        self._shared = shared
+        self._stage = _Stage.HANDSHAKE
+        self._keepalive = _Keepalive.RESTING
+        self._handshake: Handshake | None = None
+        self._session: control.Session | None = None
+        # The message in pieces that is being received, or None between messages.
+        self._fragments: bytearray | None = None
+        self._fragments_are_text = False
+        # Watched while a pong is overdue or the connection is closing.
+        self._progress: DeliveryProgress | None = None
+        self._drain_end = 0.0
+        self._transport: aiofastnet.Transport
+        self._protocol: WebSocketProtocol | None = None
+
+    def __repr__(self) -> str:
+        return f"<Client {self.peer} {self._stage.name.lower()}>"
+
+    @property
+    def peer(self) -> str:
+        """The client's address and port, as log lines show it."""
+        transport = getattr(self, "_transport", None)
+        address = transport and transport.get_extra_info("peername")
+        if not isinstance(address, tuple):
+            return "unknown"
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the client has authenticated and is not closing."""
+        return self._stage is _Stage.JOINED
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How many bytes wait to be sent."""
+        return 0 if self._stage is _Stage.CLOSED else self._transport.get_write_buffer_size()
+
+    def send_status(self, message: bytes) -> None:
+        """Send one message, a JSON array of status events, as a text frame, in order with data."""
+        self.write(text_frame(message))
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection behind what has been written. Closing twice is fine.
+
+        The role's ``client_left`` is called from the event loop, soon, and not from in here.
+
+        Args:
+            code: the WebSocket close code.
+            reason: the reason, cut to the 123 bytes that a close frame has for it.
+        """
+        if self._stage >= _Stage.CLOSING:
+            return
+        if self._protocol is None:
+            self._start_closing()
+            self._transport.abort()
+            return
+        if self._protocol.state is State.OPEN:
+            reason = reason.encode()[:MAX_CLOSE_REASON_BYTES].decode("utf-8", "ignore")
+            self._protocol.send_close(code, reason)
+        self._send_protocol_frames(self._protocol)
+
+    def abort(self) -> None:
+        """Drop the connection at once, with all that is unsent."""
+        if self._stage is not _Stage.CLOSED:
+            self._transport.abort()
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A connection was accepted."""
+        self._transport = cast(aiofastnet.Transport, transport)
+        shared = self._shared
+        shared.clients.add(self)
+        shared.empty.clear()
+        # The transport calls pause_writing, from within a write, as soon as more than this is unsent: so the
+        # check for slow consumers costs nothing on the hot path.
+        self._transport.set_write_buffer_limits(high=shared.limits.max_unsent_bytes)
+        if not shared.accepting:
+            self._transport.abort()
+        elif len(shared.clients) > shared.max_clients:
+            shared.busy_log.log(
+                "%s turned away: there are %d connections already", self.peer, shared.max_clients
+            )
+            self._transport.write(_BUSY_RESPONSE)
+            self._start_closing()
+            self._transport.close()
+        else:
+            shared.metrics.connections.inc()
+            self._handshake = Handshake(shared.paths)
+            shared.timers.schedule(self, shared.limits.handshake_timeout)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to read to."""
+        return self._shared.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """``nbytes`` were read."""
+        data = bytes(self._shared.read_buffer[:nbytes])
+        if self._keepalive is _Keepalive.PINGED:
+            self._keepalive = _Keepalive.ANSWERED
+        self._shared.pacer.received(self, data)
+
+    def eof_received(self) -> bool:
+        """The client sends no more. Return False: the transport is to close, once all has been sent."""
+        self._start_closing()
+        return False
+
+    def pause_writing(self) -> None:
+        """More than the limit is unsent."""
+        if self._stage >= _Stage.CLOSING:
+            return
+        unsent = self._transport.get_write_buffer_size()
+        self._shared.metrics.slow_consumers.inc()
+        logger.warning("%s disconnected as a slow consumer: %d bytes unsent", self.peer, unsent)
+        status = (
+            "slow_consumer",
+            f"Disconnected for reading too slowly: {unsent} bytes were waiting to be sent.",
+        )
+        self.send_status(control.status_message(status))
+        self.close(CloseCode.POLICY_VIOLATION, "slow consumer")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, for whatever reason."""
+        shared = self._shared
+        logger.debug("%s disconnected", self.peer)
+        left = self._stage is _Stage.JOINED
+        self._stage = _Stage.CLOSED
+        self.write = _discard
+        if self._handshake is not None:
+            self._handshake.close()
+        if self._protocol is not None:
+            release(self._protocol)
+        self._handshake = self._protocol = self._session = self._fragments = None
+        shared.timers.cancel(self)
+        if left:
+            self._leave()
+        shared.clients.discard(self)
+        if not shared.clients:
+            shared.empty.set()
+
+    # What the pacer calls.
+
+    def input_received(self, data: bytes) -> None:
+        """Take what was read."""
+        try:
+            if self._protocol is not None:
+                self._receive(self._protocol, data)
+            elif self._handshake is not None:
+                self._shake_hands(self._handshake, data)
+        except Exception:
+            # A defect, ours or the role's: it must cost no one but this client.
+            logger.exception("%s disconnected: its message could not be handled", self.peer)
+            self.close(CloseCode.INTERNAL_ERROR, "internal error")
+
+    def pause_input(self) -> None:
+        """Read no more."""
+        self._transport.pause_reading()
+
+    def resume_input(self) -> None:
+        """Read again."""
+        self._transport.resume_reading()
+
+    # What the timer wheel calls.
+
+    def timer_expired(self) -> None:
+        """The client's timeout is over, whichever it was."""
+        if self._stage < _Stage.JOINED and self._shared.pacer.is_late:
+            # It is the server that is late: what the client sent may be waiting to be taken.
+            self._shared.timers.schedule(self, self._shared.limits.auth_timeout / 10)
+            return
+        match self._stage:
+            case _Stage.HANDSHAKE:
+                logger.debug("%s dropped: no handshake in time", self.peer)
+                self._transport.abort()
+            case _Stage.AUTHENTICATING:
+                assert self._session is not None
+                self._carry_out(self._session.auth_timed_out())
+            case _Stage.JOINED:
+                self._keep_alive()
+            case _Stage.CLOSING:
+                self._give_up_closing()
+
+    # The opening handshake.
+
+    def _shake_hands(self, handshake: Handshake, data: bytes) -> None:
+        outcome = handshake.received(data)
+        if outcome is None:
+            return
+        handshake.close()
+        self._handshake = None
+        self._transport.write(outcome.response)
+        if not outcome.accepted:
+            self._start_closing()
+            self._end_output()
+            return
+        shared = self._shared
+        logger.debug("%s connected", self.peer)
+        self._stage = _Stage.AUTHENTICATING
+        # A new parser: the handshake's holds on to the request, and to all of its headers.
+        self._protocol = WebSocketProtocol(
+            Side.SERVER, state=State.OPEN, max_size=shared.limits.max_control_bytes, logger=quiet_logger
+        )
+        self._session = control.Session(keys=shared.keys, greets=outcome.greets)
+        self.write = self._transport.write_nocheck
+        shared.timers.schedule(self, shared.limits.auth_timeout)
+        self._carry_out(self._session.opened())
+        if outcome.rest and self._protocol is not None:
+            self._receive(self._protocol, outcome.rest)
+
+    # The session.
+
+    def _receive(self, protocol: WebSocketProtocol, data: bytes) -> None:
+        protocol.receive_data(data)
+        for frame in protocol.events_received():
+            if self._stage >= _Stage.CLOSING:
+                break
+            assert isinstance(frame, Frame)
+            try:
+                message = self._assemble(frame)
+            except UnicodeDecodeError:
+                # RFC 6455, section 8.1.
+                protocol.fail(CloseCode.INVALID_DATA, "a text message is not UTF-8")
+                break
+            if message is not None and self._session is not None:
+                self._carry_out(self._session.received(message))
+        # Pongs and the answer to a close go out behind the replies to what came before them.
+        self._send_protocol_frames(protocol)
+
+    def _assemble(self, frame: Frame) -> str | bytes | None:
+        """Return the whole message that ``frame`` ends, if it does. The protocol limits its size."""
+        if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY:
+            is_text = frame.opcode is Opcode.TEXT
+            if frame.fin:
+                return _payload(frame.data, is_text)
+            self._fragments = bytearray(frame.data)
+            self._fragments_are_text = is_text
+        elif frame.opcode is Opcode.CONT and self._fragments is not None:
+            self._fragments += frame.data
+            if frame.fin:
+                whole, self._fragments = self._fragments, None
+                return _payload(whole, self._fragments_are_text)
+        return None
+
+    def _carry_out(self, effects: list[control.Effect]) -> None:
+        shared = self._shared
+        for effect in effects:
+            match effect:
+                case control.Reply(message, errors):
+                    self.send_status(message)
+                    shared.metrics.control_errors.inc(errors)
+                case control.Subscribe(topics, since):
+                    if since is not None and isinstance(shared.handler, ReplayingHandler):
+                        shared.handler.subscribe_since(self, topics, since)
+                    else:
+                        shared.handler.subscribe(self, topics)
+                case control.Unsubscribe(topics):
+                    shared.handler.unsubscribe(self, topics)
+                case control.Authenticated(account):
+                    self.account = account
+                    self._join()
+                case control.Refused(reason):
+                    shared.metrics.auth_failures.labels(reason).inc()
+                    what = "no authentication in time" if reason == "timeout" else "authentication failed"
+                    shared.auth_failure_log.log("%s refused: %s", self.peer, what)
+                case control.Close(code, reason):
+                    self.close(code, reason)
+            if self._stage >= _Stage.CLOSING:
+                return
+
+    def _join(self) -> None:
+        shared = self._shared
+        self._stage = _Stage.JOINED
+        shared.metrics.clients.inc()
+        shared.timers.cancel(self)
+        if shared.limits.ping_interval > 0:
+            # Thousands of clients may have joined at once; their pings must not go out at once.
+            spread = hash(self) * 0.618_033_988_75 % 1.0
+            shared.timers.schedule(self, shared.limits.ping_interval * (0.5 + spread / 2))
+        shared.handler.client_joined(self)
+
+    def _leave(self) -> None:
+        self._shared.metrics.clients.dec()
+        self._shared.handler.client_left(self)
+
+    def _keep_alive(self) -> None:
+        limits = self._shared.limits
+        if self._keepalive is _Keepalive.ANSWERED:
+            self._keepalive = _Keepalive.RESTING
+            if limits.ping_interval > limits.ping_timeout:
+                self._shared.timers.schedule(self, limits.ping_interval - limits.ping_timeout)
+                return
+        if self._keepalive is _Keepalive.RESTING:
+            self._keepalive = _Keepalive.PINGED
+            self._progress = None
+            self.write(PING_FRAME)
+        elif not self._is_reading():
+            logger.info(
+                "%s disconnected: nothing heard for %g s after a ping", self.peer, limits.ping_timeout
+            )
+            self.close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+            return
+        self._shared.timers.schedule(self, limits.ping_timeout)
+
+    def _is_reading(self) -> bool:
+        """Return whether data that waits to be sent goes out: the pong may be long in coming then."""
+        if self._progress is not None:
+            return self._progress.made()
+        self._progress = DeliveryProgress(self._transport)
+        return self.unsent_bytes > 0
+
+    # The end.
+
+    def _send_protocol_frames(self, protocol: WebSocketProtocol) -> None:
+        """Send what the protocol has to say, and follow it when it is closing."""
+        ends = False
+        for frame in protocol.data_to_send():
+            if frame:
+                self._transport.write(frame)
+            else:
+                ends = True
+        if protocol.close_expected():
+            self._start_closing()
+        if ends:
+            # After both close frames nothing more can come; else the client may still be sending, and closing
+            # while it does would destroy what it has not read yet.
+            if protocol.close_rcvd is not None:
+                self._transport.close()
+            else:
+                self._end_output()
+
+    def _start_closing(self) -> None:
+        if self._stage >= _Stage.CLOSING:
+            return
+        shared = self._shared
+        if self._stage is _Stage.JOINED:
+            # Not at once: this may be inside a write, in the role's loop over its clients.
+            shared.loop.call_soon(self._leave)
+        self._stage = _Stage.CLOSING
+        self.write = _discard
+        self._session = self._fragments = None
+        self._progress = DeliveryProgress(self._transport)
+        self._drain_end = shared.loop.time() + DRAIN_TIMEOUTS * shared.limits.close_timeout
+        shared.timers.schedule(self, shared.limits.close_timeout)
+
+    def _end_output(self) -> None:
+        # From the loop, after client_left: no frame can be written any more by whoever still has the old
+        # write.
+        if self._transport.can_write_eof():
+            self._shared.loop.call_soon(self._transport.write_eof)
+        else:
+            self._transport.close()
+
+    def _give_up_closing(self) -> None:
+        """Drop the client, unless it is still reading what is left for it."""
+        reading = self._progress is not None and self._progress.made()
+        if reading and self._shared.loop.time() < self._drain_end:
+            self._shared.timers.schedule(self, self._shared.limits.close_timeout)
+        else:
+            self._transport.abort()
+
+
+def _payload(data: bytes | bytearray | memoryview, is_text: bool) -> str | bytes:
+    return str(data, "utf-8") if is_text else bytes(data)

@@ -1,0 +1,33 @@
+"""What a role does for the clients of its server."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from fproxy.core.topics import Topic
+
+if TYPE_CHECKING:
+    from fproxy.shell.client import Client
+
+
+class ClientHandler(Protocol):
+    """The role's side of a server. Nothing in here is called from within ``Client.write``."""
+
+    def client_joined(self, client: "Client") -> None:
+        """``client`` has authenticated, and was told so. The role may send to it now, or close it."""
+
+    def subscribe(self, client: "Client", topics: Sequence[Topic]) -> None:
+        """Subscribe ``client``, which may have some of ``topics`` already. The acknowledgement follows."""
+
+    def unsubscribe(self, client: "Client", topics: Sequence[Topic]) -> None:
+        """Unsubscribe ``client``, which may not have some of ``topics``. The acknowledgement follows."""
+
+    def client_left(self, client: "Client") -> None:
+        """``client``, which had joined, is gone or closing: exactly once, and the last call about it."""
+
+
+@runtime_checkable
+class ReplayingHandler(Protocol):
+    """A role that can also send what has already passed; any other gets ``subscribe``, without ``since``."""
+
+    def subscribe_since(self, client: "Client", topics: Sequence[Topic], since: int) -> None:
+        """Subscribe ``client``, and send what passed from ``since`` on, in Unix milliseconds."""

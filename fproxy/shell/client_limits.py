@@ -1,0 +1,26 @@
+"""What a client of the server may do, and for how long."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientLimits:
+    """What a client may do, and for how long; times in seconds.
+
+    Attributes:
+        handshake_timeout: how long the opening handshake may take.
+        auth_timeout: how long authenticating may take after that.
+        ping_interval: how often a client is pinged; 0 never pings.
+        ping_timeout: how long a client may stay silent after a ping.
+        close_timeout: how long closing may take without any progress.
+        max_unsent_bytes: a client with more than this waiting to be sent is a slow consumer.
+        max_control_bytes: the largest message accepted from a client.
+    """
+
+    handshake_timeout: float = 10.0
+    auth_timeout: float = 10.0
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    close_timeout: float = 10.0
+    max_unsent_bytes: int = 16 * 1024 * 1024
+    max_control_bytes: int = 1024 * 1024

@@ -1,0 +1,110 @@
+"""The opening handshake of one client: from the bytes of its HTTP request to the bytes of the response.
+
+Not a socket in here: ``Handshake`` takes what was read and says what to write. It lives only as long as the
+handshake, because a request and its parser weigh more than all else that the server keeps for a client.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from websockets.http11 import Request
+from websockets.protocol import Protocol
+from websockets.server import ServerProtocol
+
+MAX_REQUEST_BYTES: Final = 16 * 1024
+"""The longest request accepted, in bytes: a browser's with its cookies is a quarter of that."""
+
+_END_OF_REQUEST: Final = b"\r\n\r\n"
+
+# websockets' own log holds every header and message at debug level, clients' keys among them.
+quiet_logger: Final = logging.getLogger("fproxy.server.websocket")
+quiet_logger.setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a handshake ended.
+
+    Attributes:
+        response: the bytes to answer with; empty when what came was not HTTP.
+        accepted: whether the connection is a WebSocket connection now; else it is to be closed.
+        greets: whether the server speaks first on the path that was asked for.
+        rest: what the client sent behind its request.
+    """
+
+    response: bytes
+    accepted: bool
+    greets: bool = False
+    rest: bytes = b""
+
+
+class Handshake:
+    """The opening handshake of one client that is not over yet."""
+
+    __slots__ = ("_paths", "_protocol", "_received", "_tail")
+
+    def __init__(self, paths: Mapping[str, bool]) -> None:
+        """Prepare a handshake.
+
+        Args:
+            paths: the paths served, each with whether the server speaks first there.
+        """
+        self._paths = paths
+        self._protocol = ServerProtocol(logger=quiet_logger)
+        self._received = 0
+        self._tail = b""
+
+    def received(self, data: bytes) -> Outcome | None:
+        """Take what was read next. Return how the handshake ended, or None when it goes on."""
+        # The request is cut off at its end: the parser would go on to read frames, but is dropped now.
+        seen = self._tail + data
+        end = seen.find(_END_OF_REQUEST)
+        size = len(data) if end < 0 else end + len(_END_OF_REQUEST) - len(self._tail)
+        head, rest = data[:size], data[size:]
+        self._tail = seen[1 - len(_END_OF_REQUEST) :]
+        self._received += len(head)
+        if self._received > MAX_REQUEST_BYTES:
+            text = f"The request is longer than {MAX_REQUEST_BYTES} bytes.\n"
+            return self._rejected(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
+        self._protocol.receive_data(head)
+        for request in self._protocol.events_received():
+            if isinstance(request, Request):
+                return self._answered(request, rest)
+        if self._protocol.close_expected():
+            return Outcome(self._response(), accepted=False)
+        return None
+
+    def close(self) -> None:
+        """Let go of the handshake, over or not."""
+        release(self._protocol)
+
+    def _answered(self, request: Request, rest: bytes) -> Outcome:
+        path = request.path.partition("?")[0].rstrip("/") or "/"
+        if path not in self._paths:
+            served = " or ".join(sorted(self._paths, reverse=True))
+            return self._rejected(
+                HTTPStatus.NOT_FOUND, f"Nothing is served here; WebSocket clients connect to {served}\n"
+            )
+        response = self._protocol.accept(request)
+        self._protocol.send_response(response)
+        accepted = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
+        return Outcome(self._response(), accepted, greets=self._paths[path], rest=rest)
+
+    def _rejected(self, status: HTTPStatus, text: str) -> Outcome:
+        self._protocol.send_response(self._protocol.reject(status, text))
+        return Outcome(self._response(), accepted=False)
+
+    def _response(self) -> bytes:
+        return b"".join(self._protocol.data_to_send())
+
+
+def release(protocol: Protocol) -> None:
+    """Let go of all that the parser of a protocol holds, now that it is not used any more.
+
+    A protocol and its suspended parser refer to each other. Left to themselves they would stay until a
+    garbage collection, and many of them would make that a long one.
+    """
+    protocol.parser.close()

@@ -1,0 +1,191 @@
+"""The client-facing server: accepts connections, and closes them when it stops."""
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Final
+
+import aiofastnet
+
+from fproxy.core.client_keys import ClientKeys
+from fproxy.metrics import Metrics
+from fproxy.shell.client import Client
+from fproxy.shell.client_handler import ClientHandler
+from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.input_pacer import InputPacer
+from fproxy.shell.shared_state import SharedState
+from fproxy.shell.timer_wheel import TimerWheel
+
+logger: Final = logging.getLogger("fproxy.server")
+
+SERVED_PATHS: Final[Mapping[str, bool]] = {"/": False, "/stocks": True}
+"""The paths served, each with whether the server speaks first there: it does for the vendor's own clients."""
+
+ACCEPTS_PER_TURN: Final = 16
+"""How many connections are accepted in one turn of the event loop: a rush of clients must not stall data."""
+
+ACCEPT_QUEUE: Final = 1024
+"""How many connections may wait in the kernel to be accepted."""
+
+RESERVED_FILES: Final = 64
+"""How many of the files that the process may open are left for all else than clients."""
+
+
+class ServerStartError(Exception):
+    """The server cannot listen; the message says where, and why not."""
+
+
+class ClientServer:
+    """A server for clients, on behalf of a role.
+
+    Attributes:
+        host: the address that it listens on.
+    """
+
+    def __init__(
+        self,
+        handler: ClientHandler,
+        *,
+        keys: ClientKeys,
+        metrics: Metrics,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: ClientLimits | None = None,
+        paths: Mapping[str, bool] = SERVED_PATHS,
+        max_clients: int | None = None,
+        reuse_port: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Prepare a server.
+
+        Args:
+            handler: the role; one with ``subscribe_since`` too (``ReplayingHandler``) gets clients'
+                ``since``.
+            keys: the keys to accept.
+            metrics: where to count.
+            host: the address to listen on.
+            port: the port; 0 lets the system choose a free one.
+            limits: what clients may do.
+            paths: the paths to serve, each with whether the server speaks first there.
+            max_clients: how many connections to keep at once; None for as many as the process may open files.
+            reuse_port: whether other processes may listen on the same port, and share its clients.
+            ssl_context: for ``wss://``; None for ``ws://``.
+        """
+        self.host = host
+        self._port = port
+        self._handler = handler
+        self._keys = keys
+        self._metrics = metrics
+        self._limits = limits or ClientLimits()
+        self._paths = paths
+        self._max_clients = _max_open_files() - RESERVED_FILES if max_clients is None else max_clients
+        self._reuse_port = reuse_port
+        self._ssl_context = ssl_context
+        self._listener: asyncio.Server | None = None
+        self._shared: SharedState | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that the server listens on, once it does."""
+        return self._port
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are, those in a handshake included."""
+        return len(self._shared.clients) if self._shared else 0
+
+    async def start(self) -> None:
+        """Start to accept clients.
+
+        Raises:
+            ServerStartError: the port is in use or not allowed, or the host is not one of this machine's.
+        """
+        loop = asyncio.get_running_loop()
+        limits = self._limits
+        shared = SharedState(
+            loop=loop,
+            handler=self._handler,
+            keys=self._keys,
+            metrics=self._metrics,
+            limits=limits,
+            paths=self._paths,
+            max_clients=self._max_clients,
+            timers=TimerWheel(loop, _resolution(limits)),
+            pacer=InputPacer(loop),
+        )
+        shared.empty.set()
+        try:
+            self._listener = await aiofastnet.create_server(
+                loop,
+                lambda: Client(shared),
+                self.host,
+                self._port,
+                backlog=ACCEPTS_PER_TURN,
+                reuse_port=self._reuse_port or None,
+                ssl=self._ssl_context,
+                ssl_handshake_timeout=limits.handshake_timeout if self._ssl_context else None,
+            )
+        except OSError as error:
+            raise ServerStartError(_why_not(self.host, self._port, error)) from error
+        self._shared = shared
+        for listening in self._listener.sockets:
+            # The library accepts as many connections in a turn as its backlog; the kernel may queue more.
+            with listening.dup() as same:
+                same.listen(ACCEPT_QUEUE)
+            self._port = listening.getsockname()[1]
+
+    async def stop(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109
+        """Stop accepting, close every client with 1001 "going away", and drop those that are slow about it.
+
+        Nothing of the server runs afterwards. Stopping a server that does not run does nothing.
+
+        Args:
+            timeout: how long the clients may take to read what was sent to them and to close, in seconds.
+        """
+        shared, listener = self._shared, self._listener
+        if shared is None or listener is None:
+            return
+        self._shared = self._listener = None
+        shared.accepting = False
+        listener.close()
+        for client in tuple(shared.clients):
+            client.close(1001, "going away")
+        try:
+            async with asyncio.timeout(timeout):
+                await shared.empty.wait()
+        except TimeoutError:
+            logger.info("dropping %d clients that did not close in time", len(shared.clients))
+            for client in tuple(shared.clients):
+                client.abort()
+            await shared.empty.wait()
+        await listener.wait_closed()
+        shared.timers.close()
+
+
+def _resolution(limits: ClientLimits) -> float:
+    times = (limits.handshake_timeout, limits.auth_timeout, limits.ping_timeout, limits.close_timeout)
+    return min(0.25, max(0.001, min(times) / 8))
+
+
+def _max_open_files() -> int:
+    try:
+        import resource
+    except ImportError:
+        return 8192
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"cannot listen on {host}: not an address or a name of this machine"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use"
+    if error.errno == errno.EACCES:
+        return f"port {port} on {host} is not allowed to this user"
+    if error.errno is None or error.errno == errno.EADDRNOTAVAIL:
+        return f"cannot listen on {host}: not an address of this machine"
+    return f"cannot listen on port {port} of {host}: {error.strerror}"

@@ -1,0 +1,57 @@
+"""What all clients of one server share."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from fproxy.core.client_keys import ClientKeys
+from fproxy.metrics import Metrics
+from fproxy.shell.client_handler import ClientHandler
+from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.input_pacer import InputPacer
+from fproxy.shell.log_throttle import LogThrottle
+from fproxy.shell.timer_wheel import TimerWheel
+
+if TYPE_CHECKING:
+    from fproxy.shell.client import Client
+
+logger: Final = logging.getLogger("fproxy.server")
+
+
+@dataclass(slots=True, kw_only=True)
+class SharedState:
+    """The state of one server that its clients use.
+
+    Attributes:
+        loop: the event loop.
+        handler: the role.
+        keys: the keys that clients may authenticate with.
+        metrics: the counters of the process.
+        limits: what clients may do.
+        paths: the paths served, each with whether the server speaks first there.
+        max_clients: how many connections there may be at once.
+        timers: every client's timeout.
+        pacer: every client's input.
+        read_buffer: where every client's bytes are read to: they are taken out of it before the next read.
+        clients: every connection, from its first byte to its last.
+        accepting: whether new connections are welcome.
+        empty: set while there is no connection.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    handler: ClientHandler
+    keys: ClientKeys
+    metrics: Metrics
+    limits: ClientLimits
+    paths: Mapping[str, bool]
+    max_clients: int
+    timers: TimerWheel
+    pacer: InputPacer
+    read_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(64 * 1024)))
+    clients: "set[Client]" = field(default_factory=set)
+    accepting: bool = True
+    empty: asyncio.Event = field(default_factory=asyncio.Event)
+    auth_failure_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING))
+    busy_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING, 10.0))
