@@ -1,21 +1,17 @@
 """Build the compiled extensions; everything declarative is in pyproject.toml.
 
-``pip install .`` compiles each ``fproxy/*.pyx`` as C++17 and links it with simdjson, whose sources the
-``pysimdjson`` distribution carries (a build requirement). Nothing is compiled with ``-march=native``: the scanner
-picks AVX2, NEON or portable code when it runs, so that one wheel serves every machine of its architecture.
+``pip install .`` compiles each ``fproxy/*.pyx`` as C++17. Nothing is compiled with ``-march=native``: the scanner picks
+AVX2, NEON or portable code when it runs, so that one wheel serves every machine of its architecture.
 """
 
 import sys
 from pathlib import Path
 
-import simdjson
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError
 
-SIMDJSON_SOURCES = Path(simdjson.__file__).parent
 COMPILE_FLAGS = ["/O2", "/std:c++17"] if sys.platform == "win32" else ["-O3", "-std=c++17", "-g0", "-fno-math-errno"]
 HEADERS = sorted(str(header) for header in Path("fproxy/native").glob("*.hpp"))
 
@@ -30,39 +26,19 @@ fproxy's hot path is compiled when it is installed, which needs a C++17 compiler
 """
 
 
-def _explain(error: BaseException) -> SystemExit:
-    return SystemExit(NO_COMPILER.format(error=error))
-
-
-class BuildSimdjson(build_clib):
-    """Compile simdjson, and say what to install when there is no compiler."""
-
-    def run(self) -> None:
-        """Compile the library.
-
-        Raises:
-            SystemExit: the compiler is missing or failed; the message says what to install.
-        """
-        try:
-            super().run()
-        except (BaseError, OSError) as error:
-            raise _explain(error) from error
-
-
 class BuildExtensions(build_ext):
     """Compile the extensions, and say what to install when there is no compiler."""
 
     def run(self) -> None:
-        """Compile the extensions, after the library that they link with.
+        """Compile the extensions.
 
         Raises:
             SystemExit: the compiler is missing or failed; the message says what to install.
         """
         try:
-            self.run_command("build_clib")
             super().run()
         except (BaseError, OSError) as error:
-            raise _explain(error) from error
+            raise SystemExit(NO_COMPILER.format(error=error)) from error
 
 
 extensions = [
@@ -70,7 +46,7 @@ extensions = [
         f"fproxy.{source.stem}",
         [str(source)],
         language="c++",
-        include_dirs=["fproxy/native", str(SIMDJSON_SOURCES)],
+        include_dirs=["fproxy/native"],
         depends=HEADERS,
         extra_compile_args=COMPILE_FLAGS,
     )
@@ -78,16 +54,6 @@ extensions = [
 ]
 
 setup(
-    libraries=[
-        (
-            "fproxy_simdjson",
-            {
-                "sources": [str(SIMDJSON_SOURCES / "simdjson.cpp")],
-                "include_dirs": [str(SIMDJSON_SOURCES)],
-                "cflags": [*COMPILE_FLAGS, *([] if sys.platform == "win32" else ["-fPIC"])],
-            },
-        )
-    ],
     ext_modules=cythonize(
         extensions,
         compiler_directives={
@@ -99,5 +65,5 @@ setup(
             "embedsignature": True,
         },
     ),
-    cmdclass={"build_clib": BuildSimdjson, "build_ext": BuildExtensions},
+    cmdclass={"build_ext": BuildExtensions},
 )
