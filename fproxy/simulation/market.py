@@ -64,7 +64,9 @@ class _Arrivals:
         """Return the number of events in the next millisecond."""
         if not self._deck:
             weights = [burst * (0.5 + self._draw()) for burst in _BURSTS]
-            total = sum(weights)
+            total = 0.0
+            for weight in weights:  # sum() rounds otherwise from Python 3.12 on
+                total += weight
             self._deck = [weight / total * len(weights) for weight in weights]
             for last in range(len(self._deck) - 1, 0, -1):
                 other = int(self._draw() * (last + 1))
