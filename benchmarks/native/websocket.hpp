@@ -251,15 +251,15 @@ inline int connect_to(int port) {
 // The text of a string value of a flat JSON object that this benchmark's programs wrote, or "".
 inline std::string_view json_string(std::string_view object, std::string_view key) {
   std::string quoted = "\"" + std::string(key) + "\"";
-  size_t at = object.find(quoted);
-  if (at == std::string_view::npos) return {};
-  at = object.find(':', at + quoted.size());
-  if (at == std::string_view::npos) return {};
-  at = object.find('"', at);
-  if (at == std::string_view::npos) return {};
-  size_t end = object.find('"', at + 1);
-  if (end == std::string_view::npos) return {};
-  return object.substr(at + 1, end - at - 1);
+  for (size_t at = object.find(quoted); at != std::string_view::npos; at = object.find(quoted, at + 1)) {
+    size_t next = object.find_first_not_of(' ', at + quoted.size());
+    if (next == std::string_view::npos || object[next] != ':') continue;  // a value that reads like the key
+    size_t start = object.find('"', next);
+    size_t end = object.find('"', start + 1);
+    if (start == std::string_view::npos || end == std::string_view::npos) return {};
+    return object.substr(start + 1, end - start - 1);
+  }
+  return {};
 }
 
 // One acknowledgement a topic, all in one message, as the vendor sends them.

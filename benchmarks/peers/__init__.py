@@ -1,10 +1,11 @@
 """The peers of fproxy: the same filtered proxy, as a good engineer writes the plain program in each language.
 
-Every peer takes ``--port`` (to listen on, 127.0.0.1) and ``--upstream`` (a ``ws://`` URL), speaks the session protocol
-(``/stocks`` with a greeting, ``/`` without one; auth with any key; one acknowledgement a topic) and forwards each event
-to the clients that subscribed to ``TYPE.SYMBOL``, ``TYPE.*`` or ``*``, once each and in order. All of them look an
-event up in an index from topic to clients, and send a client what one upstream frame holds for it as one message or
-let its queue of outgoing messages gather. None has limits, reconnects, metrics or a second upstream.
+Every peer takes ``--port`` (to listen on, 127.0.0.1) and ``--upstream`` (a ``ws://`` URL), speaks the session
+protocol (``/stocks`` with a greeting, ``/`` without one; auth with any key; one acknowledgement a topic) and forwards
+each event to the clients that subscribed to ``TYPE.SYMBOL``, ``TYPE.*`` or ``*``, once each and in order. They look
+an event up in an index from topic to clients (``rust-broadcast`` excepted, which does it the way such proxies are
+often written), and send a client what one upstream frame holds for it as one message, or what gathered in its queue.
+None has limits, reconnects, metrics or a second upstream.
 
 A peer says here how it is built and run. One whose toolchain or packages are missing is skipped and named.
 """
@@ -36,7 +37,8 @@ class Program:
         description: what it is made of.
         prepare: builds it in a directory of its own, which exists and is kept between runs; raises
             UnavailableError when it cannot.
-        command: given that directory, the port to listen on and the URLs of firehose and aggregator, the command line.
+        command: given that directory, the port to listen on and the URLs of firehose and aggregator, the command
+            line.
         environment: given the same URLs, additions to the environment.
         upstreams: how many connections it makes to the firehose.
     """

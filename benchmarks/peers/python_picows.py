@@ -1,4 +1,4 @@
-"""The Python proxy on picows, orjson and uvloop: callbacks instead of coroutines, no queue or task for each client."""
+"""The Python proxy on picows, orjson and uvloop: callbacks, with no coroutine, queue or task for each client."""
 
 import argparse
 from collections import defaultdict

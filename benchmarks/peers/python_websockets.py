@@ -67,12 +67,14 @@ def forward(frame: str | bytes) -> None:
 
 
 async def main(port: int, upstream: str) -> None:
-    async with serve(serve_client, "127.0.0.1", port, compression=None):
-        async with connect(upstream, compression=None, max_size=None) as firehose:
-            await firehose.send(dumps({"action": "auth", "params": "benchmark"}))
-            await firehose.send(dumps({"action": "subscribe", "params": "T.*,Q.*,LULD.*"}))
-            async for frame in firehose:
-                forward(frame)
+    async with (
+        serve(serve_client, "127.0.0.1", port, compression=None),
+        connect(upstream, compression=None, max_size=None) as firehose,
+    ):
+        await firehose.send(dumps({"action": "auth", "params": "benchmark"}))
+        await firehose.send(dumps({"action": "subscribe", "params": "T.*,Q.*,LULD.*"}))
+        async for frame in firehose:
+            forward(frame)
 
 
 if __name__ == "__main__":

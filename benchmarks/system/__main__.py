@@ -129,7 +129,10 @@ def _run(
                 try:
                     cell |= Cell(workload, program, material, options).run()
                     verdict = "" if cell["correct"] else " WRONG"
-                    said = f"{cell['cpu_us_per_event']:9.3f} us/event {cell['events_per_s']:11,.0f} events/s{verdict}"
+                    said = (
+                        f"{cell['cpu_us_per_event']:9.3f} us/event {cell['events_per_s']:11,.0f} events/s"
+                        + verdict
+                    )
                     if workload.rate is not None:
                         said += f"  p50 {cell['p50_us']:,.0f} us, p99 {cell['p99_us']:,.0f} us"
                 except CellError as error:
@@ -151,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line, or None for the process's own.
 
     Returns:
-        The exit status: 1 when a cell failed or was not correct, or a program that was asked for by name is missing.
+        The exit status: 1 when a cell failed or was not correct, or when a program asked for by name is missing.
     """
     parser = _parser()
     asked = parser.parse_args(arguments)

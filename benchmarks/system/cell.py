@@ -72,7 +72,7 @@ class _Tally:
 
 
 FAULTS: Final = ("lost", "repeated", "unexpected", "altered", "malformed", "closed")
-"""The ways in which what clients receive can be wrong; of ``closed`` it counts clients, else events or messages."""
+"""The ways in which what clients receive can be wrong; ``closed`` counts clients, the others events or messages."""
 
 
 def prepare_load(options: Options) -> None:
@@ -86,7 +86,7 @@ def prepare_load(options: Options) -> None:
 
 
 class Material:
-    """What all cells of a workload share: the tape and, for each distinct set of topics, what the oracle expects."""
+    """What all cells of a workload share: the tape, and what the oracle expects for each distinct set of topics."""
 
     def __init__(self, workload: Workload, directory: Path, oracles: dict[Path, Oracle]) -> None:
         """Write the tape, the lists and the clients' file.
@@ -147,7 +147,7 @@ class Cell:
         with ExitStack() as stack:
             self._start(stack)
             self._clients.say("connect")
-            _, connect_ns = self._clients.expect("connected", PLAY_TIMEOUT)
+            _, connect_ns = self._clients.expect("connected", START_TIMEOUT)
             wait_until_quiet(self._pids(), 0.2, 10)
             self._warm_up()
             if self.workload.idle_clients or self.workload.storm:
@@ -373,7 +373,7 @@ def _free_port() -> int:
 def default_cores() -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the cores for the program under test and those for source and clients.
 
-    The program gets the last core that this process may use, the load the others; with one core they share it.
+    The program gets the last core that this process may use, the load the others; one core they would share.
     """
     cores = sorted(os.sched_getaffinity(0))
     return (cores[-1],), tuple(cores[:-1]) or (cores[-1],)

@@ -1,4 +1,4 @@
-"""The oracle: which events of a tape a client with given topics should receive, found by decoding with ``json``."""
+"""The oracle: which events of a tape a client should receive, found by decoding the tape with ``json``."""
 
 import json
 import struct
@@ -54,7 +54,7 @@ class Oracle:
         return array("I", sorted(matching))
 
     def deliveries(self, expected: Sequence[int], base: int, target: int) -> int:
-        """Return how many expected events have numbers of the endless tape from ``base`` up to below ``target``."""
+        """Return how many expected events the endless tape has from ``base`` up to, without it, ``target``."""
 
         def before(number: int) -> int:
             rounds, index = divmod(number, self.event_count)

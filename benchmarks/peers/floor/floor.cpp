@@ -14,7 +14,8 @@
 
 namespace {
 
-constexpr size_t kReadSize = 256 * 1024;
+// Measured: 64 KiB costs three times as much CPU an event on fan-out workloads, 4 MiB no less.
+constexpr size_t kReadSize = 1024 * 1024;
 
 struct Client {
   int fd = -1;
