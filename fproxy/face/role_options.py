@@ -21,11 +21,11 @@ from fproxy.roles.settings import (
     FilteredProxySettings,
     FirehoseSettings,
     ServerSettings,
-    UpstreamSettings,
 )
 from fproxy.roles.simulator_settings import MAX_RATE, SimulatorSettings
+from fproxy.shell.upstream_link import UpstreamOptions
 
-_UPSTREAM: Final = UpstreamSettings()
+_UPSTREAM: Final = UpstreamOptions()
 _SERVER: Final = ServerSettings()
 _LIMITS: Final = _SERVER.limits
 _FILTERED_PROXY: Final = FilteredProxySettings()
@@ -174,6 +174,13 @@ upstream_options: Final = together(
         type=Seconds(),
         default=f"{_UPSTREAM.refused_delay:g}",
         help="Least delay after an upstream refused the key or had too many connections.",
+    ),
+    setting(
+        "--max-message-size",
+        envvar="FPROXY_MAX_MESSAGE_SIZE",
+        type=ByteSize(64 * 1024, 2**30),
+        default=size_text(_UPSTREAM.max_message_size),
+        help="Largest message accepted from an upstream.",
     ),
 )
 

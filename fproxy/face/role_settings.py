@@ -13,14 +13,14 @@ from fproxy.roles.settings import (
     FirehoseSettings,
     OpenServerError,
     ServerSettings,
-    UpstreamSettings,
     client_keys_for,
 )
 from fproxy.roles.simulator_settings import SimulatorSettings
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.upstream_link import UpstreamOptions
 
 Values = Mapping[str, Any]
-S = TypeVar("S", ServerSettings, ClientLimits, UpstreamSettings)
+S = TypeVar("S", ServerSettings, ClientLimits, UpstreamOptions)
 
 
 def _part(kind: type[S], values: Values, **replaced: Any) -> S:
@@ -43,10 +43,19 @@ def server_settings(values: Values) -> ServerSettings:
 
 
 def _common(values: Values) -> dict[str, Any]:
-    """Return the settings that every role with an upstream has."""
+    """Return the settings that every role with an upstream has.
+
+    Raises:
+        click.UsageError: the settings do not go together.
+    """
+    if values["reconnect_min"] > values["reconnect_max"]:
+        raise click.UsageError(
+            f"the first delay before connecting again, {values['reconnect_min']:g} s (FPROXY_RECONNECT_MIN), is "
+            f"more than the longest, {values['reconnect_max']:g} s (FPROXY_RECONNECT_MAX)"
+        )
     return {
         "server": server_settings(values),
-        "upstream": _part(UpstreamSettings, values),
+        "upstream": _part(UpstreamOptions, values),
         "polygon_api_key": values["polygon_api_key"] or "",
         "unsubscribe_linger": values["unsubscribe_linger"],
     }

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.upstream_link import UpstreamOptions
 
 ANY_KEY: Final = "*"
 """As the only client key: accept whatever key a client sends."""
@@ -68,31 +69,8 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8765
     client_keys: tuple[str, ...] = field(default=(), repr=False)
-    limits: ClientLimits = ClientLimits()
+    limits: ClientLimits = field(default_factory=ClientLimits)
     max_clients: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamSettings:
-    """What every connection to an upstream can be told.
-
-    Attributes:
-        connect_timeout: how long connecting, with its handshakes, may take.
-        auth_wait: how long to wait for an answer to auth before going on without one.
-        ping_interval: how often the upstream is pinged; 0 never pings.
-        ping_timeout: how long the upstream may stay silent after a ping before it counts as gone.
-        reconnect_min: the delay before the first attempt to connect again; it doubles with every failure.
-        reconnect_max: the longest such delay.
-        refused_delay: the least delay after the upstream refused the key or had too many connections.
-    """
-
-    connect_timeout: float = 10.0
-    auth_wait: float = 2.0
-    ping_interval: float = 20.0
-    ping_timeout: float = 20.0
-    reconnect_min: float = 1.0
-    reconnect_max: float = 30.0
-    refused_delay: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +89,7 @@ class FilteredProxySettings:
     """
 
     server: ServerSettings = ServerSettings()
-    upstream: UpstreamSettings = UpstreamSettings()
+    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
     firehose_url: str = "ws://localhost:8767"
     aggregator_url: str = "ws://localhost:8768"
     polygon_api_key: str = field(default="", repr=False)
@@ -134,7 +112,7 @@ class FirehoseSettings:
     """
 
     server: ServerSettings = ServerSettings(port=8767)
-    upstream: UpstreamSettings = UpstreamSettings()
+    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
     vendor_url: str = "wss://socket.massive.com/stocks"
     polygon_api_key: str = field(default="", repr=False)
     data_types: tuple[str, ...] = ("T", "Q", "A", "AM", "LULD", "FMV")
@@ -157,7 +135,7 @@ class AggregatorSettings:
     """
 
     server: ServerSettings = ServerSettings(port=8768)
-    upstream: UpstreamSettings = UpstreamSettings()
+    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
     firehose_url: str = "ws://localhost:8767"
     polygon_api_key: str = field(default="", repr=False)
     bar_delay_ms: float = 20.0
