@@ -277,8 +277,10 @@ class UpstreamLink(WSListener):
                 no_code = code in (WSCloseCode.NO_INFO, WSCloseCode.ABNORMAL_CLOSURE)
                 transport.send_close(WSCloseCode.OK if no_code else code)
             self._close(transport)
-        elif self._ending or kind is WSMsgType.PONG:
+        elif self._ending:
             pass
+        elif kind is WSMsgType.PONG:
+            self._watch()
         elif kind is WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
         elif (kind is WSMsgType.CONTINUATION) is self._at_message_start:
@@ -292,7 +294,7 @@ class UpstreamLink(WSListener):
             self._fail(self._too_big(), WSCloseCode.MESSAGE_TOO_BIG)
         else:
             self._fragments += frame.get_payload_as_memoryview()
-            self._at_message_start = frame.fin
+            self._at_message_start = bool(frame.fin)  # picows has it as a number
             if frame.fin:
                 message = bytes(self._fragments)
                 self._fragments = bytearray()
@@ -360,6 +362,8 @@ class UpstreamLink(WSListener):
 
     def _watch(self) -> None:
         """Look again after the ping interval whether anything has come."""
+        if self._alive_timer is not None:
+            self._alive_timer.cancel()
         if self._options.ping_interval > 0:
             self._alive_mark = self.messages + self._other_frames
             self._alive_timer = self._loop.call_later(self._options.ping_interval, self._ping_if_idle)

@@ -1,0 +1,357 @@
+"""Demand, by example and against a model that looks at everything each time."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from fproxy.core.demand import Changes, Demand
+
+NOTHING = Changes((), ())
+
+
+def test_the_first_holder_subscribes_and_the_others_cost_nothing() -> None:
+    demand = Demand()
+    demand.acquire("T.AAPL")
+    demand.acquire("T.AAPL")
+    assert demand.changes(0.0) == Changes(("T.AAPL",), ())
+    demand.acquire("T.AAPL")
+    assert demand.changes(0.0) == NOTHING
+    assert demand.count("T.AAPL") == 3
+    assert len(demand) == 1
+    assert "T.AAPL" in demand
+
+
+def test_the_last_release_unsubscribes_after_the_linger() -> None:
+    demand = Demand(linger=30.0)
+    demand.acquire("T.AAPL")
+    demand.acquire("T.AAPL")
+    demand.changes(0.0)
+    demand.release("T.AAPL", 1.0)
+    assert demand.deadline() is None
+    demand.release("T.AAPL", 2.0)
+    assert demand.deadline() == 32.0
+    assert demand.changes(31.9) == NOTHING
+    assert demand.active == {"T.AAPL"}
+    assert demand.changes(32.0) == Changes((), ("T.AAPL",))
+    assert demand.active == frozenset()
+    assert demand.deadline() is None
+
+
+def test_coming_back_within_the_linger_costs_nothing() -> None:
+    demand = Demand(linger=30.0)
+    demand.acquire("T.AAPL")
+    demand.changes(0.0)
+    demand.release("T.AAPL", 1.0)
+    demand.acquire("T.AAPL")
+    assert demand.deadline() is None
+    assert demand.changes(100.0) == NOTHING
+    assert demand.active == {"T.AAPL"}
+
+
+def test_without_a_linger_a_topic_goes_with_its_last_holder() -> None:
+    demand = Demand(linger=0.0)
+    demand.acquire("T.AAPL")
+    demand.changes(5.0)
+    demand.release("T.AAPL", 5.0)
+    assert demand.changes(5.0) == Changes((), ("T.AAPL",))
+
+
+def test_what_was_never_said_upstream_is_forgotten_at_once() -> None:
+    demand = Demand()
+    demand.acquire("T.AAPL")
+    demand.release("T.AAPL", 0.0)
+    assert demand.deadline() is None
+    assert demand.changes(100.0) == NOTHING
+
+
+def test_a_wildcard_covers_what_is_wanted_in_the_same_breath_and_later() -> None:
+    demand = Demand()
+    demand.acquire("T.AAPL")
+    demand.acquire("T.*")
+    demand.acquire("Q.AAPL")
+    assert demand.changes(0.0) == Changes(("T.*", "Q.AAPL"), ())
+    demand.acquire("T.MSFT")
+    assert demand.changes(0.0) == NOTHING
+
+
+def test_what_a_wildcard_covered_is_asked_for_when_the_wildcard_goes() -> None:
+    demand = Demand(linger=10.0)
+    for topic in ("T.*", "T.AAPL", "T.MSFT", "T.IBM"):
+        demand.acquire(topic)
+    demand.changes(0.0)
+    demand.release("T.IBM", 0.0)
+    demand.release("T.*", 0.0)
+    assert demand.changes(9.0) == NOTHING
+    assert demand.changes(10.0) == Changes(("T.AAPL", "T.MSFT"), ("T.*",))
+
+
+def test_a_topic_that_was_active_before_its_wildcard_stays_until_nobody_wants_it() -> None:
+    demand = Demand(linger=10.0)
+    demand.acquire("T.AAPL")
+    demand.changes(0.0)
+    demand.acquire("T.*")
+    assert demand.changes(0.0) == Changes(("T.*",), ())
+    demand.release("T.*", 0.0)
+    assert demand.changes(10.0) == Changes((), ("T.*",))
+    assert demand.active == {"T.AAPL"}
+
+
+def test_a_lingering_wildcard_still_covers() -> None:
+    demand = Demand(linger=10.0)
+    demand.acquire("100Ms.*")
+    demand.changes(0.0)
+    demand.release("100Ms.*", 0.0)
+    demand.acquire("100Ms.AAPL")
+    assert demand.changes(5.0) == NOTHING
+    assert demand.changes(10.0) == Changes(("100Ms.AAPL",), ("100Ms.*",))
+
+
+def test_the_wildcard_of_one_type_covers_no_other() -> None:
+    demand = Demand()
+    demand.acquire("A.*")
+    demand.acquire("AM.AAPL")
+    assert demand.changes(0.0) == Changes(("A.*", "AM.AAPL"), ())
+
+
+def test_after_a_lost_connection_all_that_is_wanted_is_asked_for_again() -> None:
+    demand = Demand(linger=10.0)
+    for topic in ("T.AAPL", "Q.IBM", "T.MSFT", "Q.*"):
+        demand.acquire(topic)
+    demand.changes(0.0)
+    demand.release("T.MSFT", 1.0)
+    demand.reset()
+    assert demand.active == frozenset()
+    assert demand.deadline() is None
+    assert demand.changes(2.0) == Changes(("Q.*", "T.AAPL"), ())
+
+
+def test_a_refused_topic_is_not_asked_for_again() -> None:
+    demand = Demand(linger=10.0)
+    demand.acquire("NOI.AAPL")
+    demand.changes(0.0)
+    demand.refuse(["NOI.AAPL"], "not authorized")
+    demand.acquire("NOI.AAPL")
+    assert demand.changes(0.0) == NOTHING
+    assert demand.refusal("NOI.AAPL") == "not authorized"
+    assert demand.active == frozenset()
+
+
+def test_a_refusal_is_forgotten_with_the_linger_and_needs_no_unsubscribe() -> None:
+    demand = Demand(linger=10.0)
+    demand.acquire("NOI.AAPL")
+    demand.changes(0.0)
+    demand.refuse(["NOI.AAPL"], "not authorized")
+    demand.release("NOI.AAPL", 0.0)
+    demand.acquire("NOI.AAPL")
+    assert demand.changes(5.0) == NOTHING
+    demand.release("NOI.AAPL", 5.0)
+    assert demand.changes(15.0) == NOTHING
+    assert demand.refusal("NOI.AAPL") is None
+    demand.acquire("NOI.AAPL")
+    assert demand.changes(15.0) == Changes(("NOI.AAPL",), ())
+
+
+def test_a_refusal_is_forgotten_with_the_connection() -> None:
+    demand = Demand()
+    demand.acquire("NOI.AAPL")
+    demand.changes(0.0)
+    demand.refuse(["NOI.AAPL"], "not authorized")
+    demand.reset()
+    assert demand.refusal("NOI.AAPL") is None
+    assert demand.changes(0.0) == Changes(("NOI.AAPL",), ())
+
+
+def test_what_a_refused_wildcard_covered_is_asked_for() -> None:
+    demand = Demand()
+    demand.acquire("T.*")
+    demand.acquire("T.AAPL")
+    demand.changes(0.0)
+    demand.refuse(["T.*"], "not authorized")
+    assert demand.changes(0.0) == Changes(("T.AAPL",), ())
+
+
+def test_the_refusal_of_a_topic_that_is_not_active_means_nothing() -> None:
+    demand = Demand()
+    demand.refuse(["T.AAPL"], "not authorized")
+    assert demand.refusal("T.AAPL") is None
+    demand.acquire("T.AAPL")
+    assert demand.changes(0.0) == Changes(("T.AAPL",), ())
+
+
+def test_a_release_too_many_is_an_error() -> None:
+    demand = Demand()
+    with pytest.raises(ValueError, match=r"T\.AAPL"):
+        demand.release("T.AAPL", 0.0)
+    demand.acquire("T.AAPL")
+    demand.release("T.AAPL", 0.0)
+    with pytest.raises(ValueError, match=r"T\.AAPL"):
+        demand.release("T.AAPL", 0.0)
+
+
+def test_a_negative_linger_is_an_error() -> None:
+    with pytest.raises(ValueError, match="-1"):
+        Demand(linger=-1.0)
+
+
+def test_a_clock_that_steps_back_delays_an_unsubscribe_and_breaks_nothing() -> None:
+    demand = Demand(linger=10.0)
+    for topic in ("T.A", "T.B"):
+        demand.acquire(topic)
+    demand.changes(0.0)
+    demand.release("T.A", 100.0)
+    demand.release("T.B", 50.0)
+    assert demand.changes(109.0) == NOTHING
+    assert demand.changes(110.0) == Changes((), ("T.A", "T.B"))
+
+
+SYMBOLS = ("A", "B", "C", "BRK.B")
+TOPICS = [f"{kind}.{symbol}" for kind in ("T", "100Ms") for symbol in (*SYMBOLS, "*")]
+topics = st.sampled_from(TOPICS)
+
+
+def covers(wildcard: str, topic: str) -> bool:
+    return wildcard.endswith(".*") and topic.split(".", 1)[0] == wildcard.split(".", 1)[0]
+
+
+class DemandAgainstModel(RuleBasedStateMachine):
+    """The model keeps what an upstream would: what it was asked for. It derives all else by looking at everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.demand = Demand(linger=10.0)
+        self.holders: dict[str, int] = {}
+        self.released: dict[str, float] = {}
+        self.upstream: set[str] = set()
+        self.refused: set[str] = set()
+
+    def lingers(self, topic: str) -> bool:
+        return topic in self.released and self.now < self.released[topic] + 10.0
+
+    @rule(topic=topics)
+    def acquire(self, topic: str) -> None:
+        self.demand.acquire(topic)
+        self.holders[topic] = self.holders.get(topic, 0) + 1
+        self.released.pop(topic, None)
+
+    @precondition(lambda self: self.holders)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        topic = data.draw(st.sampled_from(sorted(self.holders)))
+        self.demand.release(topic, self.now)
+        self.holders[topic] -= 1
+        if not self.holders[topic]:
+            del self.holders[topic]
+            if topic in self.upstream | self.refused:
+                self.released[topic] = self.now
+
+    @rule(seconds=st.sampled_from([0.0, 0.5, 5.0, 10.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def lose_connection(self) -> None:
+        self.demand.reset()
+        self.upstream.clear()
+        self.refused.clear()
+        self.released.clear()
+
+    @precondition(lambda self: self.upstream)
+    @rule(data=st.data())
+    def refuse(self, data: st.DataObject) -> None:
+        topic = data.draw(st.sampled_from(sorted(self.upstream)))
+        self.demand.refuse([topic], "no")
+        self.upstream.remove(topic)
+        self.refused.add(topic)
+
+    @rule()
+    def apply_changes(self) -> None:
+        before = set(self.upstream)
+        changes = self.demand.changes(self.now)
+        self.refused -= {t for t in self.refused if t not in self.holders and not self.lingers(t)}
+        assert len(set(changes.subscribe)) == len(changes.subscribe)
+        # Only what is wanted, not active and not covered is asked for.
+        for topic in changes.subscribe:
+            assert topic in self.holders
+            assert topic not in self.upstream | self.refused
+            self.upstream.add(topic)
+        staying = self.upstream - set(changes.unsubscribe)
+        for topic in changes.subscribe:
+            assert not any(covers(other, topic) for other in staying if other != topic)
+        # Nobody has missed anything on the way: all is there before anything goes.
+        for topic in changes.unsubscribe:
+            assert topic in before
+            assert topic not in self.holders
+            assert not self.lingers(topic)
+            self.upstream.remove(topic)
+            self.released.pop(topic, None)
+            self.check_all_wanted_is_there()
+        # And nothing stays that nobody wants.
+        assert all(topic in self.holders or self.lingers(topic) for topic in self.upstream)
+        self.check_all_wanted_is_there()
+        assert self.demand.changes(self.now) == NOTHING
+
+    def check_all_wanted_is_there(self) -> None:
+        for topic in self.holders:
+            assert (
+                topic in self.upstream
+                or topic in self.refused
+                or any(covers(other, topic) for other in self.upstream)
+            )
+
+    @invariant()
+    def the_books_agree(self) -> None:
+        assert self.demand.active == self.upstream
+        assert {t for t in TOPICS if t in self.demand} == set(self.holders)
+        assert all(self.demand.count(t) == self.holders.get(t, 0) for t in TOPICS)
+        waiting = [self.released[t] + 10.0 for t in self.upstream | self.refused if t in self.released]
+        assert self.demand.deadline() == min(waiting, default=None)
+
+
+TestDemandAgainstModel = DemandAgainstModel.TestCase
+
+
+@given(st.lists(topics, max_size=20))
+def test_the_same_calls_give_the_same_changes(acquired: list[str]) -> None:
+    def changes() -> Changes:
+        demand = Demand()
+        for topic in acquired:
+            demand.acquire(topic)
+        return demand.changes(0.0)
+
+    assert changes() == changes()
+
+
+def storm(size: int) -> Callable[[], None]:
+    """Single subscriptions, each said upstream at once, then their ends in turn: the worst case for a scan."""
+
+    def run() -> None:
+        demand = Demand(linger=1.0)
+        names = [f"T.S{number}" for number in range(size)]
+        for name in names:
+            demand.acquire(name)
+            assert demand.changes(0.0).subscribe == (name,)
+        for index, name in enumerate(names):
+            demand.release(name, float(index))
+        for index, name in enumerate(names):
+            assert demand.deadline() == index + 1.0
+            assert demand.changes(index + 1.0).unsubscribe == (name,)
+
+    return run
+
+
+def test_a_storm_of_single_subscriptions_is_linear() -> None:
+    def cost(run: Callable[[], None]) -> float:
+        def once() -> float:
+            start = time.process_time()
+            run()
+            return time.process_time() - start
+
+        return min(once() for _ in range(3))
+
+    # Eight times the topics: linear costs 8 times as much, quadratic 64 times.
+    assert cost(storm(16_000)) < 24 * cost(storm(2_000))
