@@ -88,12 +88,16 @@ class BarBuilder {
                 if (symbols_[index] != nullptr) await_stream(*symbols_[index]);
         } else if (flowing_.emplace(name).second) {
             const uint32_t index = symbols_.find(text_of(name));
-            if (index != SymbolTable::kAbsent) await_stream(*symbols_[index]);
+            if (index != SymbolTable::kAbsent)
+                await_stream(*symbols_[index]);
+            else if (!wildcards_.empty())
+                add_symbol(text_of(name));
         }
     }
 
     // From now on, trades of a symbol (or of all those for which trades_started() was not called by name) may be missed.
     void trades_stopped(std::string_view name) {
+        rebuild();
         if (name == kWildcard) {
             all_flow_ = all_await_stream_ = false;
             all_whole_from_ = kNever;
@@ -121,13 +125,17 @@ class BarBuilder {
         for (const Event &event : events_) {
             if (event.type.length != 1 || event.type.key != packed("T") || !event.symbol.present()) continue;
             const uint32_t index = symbols_.find(event.symbol);
-            if (index == SymbolTable::kAbsent && !takes_any_symbol() && !awaits_stream()) continue;
+            const bool wanted = index == SymbolTable::kAbsent ? takes_any_symbol() : symbols_[index]->is_followed();
+            if (!wanted && !awaits_stream()) continue;
             Trade trade;
             if (!reader_.read(event, trade)) {
                 ++counts_.unusable;
                 continue;
             }
-            place(event.symbol, index, trade, now);
+            if (wanted)
+                place(event.symbol, index, trade, now);
+            else
+                pass_over(trade, now);
         }
         return true;
     }
@@ -265,7 +273,11 @@ class BarBuilder {
             if (wildcards_.size() >= limits_.intervals) return false;
             interval.wildcard_position = history_.position();
             wildcards_.push_back(&interval);
-            if (wildcards_.size() == 1) all_await_stream_ = all_flow_;
+            if (wildcards_.size() == 1) {
+                all_await_stream_ = all_flow_;
+                for (const std::string &name : flowing_)
+                    if (symbols_.find(text_of(name)) == SymbolTable::kAbsent) add_symbol(text_of(name));
+            }
             for (uint32_t index = 0; index < symbols_.bound(); ++index)
                 if (symbols_[index] != nullptr && symbols_[index]->find(&interval) == nullptr) add_series(index, interval);
         }
@@ -361,6 +373,14 @@ class BarBuilder {
         }
     }
 
+    // A trade has come that nobody wants: it tells what time it is in the stream, no more. That it may move the time only
+    // if it is the first of all keeps bars independent of what else an upstream happens to send.
+    void pass_over(const Trade &trade, int64_t now) {
+        if (clock_.place(trade.time, now) != Place::kOnTime) return;
+        if (!clock_.started()) clock_.heard(trade.time, now);
+        join_stream(trade.time);
+    }
+
     // A trade has come, which tells for those symbols whose trades began to flow before it from when on they are complete.
     void join_stream(int64_t time) {
         const int64_t whole_from = std::max(time, clock_.latest()) + limits_.delay_ms;
@@ -380,19 +400,15 @@ class BarBuilder {
     void place(const Text &name, uint32_t index, const Trade &trade, int64_t now) {
         switch (clock_.place(trade.time, now)) {
             case Place::kOnTime:
-                if (index != SymbolTable::kAbsent || takes_any_symbol()) contradict_dates();
+                contradict_dates();
                 return count(name, index, trade, now);
             case Place::kAhead:
-                if (index == SymbolTable::kAbsent) {
-                    if (!takes_any_symbol()) return;
-                    index = add_symbol(name);
-                }
+                if (index == SymbolTable::kAbsent) index = add_symbol(name);
                 if (held_.empty()) held_since_ = now;
                 held_.push_back({index, trade});
                 if (held_.size() >= kConfirmations) release_held(now);
                 return;
             case Place::kBehind:
-                if (index == SymbolTable::kAbsent && !takes_any_symbol()) return;
                 if (++behind_in_a_row_ < kRestartAfter) {
                     ++counts_.late;
                     return;
@@ -432,15 +448,12 @@ class BarBuilder {
 
     // A trade has come at a time that is to be believed: move the time on and count it in its windows.
     void count(const Text &name, uint32_t index, const Trade &trade, int64_t now) {
-        // A trade that nobody wants tells when it came, no more; but the first of all sets the time.
-        const bool wanted = index != SymbolTable::kAbsent || takes_any_symbol();
-        if (wanted || !clock_.started()) clock_.heard(trade.time, now);
+        clock_.heard(trade.time, now);
         if (__builtin_expect(awaits_stream(), 0)) join_stream(trade.time);
-        if (!wanted) return;
         if (clock_.reached() >= next_close_) close_windows();
         if (index == SymbolTable::kAbsent) index = add_symbol(name);
         Symbol &symbol = *symbols_[index];
-        if (trade.effect == 0 || symbol.whole_from == kNever) return;
+        if (trade.effect == 0) return;
         const uint64_t arrival = retained_.add(index, trade, clock_.reached());
         const Wide notional = Wide{trade.price.digits} * trade.size.digits;
         bool counted = false, late = false;

@@ -50,6 +50,9 @@ struct Symbol {
 
     explicit Symbol(const Text &text) : name(text.data, text.length), json(json_text(name)), key(text.key) {}
 
+    // Whether its trades flow.
+    bool is_followed() const { return whole_from != kNever || awaits_stream; }
+
     Series *find(const Interval *interval) {
         for (Series &one : series)
             if (one.interval == interval) return &one;
