@@ -5,8 +5,9 @@
 // are unescaped ASCII strings, unsigned decimal numbers, and arrays of these. For that form it checks the whole grammar
 // of RFC 8259, 63 characters at a time, as arithmetic on bit masks (bit i speaks of character i):
 //
-//   * a running parity of the quotes tells what is inside a string; of the brackets, what is inside an array; of the
-//     colons and of what ends a member, what is a value;
+//   * a running parity of the quotes tells what is inside a string; of the brackets, what is inside an array;
+//   * the carry of an addition runs through the characters of a key, or the digits of a fraction, and comes out where
+//     they end;
 //   * since there is no white space, every other rule is about two neighbours: this character may follow only those.
 //     A mask shifted left by one speaks of the character before.
 //
@@ -49,7 +50,7 @@ class CompactScanner {
     // Carried from block to block. "before" is all ones or zero: what holds just before bit 0; "at_0" is bit 0.
     uint64_t string_before_ = 0;
     uint64_t array_before_ = 0;
-    uint64_t value_at_0_ = 0;         // all ones: between a colon and the end of its member
+    uint64_t key_at_0_ = 0;           // a character of a key, or the quote that closes it
     uint64_t event_comma_at_0_ = 1;   // separates two events; so does the array's opening bracket
     uint64_t leading_zero_at_0_ = 0;  // a zero that begins a number
     uint64_t fraction_at_0_ = 0;      // a digit after the decimal point
@@ -88,13 +89,10 @@ class CompactScanner {
         const uint64_t value_end = close_quote | digit | close_bracket;
         const uint64_t event_comma = (comma & (close_brace << 1)) | event_comma_at_0_;
         const uint64_t event_starts = event_comma << 1;
-        const uint64_t member_end = (comma & ~in_array & ~event_comma) | (close_brace & ~after_open_brace);
-        const uint64_t in_value = Block::parity((colon | member_end) & ~uint64_t{1}) ^ value_at_0_;
 
+        // What each character may follow. A comma in an object may be followed by a key only.
         uint64_t wrong = outside & ~(value_end | colon | comma | open_brace | close_brace | open_bracket | point);
-        // What each character may follow.
         wrong |= open_quote & (~(value_starts | after_open_brace) | event_starts);
-        wrong |= colon & ~(close_quote << 1);
         wrong |= comma & ~((value_end | close_brace) << 1);
         wrong |= open_brace ^ (event_starts & valid);
         wrong |= close_brace & ~(value_end << 1 | after_open_brace);
@@ -103,10 +101,14 @@ class CompactScanner {
         wrong |= digit & ~(value_starts | (digit | point) << 1);
         wrong |= digit & after_comma & ~in_array;
         wrong |= point & ~(digit << 1);
-        // Brackets alternate; braces and colons are not inside them.
-        wrong |= (open_bracket & ~in_array) | ((close_bracket | close_brace | colon) & in_array);
-        // Between the begin of a member and its end there is one colon.
-        wrong |= (colon & ~in_value) | (member_end & in_value);
+        // Brackets alternate; no brace is inside them.
+        wrong |= (open_bracket & ~in_array) | ((close_bracket | close_brace) & in_array);
+        // A colon stands behind each key and nowhere else: the carry of an addition runs through the key's characters.
+        const uint64_t key = open_quote & (after_open_brace | (after_comma & ~in_array));
+        uint64_t past_key;
+        const bool key_goes_on = __builtin_add_overflow(in_string, key | key_at_0_, &past_key);
+        past_key &= ~in_string;
+        wrong |= (colon ^ past_key << 1) & valid;
         // A number's first zero is its only digit before the point.
         const uint64_t leading_zero = (zero & value_starts) | leading_zero_at_0_;
         wrong |= (leading_zero << 1) & digit;
@@ -118,7 +120,7 @@ class CompactScanner {
 
         string_before_ = spread(in_string, 62);
         array_before_ = spread(in_array, 62);
-        value_at_0_ = spread(in_value, 63);
+        key_at_0_ = static_cast<uint64_t>(key_goes_on) | past_key >> 63;
         event_comma_at_0_ = event_comma >> 63;
         leading_zero_at_0_ = leading_zero >> 63;
 
