@@ -48,7 +48,6 @@ class Demand:
         "_active",
         "_covered",
         "_holders",
-        "_last_expiry",
         "_lingering",
         "_refused",
         "_touched",
@@ -74,7 +73,6 @@ class Demand:
         # Topic without holders, active or refused -> when to forget it; in the order of those times.
         # Not a dict, whose first entry takes ever longer to find when entries are taken from its front.
         self._lingering: OrderedDict[str, float] = OrderedDict()
-        self._last_expiry = -float("inf")
         # Active wildcard -> wanted topics that are not active because it covers them.
         self._covered: dict[str, dict[str, None]] = {}
         # Wanted topics that are neither active, covered nor refused yet, in the order of their acquisition.
@@ -127,8 +125,7 @@ class Demand:
             return
         del self._holders[topic]
         if topic in self._active or topic in self._refused:
-            self._last_expiry = max(self._last_expiry, now + self.linger)
-            self._lingering[topic] = self._last_expiry
+            self._lingering[topic] = now + self.linger
             return
         self._touched.pop(topic, None)
         covered = self._covered.get(covering_topic(topic))

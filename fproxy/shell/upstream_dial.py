@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from contextlib import suppress
@@ -143,7 +144,8 @@ def explain(error: Exception, *, host: str, time_limit: float) -> tuple[Upstream
         case HandshakeBrokenOffError() | ConnectionError():
             return UpstreamFailure.HANDSHAKE, "connection closed during the handshake"
         case OSError():
-            text = error.strerror or str(error) or type(error).__name__
+            # asyncio puts the address where the system's text would be, and the log line has that already.
+            text = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
             return UpstreamFailure.NETWORK, printable(text[:1].lower() + text[1:])
         case _:
             return UpstreamFailure.INTERNAL, f"unexpected error: {type(error).__name__}"

@@ -110,6 +110,17 @@ def test_a_lingering_wildcard_still_covers() -> None:
     assert demand.changes(10.0) == Changes(("100Ms.AAPL",), ("100Ms.*",))
 
 
+def test_wildcards_are_asked_for_first() -> None:
+    demand = Demand(linger=10.0)
+    demand.acquire("T.*")
+    demand.acquire("T.AAPL")
+    demand.changes(0.0)
+    demand.release("T.*", 0.0)
+    demand.acquire("Q.AAPL")
+    demand.acquire("A.*")
+    assert demand.changes(10.0) == Changes(("A.*", "T.AAPL", "Q.AAPL"), ("T.*",))
+
+
 def test_the_wildcard_of_one_type_covers_no_other() -> None:
     demand = Demand()
     demand.acquire("A.*")
