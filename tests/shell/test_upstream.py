@@ -133,6 +133,7 @@ class Harness:
         api_key: str = KEY,
         name: str = "firehose",
     ) -> None:
+        self.url = url
         self.listener = Listener()
         self.demand = Demand(linger=linger)
         for topic in topics:
@@ -819,7 +820,7 @@ class TestFailuresToConnect:
         self, log: LogWatch, harness: Harness, text: str, reason: str, shown_url: str | None = None
     ) -> None:
         async with harness:
-            url = re.escape(shown_url or harness.connection._url)
+            url = re.escape(shown_url or harness.url)
             await log.line(rf"WARNING Failed to connect to firehose at {url}: {text}; next try in .* s")
             assert harness.failures(reason) >= 1
         assert "TRACEBACK" not in log.lines
