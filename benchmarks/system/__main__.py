@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from benchmarks import system
 from benchmarks.peers import Program, UnavailableError
@@ -19,6 +19,9 @@ from benchmarks.system.processes import CellError
 from benchmarks.system.programs import ROOT, all_programs
 from benchmarks.system.report import markdown, plot
 from benchmarks.system.workloads import Workload, all_workloads
+
+BUSY_LOAD: Final = 0.8
+"""The load average of the last minute from which on a warning is due."""
 
 
 def _cores(text: str) -> tuple[int, ...]:
@@ -191,11 +194,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except UnavailableError as error:
             print(f"the source and the clients cannot be built: {error}", file=sys.stderr)
             return 1
+        if os.getloadavg()[0] > BUSY_LOAD:
+            print("warning: other work runs on this machine; latencies will not mean much", file=sys.stderr)
         ready, skipped = _prepare(chosen_programs, options)
         os.sched_setaffinity(0, options.load_cores)
         results = {
             "machine": _machine(),
-            "settings": {"seconds": asked.seconds, "events": asked.events, "window": asked.window},
+            "settings": {
+                "seconds": asked.seconds,
+                "events": asked.events,
+                "window": asked.window,
+            },
             "skipped": skipped,
             "cells": [],
         }

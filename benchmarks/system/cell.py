@@ -169,7 +169,9 @@ class Cell:
                 else None,
                 **{key: phase.clients[key] for key in ("p50_us", "p99_us", "p999_us", "max_us", "messages")},
                 "largest_message": phase.clients["largest_message"],
-                "source_late_us": phase.source_late_us,
+                "source_late_p50_us": phase.source_late_us[0],
+                "source_late_p99_us": phase.source_late_us[1],
+                "source_late_max_us": phase.source_late_us[2],
                 "peak_mib": memory_kib(pids, "VmHWM") / 1024,
                 "connect_s": int(connect_ns) / 1e9,
                 **self._tally.counts,
@@ -195,7 +197,12 @@ class Cell:
             str(options.window),
         ]
         self._source = stack.enter_context(
-            Process("source", source_command, cores=options.load_cores, log=log("source"))
+            Process(
+                "source",
+                source_command,
+                cores=options.load_cores,
+                log=log("source"),
+            )
         )
         firehose_port, aggregator_port = self._source.expect("listening", START_TIMEOUT)
         firehose, aggregator = (f"ws://127.0.0.1:{port}/stocks" for port in (firehose_port, aggregator_port))

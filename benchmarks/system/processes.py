@@ -17,6 +17,7 @@ OPEN_FILES: Final = 1_000_000
 STOP_SECONDS: Final = 5.0
 
 # Runs before the program: pins it, lets it open as many files as it may, has the kernel end it if we should die.
+# It leaves priorities alone: at a real-time one, the kernel's own thread for the loopback device gets no turn.
 _LAUNCHER: Final = """
 import ctypes, os, resource, signal, sys
 cores, command = sys.argv[1], sys.argv[2:]

@@ -59,6 +59,7 @@ _PACED: Final[tuple[_Column, ...]] = (
     ("p50 us", "p50_us", True),
     ("p99 us", "p99_us", True),
     ("p99.9 us", "p999_us", False),
+    ("source's own p99 us", "source_late_p99_us", False),
     ("peak MiB", "peak_mib", False),
 )
 _IDLE: Final[tuple[_Column, ...]] = (
@@ -216,6 +217,8 @@ def plot(workloads: Iterable[Workload], programs: Sequence[str], results: dict[s
             if bars:
                 axis.bar(*zip(*bars, strict=True), width, label=program, color=colours(number % 10))
         axis.set_yscale("log")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(pyplot.NullFormatter())
         axis.set_xticks(range(len(shown)), [workload.name for workload in shown])
         axis.set_title(title, loc="left", fontsize=10)
         axis.grid(axis="y", alpha=0.3)
