@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 import aiofastnet
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import CloseCode, Frame
 from websockets.protocol import Protocol as WebSocketProtocol
 from websockets.protocol import Side, State
 
@@ -21,6 +21,7 @@ from fproxy.core.frames import PING_FRAME, text_frame
 from fproxy.shell.client_handler import ReplayingHandler
 from fproxy.shell.delivery import DeliveryProgress
 from fproxy.shell.handshake import Handshake, quiet_logger, release
+from fproxy.shell.message_assembler import MessageAssembler
 from fproxy.shell.shared_state import SharedState
 from fproxy.shell.timer_wheel import NO_TICK
 
@@ -44,15 +45,6 @@ class _Stage(enum.IntEnum):
     CLOSED = enum.auto()
 
 
-class _Keepalive(enum.IntEnum):
-    RESTING = enum.auto()
-    """The next timeout is for sending a ping."""
-    PINGED = enum.auto()
-    """A ping was sent and nothing has been heard since."""
-    ANSWERED = enum.auto()
-    """A ping was sent and something was heard since."""
-
-
 def _discard(frame: bytes) -> None:
     """Stand in for ``write`` while nothing can be sent."""
 
@@ -72,11 +64,10 @@ class Client(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_assembler",
         "_drain_end",
-        "_fragments",
-        "_fragments_are_text",
         "_handshake",
-        "_keepalive",
+        "_pinged",
         "_progress",
         "_protocol",
         "_session",
@@ -99,12 +90,11 @@ class Client(asyncio.BufferedProtocol):
         self.timer_tick = NO_TICK
         self._shared = shared
         self._stage = _Stage.HANDSHAKE
-        self._keepalive = _Keepalive.RESTING
+        # Whether a ping was sent and nothing has been heard since.
+        self._pinged = False
         self._handshake: Handshake | None = None
         self._session: control.Session | None = None
-        # The message in pieces that is being received, or None between messages.
-        self._fragments: bytearray | None = None
-        self._fragments_are_text = False
+        self._assembler: MessageAssembler | None = None
         # Watched while a pong is overdue or the connection is closing.
         self._progress: DeliveryProgress | None = None
         self._drain_end = 0.0
@@ -195,8 +185,9 @@ class Client(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """``nbytes`` were read."""
         data = bytes(self._shared.read_buffer[:nbytes])
-        if self._keepalive is _Keepalive.PINGED:
-            self._keepalive = _Keepalive.ANSWERED
+        if self._pinged:
+            self._pinged = False
+            self._shared.timers.schedule(self, self._shared.limits.ping_interval)
         self._shared.pacer.received(self, data)
 
     def eof_received(self) -> bool:
@@ -229,7 +220,7 @@ class Client(asyncio.BufferedProtocol):
             self._handshake.close()
         if self._protocol is not None:
             release(self._protocol)
-        self._handshake = self._protocol = self._session = self._fragments = None
+        self._handshake = self._protocol = self._session = self._assembler = None
         shared.timers.cancel(self)
         if left:
             self._leave()
@@ -299,6 +290,7 @@ class Client(asyncio.BufferedProtocol):
         self._protocol = WebSocketProtocol(
             Side.SERVER, state=State.OPEN, max_size=shared.limits.max_control_bytes, logger=quiet_logger
         )
+        self._assembler = MessageAssembler()
         self._session = control.Session(keys=shared.keys, greets=outcome.greets)
         self.write = self._transport.write_nocheck
         shared.timers.schedule(self, shared.limits.auth_timeout)
@@ -311,34 +303,19 @@ class Client(asyncio.BufferedProtocol):
     def _receive(self, protocol: WebSocketProtocol, data: bytes) -> None:
         protocol.receive_data(data)
         for frame in protocol.events_received():
-            if self._stage >= _Stage.CLOSING:
+            if self._stage >= _Stage.CLOSING or self._assembler is None or self._session is None:
                 break
             assert isinstance(frame, Frame)
             try:
-                message = self._assemble(frame)
+                message = self._assembler.received(frame)
             except UnicodeDecodeError:
                 # RFC 6455, section 8.1.
                 protocol.fail(CloseCode.INVALID_DATA, "a text message is not UTF-8")
                 break
-            if message is not None and self._session is not None:
+            if message is not None:
                 self._carry_out(self._session.received(message))
         # Pongs and the answer to a close go out behind the replies to what came before them.
         self._send_protocol_frames(protocol)
-
-    def _assemble(self, frame: Frame) -> str | bytes | None:
-        """Return the whole message that ``frame`` ends, if it does. The protocol limits its size."""
-        if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY:
-            is_text = frame.opcode is Opcode.TEXT
-            if frame.fin:
-                return _payload(frame.data, is_text)
-            self._fragments = bytearray(frame.data)
-            self._fragments_are_text = is_text
-        elif frame.opcode is Opcode.CONT and self._fragments is not None:
-            self._fragments += frame.data
-            if frame.fin:
-                whole, self._fragments = self._fragments, None
-                return _payload(whole, self._fragments_are_text)
-        return None
 
     def _carry_out(self, effects: list[control.Effect]) -> None:
         shared = self._shared
@@ -383,22 +360,20 @@ class Client(asyncio.BufferedProtocol):
 
     def _keep_alive(self) -> None:
         limits = self._shared.limits
-        if self._keepalive is _Keepalive.ANSWERED:
-            self._keepalive = _Keepalive.RESTING
-            if limits.ping_interval > limits.ping_timeout:
-                self._shared.timers.schedule(self, limits.ping_interval - limits.ping_timeout)
-                return
-        if self._keepalive is _Keepalive.RESTING:
-            self._keepalive = _Keepalive.PINGED
+        if not self._pinged:
+            self._pinged = True
             self._progress = None
+            # In this order: the ping may be what makes a slow consumer of the client, and so start its
+            # closing.
+            self._shared.timers.schedule(self, limits.ping_timeout)
             self.write(PING_FRAME)
         elif not self._is_reading():
             logger.info(
                 "%s disconnected: nothing heard for %g s after a ping", self.peer, limits.ping_timeout
             )
             self.close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-            return
-        self._shared.timers.schedule(self, limits.ping_timeout)
+        else:
+            self._shared.timers.schedule(self, limits.ping_timeout)
 
     def _is_reading(self) -> bool:
         """Return whether data that waits to be sent goes out: the pong may be long in coming then."""
@@ -435,8 +410,9 @@ class Client(asyncio.BufferedProtocol):
             # Not at once: this may be inside a write, in the role's loop over its clients.
             shared.loop.call_soon(self._leave)
         self._stage = _Stage.CLOSING
+        self._pinged = False
         self.write = _discard
-        self._session = self._fragments = None
+        self._session = self._assembler = None
         self._progress = DeliveryProgress(self._transport)
         self._drain_end = shared.loop.time() + DRAIN_TIMEOUTS * shared.limits.close_timeout
         shared.timers.schedule(self, shared.limits.close_timeout)
@@ -456,7 +432,3 @@ class Client(asyncio.BufferedProtocol):
             self._shared.timers.schedule(self, self._shared.limits.close_timeout)
         else:
             self._transport.abort()
-
-
-def _payload(data: bytes | bytearray | memoryview, is_text: bool) -> str | bytes:
-    return str(data, "utf-8") if is_text else bytes(data)

@@ -82,6 +82,7 @@ class InputPacer:
             self._waiting_bytes -= len(data)
             self._hand_over(source, data)
             source.resume_input()
-        self._scheduled = bool(waiting)
-        if waiting:
+        # What was spent in this turn counts until the next one.
+        self._scheduled = self._spent > 0.0
+        if self._scheduled:
             self._loop.call_soon(self._next_turn)

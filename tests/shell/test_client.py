@@ -1,0 +1,241 @@
+"""A client's messages as frames, the limits on them, and the keepalive."""
+
+import asyncio
+
+import pytest
+from server_harness import KEY, ask, joined_client, raw_client, request, serving, soon, statuses
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
+from fproxy.core.control import status_message
+from fproxy.core.frames import text_frame
+from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.timer_wheel import NO_TICK
+
+SUBSCRIBE = request("subscribe", "T.AAPL").encode()
+SUBSCRIBED = status_message(("success", "subscribed to: T.AAPL"))
+FINAL, TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 0x80, 0x1, 0x2, 0x0, 0x8, 0x9, 0xA
+NEVER = 3600.0
+"""Seconds, for timeouts that must not come in a test."""
+
+
+# Messages.
+
+
+async def test_a_binary_message_is_as_good_as_text() -> None:
+    async with serving() as server, joined_client(server) as client:
+        await client.send(SUBSCRIBE)
+        assert await statuses(client) == [("success", "subscribed to: T.AAPL")]
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+async def test_a_message_may_come_in_fragments_with_pings_between(opcode: int) -> None:
+    async with serving() as server, raw_client(server) as client:
+        await client.join()
+        client.send(opcode, SUBSCRIBE[:5])
+        client.send(FINAL | PING, b"one")
+        client.send(CONTINUATION, SUBSCRIBE[5:20])
+        client.send(CONTINUATION, b"")
+        client.send(FINAL | PING, b"two")
+        client.send(FINAL | CONTINUATION, SUBSCRIBE[20:])
+        frames = [await client.frame() for _ in range(3)]
+        assert sorted(frames) == sorted(
+            [(FINAL | PONG, b"one"), (FINAL | PONG, b"two"), (FINAL | TEXT, SUBSCRIBED)]
+        )
+        assert server.role.calls[-1] == ("subscribe", "T.AAPL")
+
+
+async def test_a_message_may_arrive_byte_by_byte() -> None:
+    async with serving() as server, raw_client(server) as client:
+        await client.join()
+        client.writer.transport.set_write_buffer_limits(0)
+        frame = bytes([FINAL | TEXT, 0x80 | len(SUBSCRIBE)]) + bytes(4) + SUBSCRIBE
+        for position in range(len(frame)):
+            client.writer.write(frame[position : position + 1])
+            await client.writer.drain()
+            await asyncio.sleep(0)
+        assert await client.frame() == (FINAL | TEXT, SUBSCRIBED)
+
+
+async def test_many_messages_in_one_write_are_answered_in_order() -> None:
+    async with serving() as server, raw_client(server) as client:
+        await client.join()
+        for number in range(500):
+            client.send(FINAL | TEXT, request("subscribe", f"T.S{number}").encode())
+        for number in range(500):
+            assert (await client.frame())[1] == status_message(("success", f"subscribed to: T.S{number}"))
+
+
+async def test_a_message_that_is_not_utf_8_ends_a_text_but_not_a_binary_connection() -> None:
+    async with serving() as server, raw_client(server) as client:
+        await client.join()
+        client.send(FINAL | BINARY, b"\xff")
+        assert b"not UTF-8 at byte 0" in (await client.frame())[1]
+        client.send(FINAL | TEXT, b"\xff")
+        assert await client.close_frame() == (1007, "a text message is not UTF-8")
+        assert await client.ended()
+        assert server.role.count("left") == 1
+
+
+@pytest.mark.parametrize("fragments", [1, 4])
+async def test_a_message_that_is_too_big_ends_the_connection(fragments: int) -> None:
+    async with serving(limits=ClientLimits(max_control_bytes=1000)) as server, raw_client(server) as client:
+        await client.join()
+        piece = b" " * (1000 // fragments)
+        for number in range(fragments):
+            opcode = TEXT if number == 0 else CONTINUATION
+            client.send(FINAL | opcode if number == fragments - 1 else opcode, piece)
+        assert b"not JSON" in (await client.frame())[1]
+        for number in range(fragments - 1):
+            client.send(CONTINUATION if number else TEXT, piece)
+        client.send(FINAL | (CONTINUATION if fragments > 1 else TEXT), piece + b" ")
+        assert (await client.close_frame())[0] == 1009
+        await server.role.wait_for("left")
+
+
+async def test_a_very_big_message_ends_the_connection_before_it_has_come() -> None:
+    async with serving() as server, raw_client(server) as client:
+        await client.join()
+        client.writer.write(bytes([FINAL | TEXT, 0x80 | 127]) + (1 << 40).to_bytes(8))
+        assert (await client.close_frame())[0] == 1009
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes([FINAL | 0x3, 0x80, 0, 0, 0, 0]),  # An opcode that does not exist.
+        bytes([FINAL | 0x40 | TEXT, 0x80, 0, 0, 0, 0]),  # A compressed frame, which was not agreed on.
+        bytes([FINAL | TEXT, 0x01, 0x20]),  # Not masked.
+        bytes([FINAL | CONTINUATION, 0x80, 0, 0, 0, 0]),  # Of no message.
+        bytes([PING, 0x80, 0, 0, 0, 0]),  # A control frame in fragments.
+    ],
+)
+async def test_a_breach_of_the_protocol_ends_the_connection(data: bytes) -> None:
+    async with serving() as server, raw_client(server) as client:
+        await client.join()
+        client.writer.write(data)
+        assert (await client.close_frame())[0] == 1002
+        await server.role.wait_for("left")
+
+
+async def test_replies_come_before_the_answer_to_a_close_that_came_with_the_request() -> None:
+    async with serving() as server, raw_client(server) as client:
+        await client.join()
+        client.writer.write(b"")
+        client.send(FINAL | TEXT, SUBSCRIBE)
+        client.send(FINAL | CLOSE, (1000).to_bytes(2))
+        assert await client.frame() == (FINAL | TEXT, SUBSCRIBED)
+        assert await client.frame() == (FINAL | CLOSE, (1000).to_bytes(2))
+        assert await client.ended()
+
+
+async def test_what_comes_after_a_close_is_ignored() -> None:
+    async with serving() as server, raw_client(server) as client:
+        await client.join()
+        server.role.clients[0].close(1000, "")
+        client.send(FINAL | TEXT, SUBSCRIBE)
+        client.send(FINAL | CLOSE, (1000).to_bytes(2))
+        assert await client.frame() == (FINAL | CLOSE, (1000).to_bytes(2))
+        assert await client.ended()
+        assert server.role.calls == [("joined",), ("left",)]
+
+
+async def test_a_client_that_does_not_answer_a_close_is_dropped() -> None:
+    async with serving(limits=ClientLimits(close_timeout=0.02)) as server, raw_client(server) as client:
+        await client.join()
+        server.role.clients[0].close(1000, "")
+        await server.emptied()
+        assert await client.close_frame() == (1000, "")
+
+
+# Keepalive.
+
+
+async def test_a_client_that_answers_pings_stays() -> None:
+    limits = ClientLimits(ping_interval=NEVER, ping_timeout=NEVER)
+    async with serving(limits=limits) as server, raw_client(server) as client:
+        await client.join()
+        [sink] = server.role.clients
+        for _ in range(3):
+            sink.timer_expired()
+            assert await client.frame() == (FINAL | PING, b"")
+            client.send(FINAL | PONG, b"")
+            client.send(FINAL | PING, b"has the pong arrived?")
+            assert await client.frame() == (FINAL | PONG, b"has the pong arrived?")
+        assert sink.authenticated
+
+
+async def test_pings_come_again_and_again() -> None:
+    limits = ClientLimits(ping_interval=0.01, ping_timeout=NEVER)
+    async with serving(limits=limits) as server, joined_client(server) as client:
+        pings = 0
+        protocol_frame = client.protocol.recv_frame
+
+        def count(frame: Frame) -> None:
+            nonlocal pings
+            pings += frame.opcode is Opcode.PING
+            protocol_frame(frame)
+
+        client.protocol.recv_frame = count  # type: ignore[method-assign]
+        async with asyncio.timeout(10):
+            while pings < 3:  # noqa: ASYNC110 - the client library has no event for it
+                await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_does_not_answer_a_ping_is_closed() -> None:
+    limits = ClientLimits(ping_interval=0.02, ping_timeout=0.02)
+    async with serving(limits=limits) as server, raw_client(server) as client:
+        await client.join()
+        assert (await client.frame())[0] == FINAL | PING
+        assert await client.close_frame() == (1011, "keepalive ping timeout")
+        await server.role.wait_for("left")
+
+
+async def test_pings_can_be_turned_off() -> None:
+    limits = ClientLimits(ping_interval=0, ping_timeout=0.01)
+    async with serving(limits=limits) as server, raw_client(server) as client:
+        await client.join()
+        [sink] = server.role.clients
+        assert sink.timer_tick == NO_TICK
+        sink.send_status(b"[]")
+        assert await client.frame() == (FINAL | TEXT, b"[]")
+
+
+async def test_a_client_with_a_backlog_is_kept_as_long_as_it_reads() -> None:
+    limits = ClientLimits(ping_interval=NEVER, ping_timeout=NEVER, max_unsent_bytes=1 << 30)
+    async with serving(limits=limits) as server, raw_client(server, limit=1 << 16) as client:
+        await client.join()
+        [sink] = server.role.clients
+        frame = text_frame(b" " * (1 << 20))
+        while sink.unsent_bytes < 32 << 20:
+            sink.write(frame)
+        sink.timer_expired()  # Sends a ping, which the client will not see for long.
+        sink.timer_expired()  # No pong yet, but there is a backlog: the client is given time.
+        for _ in range(5):
+            unsent = sink.unsent_bytes
+            while sink.unsent_bytes == unsent:
+                await soon(client.reader.readexactly(1 << 16))
+            sink.timer_expired()  # No pong yet, but the client has read something.
+        assert sink.authenticated
+        # Now the client stops; let what is under way settle, so that the next look sees no progress.
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(10):
+            while sink.authenticated:
+                sink.timer_expired()
+                await asyncio.sleep(0.01)
+        await server.role.wait_for("left")
+
+
+async def test_the_official_go_clients_pings_are_answered() -> None:
+    async with serving() as server, joined_client(server) as client:
+        await soon(await client.ping(b"keepalive"))
+
+
+async def test_a_client_may_authenticate_again() -> None:
+    async with serving() as server, joined_client(server) as client:
+        assert await ask(client, "auth", KEY) == [("auth_success", "authenticated")]
+        assert server.role.count("joined") == 1
+        assert await ask(client, "auth", "wrong") == [("auth_failed", "authentication failed")]
+        with pytest.raises(ConnectionClosed):
+            await soon(client.recv())
+        await server.role.wait_for("left")

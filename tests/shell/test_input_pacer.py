@@ -1,0 +1,65 @@
+"""Input at a bounded pace: all of it, in order, with other work in between."""
+
+import asyncio
+from itertools import pairwise
+
+from fproxy.shell.input_pacer import MAX_WAITING_BYTES, InputPacer
+
+
+class Source:
+    def __init__(self, log: list[tuple[str, bytes]], name: str) -> None:
+        self.log, self.name = log, name
+        self.paused = False
+
+    def input_received(self, data: bytes) -> None:
+        self.log.append((self.name, data))
+
+    def pause_input(self) -> None:
+        self.paused = True
+
+    def resume_input(self) -> None:
+        self.paused = False
+
+
+async def test_within_the_budget_input_is_handed_over_at_once() -> None:
+    log: list[tuple[str, bytes]] = []
+    pacer = InputPacer(asyncio.get_running_loop(), budget=3600.0)
+    pacer.received(Source(log, "a"), b"1")
+    assert log == [("a", b"1")]
+    assert not pacer.is_late
+
+
+async def test_beyond_the_budget_input_waits_for_the_next_turns_and_keeps_its_order() -> None:
+    log: list[tuple[str, bytes]] = []
+    # Any piece of input exhausts this budget.
+    pacer = InputPacer(asyncio.get_running_loop(), budget=1e-12)
+    sources = [Source(log, name) for name in "abc"]
+    expected = [(source.name, b"%d" % number) for number in range(4) for source in sources]
+    for number in range(4):
+        for source in sources:
+            pacer.received(source, b"%d" % number)
+    assert log == expected[:1]
+    seen = [1]
+    while pacer.is_late:
+        await asyncio.sleep(0)
+        seen.append(len(log))
+    assert log == expected
+    # One piece a turn: other callbacks of the loop ran in between.
+    assert all(later - earlier <= 1 for earlier, later in pairwise(seen))
+    await asyncio.sleep(0)
+    pacer.received(sources[0], b"again")
+    assert log[-1] == ("a", b"again")
+
+
+async def test_sources_are_paused_while_too_much_waits() -> None:
+    log: list[tuple[str, bytes]] = []
+    pacer = InputPacer(asyncio.get_running_loop(), budget=1e-12)
+    sources = [Source(log, str(number)) for number in range(4)]
+    piece = bytes(MAX_WAITING_BYTES // 2)
+    for source in sources:
+        pacer.received(source, piece)
+    assert [source.paused for source in sources] == [False, False, False, True]
+    while pacer.is_late:  # noqa: ASYNC110 - one turn at a time
+        await asyncio.sleep(0)
+    assert not any(source.paused for source in sources)
+    assert len(log) == 4
