@@ -34,7 +34,7 @@ from fproxy.roles.settings import ServerSettings, is_loopback
 
 if TYPE_CHECKING:
     from fproxy.face.chain import Ports
-    from fproxy.face.run import Role
+    from fproxy.face.run import ListeningRole
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def finish(main: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     sys.exit(run(main()))
 
 
-def serve_role(values: Values, make_role: Callable[[Metrics], "Role"]) -> NoReturn:
+def serve_role(values: Values, make_role: Callable[[Metrics], "ListeningRole"]) -> NoReturn:
     """Serve with a role, and its metrics where they are wanted, until a signal; then exit.
 
     Args:
@@ -158,7 +158,13 @@ def serve_role(values: Values, make_role: Callable[[Metrics], "Role"]) -> NoRetu
             with metrics_page(values["metrics_host"], values["metrics_port"], metrics.registry) as port:
                 if port is not None:
                     log.info("Serving metrics on http://%s:%d/metrics", values["metrics_host"], port)
-                return await serve(make_role(metrics), stop_at_eof=values["stop_at_eof"])
+                role = make_role(metrics)
+
+                def tell_chosen_port() -> None:
+                    if values["port"] == 0:
+                        log.info("Now listening on port %d", role.port)
+
+                return await serve(role, stop_at_eof=values["stop_at_eof"], on_ready=tell_chosen_port)
         except MetricsPageError as error:
             log.error("%s", error)
             return 1

@@ -30,6 +30,14 @@ class Role(Protocol):
         """Stop accepting clients, send what is waiting, close every connection."""
 
 
+class ListeningRole(Role, Protocol):
+    """A role that listens on one port."""
+
+    @property
+    def port(self) -> int:
+        """The port that clients connect to, once the role has started."""
+
+
 async def serve(
     role: Role,
     *,

@@ -1,0 +1,285 @@
+"""``fproxy tail`` as a process, against a server that follows a script."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from click.testing import CliRunner
+from running_program import StartProgram
+from websockets.asyncio.server import Server, ServerConnection, serve
+
+from fproxy.face.cli import fproxy
+
+TRADE = '{"ev":"T","sym":"MSFT","p":114.1250,"s":100,"t":1536036818784}'
+QUOTE = '{ "ev" : "Q", "sym":"BRK.B","bp":1.10,"bs":1,"ap":1.2,"as":2,"t":1536036818785 }'
+BAR = '{"T":"b","S":"AAPL","o":1.10,"h":1.2,"l":1,"c":1.1,"v":5,"s":1736503800000,"e":1736503800100}'
+
+Script = Callable[[ServerConnection], Awaitable[None]]
+
+
+def status(kind: str, message: str) -> str:
+    return json.dumps([{"ev": "status", "status": kind, "message": message}])
+
+
+async def accept(connection: ServerConnection) -> tuple[str, list[str]]:
+    """Play the vendor's part until the client has subscribed; return its key and its topics."""
+    await connection.send(status("connected", "Connected Successfully"))
+    auth = json.loads(await connection.recv())
+    assert auth["action"] == "auth"
+    await connection.send(status("auth_success", "authenticated"))
+    subscribe = json.loads(await connection.recv())
+    assert subscribe["action"] == "subscribe"
+    topics = subscribe["params"].split(",")
+    statuses = [
+        {"ev": "status", "status": "success", "message": f"subscribed to: {topic}"} for topic in topics
+    ]
+    await connection.send(json.dumps(statuses))
+    return auth["params"], topics
+
+
+@asynccontextmanager
+async def serving(script: Script) -> AsyncIterator[str]:
+    server: Server
+    async with serve(script, "127.0.0.1", 0) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/stocks"
+
+
+async def test_events_are_printed_as_they_come_and_counted_at_the_end(start: StartProgram) -> None:
+    seen: list[tuple[str, list[str]]] = []
+
+    async def script(connection: ServerConnection) -> None:
+        seen.append(await accept(connection))
+        await connection.send(f"[{TRADE},{QUOTE}]")
+        await connection.send(f"[{TRADE},{BAR}]".encode())  # a binary frame that holds JSON
+        await connection.wait_closed()
+
+    async with serving(script) as url:
+        program = await start("tail", "T.MSFT,Q.BRK.B", "100Ms.AAPL, T.MSFT", "--url", url, TZ="UTC")
+        assert await program.lines(4) == [
+            "04:53:38.784  T      MSFT       114.1250 x 100",
+            "04:53:38.785  Q      BRK.B          1.10 x 1               1.2 x 2",
+            "04:53:38.784  T      MSFT       114.1250 x 100",
+            "10:10:00.000  100Ms  AAPL     o 1.10  h 1.2  l 1  c 1.1  v 5",
+        ]
+        code, output, errors = await program.finish(signal.SIGINT)
+    assert (code, output) == (0, "")
+    assert errors.splitlines()[:-1] == [
+        f"Connected to {url}",
+        "connected: Connected Successfully",
+        "auth_success: authenticated",
+        "success: subscribed to: T.MSFT",
+        "success: subscribed to: Q.BRK.B",
+        "success: subscribed to: 100Ms.AAPL",
+    ]
+    summary = errors.splitlines()[-1]
+    assert summary.startswith("4 events in ")
+    assert summary.endswith(" s: 2 T, 1 Q, 1 100Ms")
+    assert seen == [("demo", ["T.MSFT", "Q.BRK.B", "100Ms.AAPL"])]
+
+
+async def test_json_prints_the_bytes_of_each_event_as_they_came(start: StartProgram) -> None:
+    odd = '{"ev":"T","sym":"\\u00e9\u00e9","p":1.50e0,"x":"[{},\\"]"}'
+
+    async def script(connection: ServerConnection) -> None:
+        await accept(connection)
+        await connection.send(f" [{TRADE} , {odd}\n,{QUOTE}]")
+        await connection.wait_closed()
+
+    async with serving(script) as url:
+        program = await start("tail", "*", "--json", "--count", "3", "--url", url)
+        code, output, errors = await program.finish()
+    assert code == 0
+    assert output.splitlines() == [TRADE, odd, QUOTE]
+    assert "3 events" in errors
+
+
+async def test_count_ends_in_the_middle_of_a_message(start: StartProgram) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await accept(connection)
+        await connection.send(f"[{TRADE},{QUOTE},{TRADE}]")
+        await connection.wait_closed()
+
+    async with serving(script) as url:
+        code, output, errors = await (await start("tail", "*", "-n", "2", "--url", url, "--json")).finish()
+    assert (code, output.splitlines()) == (0, [TRADE, QUOTE])
+    assert "2 events in" in errors
+
+
+async def test_a_reader_that_has_had_enough_ends_it_quietly(start: StartProgram) -> None:
+    """What ``| head`` does: it closes our output."""
+
+    async def script(connection: ServerConnection) -> None:
+        await accept(connection)
+        while True:
+            await connection.send(f"[{TRADE}]")
+
+    async with serving(script) as url:
+        program = await start("tail", "*", "--url", url, "--json")
+        assert await program.lines(1) == [TRADE]
+        transport = program.process.stdout._transport  # type: ignore[union-attr]
+        transport.close()
+        await program.error_line("subscribed to: *")
+        assert (await program.error_line(" events in ")).endswith(" T")
+        code, _, errors = await program.finish()
+    assert (code, errors) == (0, "")
+
+
+async def test_a_lost_connection_is_made_again(start: StartProgram) -> None:
+    connections = 0
+
+    async def script(connection: ServerConnection) -> None:
+        nonlocal connections
+        connections += 1
+        await accept(connection)
+        await connection.send(f"[{TRADE}]")
+        if connections == 1:
+            await connection.close(1008, "slow consumer")
+        await connection.wait_closed()
+
+    async with serving(script) as url:
+        program = await start("tail", "T.MSFT", "--url", url)
+        lost = await program.error_line("Connection lost")
+        assert lost.startswith(
+            "Connection lost: closed by the server with code 1008 (slow consumer); next try in "
+        )
+        await program.lines(2)
+        code, _, errors = await program.finish(signal.SIGTERM)
+    assert code == 0
+    assert "2 events in" in errors
+
+
+async def test_without_retry_a_lost_connection_is_the_end(start: StartProgram) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await accept(connection)
+        await connection.send(f"[{TRADE}]")
+
+    async with serving(script) as url:
+        code, _, errors = await (await start("tail", "T.MSFT", "--url", url, "--no-retry")).finish()
+    assert code == 1
+    assert "Connection lost: closed by the server with code 1000" in errors
+    assert "1 event in" in errors
+
+
+async def test_a_server_that_is_not_there(start: StartProgram, unused_tcp_port: int) -> None:
+    url = f"ws://user:sesame@127.0.0.1:{unused_tcp_port}/stocks?token=sesame"
+    code, output, errors = await (await start("tail", "T.MSFT", "--url", url)).finish()
+    shown = f"ws://***@127.0.0.1:{unused_tcp_port}/stocks?***"
+    assert (code, output, errors) == (1, "", f"Cannot connect to {shown}: connection refused\n")
+
+
+async def test_something_that_is_no_websocket_server(start: StartProgram) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        code, _, errors = await (await start("tail", "T.A", "--url", f"ws://127.0.0.1:{port}")).finish()
+    assert code == 1
+    assert "HTTP 404" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("kind", ["auth_failed", "auth_timeout", "max_connections"])
+async def test_a_refusal_is_told_and_not_tried_again(start: StartProgram, kind: str) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(status(kind, "because"))
+
+    async with serving(script) as url:
+        code, _, errors = await (await start("tail", "T.MSFT", "--url", url, FPROXY_KEY="sesame")).finish()
+    assert code == 1
+    assert f"{kind}: because" in errors
+    assert "sesame" not in errors
+
+
+async def test_it_ends_when_no_topic_is_accepted(start: StartProgram) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(status("connected", "Connected Successfully"))
+        await connection.recv()
+        await connection.send(status("auth_success", "authenticated"))
+        await connection.recv()
+        await connection.send(status("error", "not authorized"))
+        await connection.wait_closed()
+
+    async with serving(script) as url:
+        code, _, errors = await (await start("tail", "NOI.MSFT", "--url", url)).finish()
+    assert code == 1
+    assert "error: not authorized" in errors
+    assert "accepted none of the topics" in errors
+
+
+async def test_messages_that_are_not_json_are_told_and_skipped(start: StartProgram) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await accept(connection)
+        await connection.send("oops")
+        await connection.send("[" * 100_000)
+        await connection.send(f"[{TRADE}]")
+        await connection.wait_closed()
+
+    async with serving(script) as url:
+        code, output, errors = await (await start("tail", "*", "-n", "1", "--json", "--url", url)).finish()
+    assert (code, output) == (0, f"{TRADE}\n")
+    assert errors.count("not a JSON array of objects") == 2
+
+
+async def test_control_characters_of_a_server_do_not_reach_the_terminal(start: StartProgram) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await accept(connection)
+        await connection.send(status("success", "\x1b[31mred"))
+        await connection.send(f"[{TRADE}]")
+        await connection.close(1001, "\x1b[31mred")
+
+    async with serving(script) as url:
+        _, _, errors = await (await start("tail", "*", "--no-retry", "--url", url)).finish()
+    assert "[31mred" in errors
+    assert "\x1b" not in errors
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({}, "demo"),
+        ({"POLYGON_API_KEY": "vendor"}, "vendor"),
+        ({"POLYGON_API_KEY": "vendor", "FPROXY_CLIENT_KEYS": "first, second"}, "first"),
+        ({"POLYGON_API_KEY": "vendor", "FPROXY_CLIENT_KEYS": "*"}, "demo"),
+        ({"POLYGON_API_KEY": "vendor", "FPROXY_KEY": "own"}, "own"),
+    ],
+)
+async def test_the_key_is_the_one_that_a_local_proxy_wants(
+    start: StartProgram, settings: dict[str, str], key: str
+) -> None:
+    seen: list[str] = []
+
+    async def script(connection: ServerConnection) -> None:
+        seen.append((await accept(connection))[0])
+        await connection.send(f"[{TRADE}]")
+        await connection.wait_closed()
+
+    async with serving(script) as url:
+        code, _, errors = await (await start("tail", "*", "-n", "1", "--url", url, **settings)).finish()
+    assert (code, seen) == (0, [key])
+    assert key == "demo" or key not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["t.AAPL"], "unknown topic: 't.AAPL'"),
+        (["T.AAPL,100000Ms.AAPL"], "interval outside 1 to 60000 ms"),
+        ([" , "], "no topic given"),
+        ([], "Missing argument"),
+        (["*", "--count", "0"], "'0' is not a whole number from 1"),
+        (["*", "--url", "localhost:8765"], "allowed is ws://HOST[:PORT][/PATH]"),
+    ],
+)
+def test_what_cannot_be_followed_is_named(arguments: list[str], error: str) -> None:
+    result = CliRunner().invoke(fproxy, ["tail", *arguments])
+    assert result.exit_code == 2
+    assert error in result.output
