@@ -25,6 +25,9 @@ from fproxy.roles.settings import is_loopback
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """The largest message accepted: generous, because this is a tool for looking at whatever a server sends."""
 
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds that an orderly close may take."""
+
 REFUSALS: Final = frozenset({"auth_failed", "auth_timeout", "max_connections"})
 """Statuses after which the server closes, and trying again at once would be no better."""
 
@@ -114,7 +117,11 @@ class Tail:
         async with connect(
             self._settings.url,
             open_timeout=self._settings.connect_timeout,
+            close_timeout=CLOSE_TIMEOUT,
             max_size=MAX_MESSAGE_BYTES,
+            # Printing holds up reading, so that the queue stays short; a limit would keep us from reading on to
+            # the end when we close in the middle of a busy stream.
+            max_queue=None,
             compression=None,
             proxy=None if is_loopback(host) else True,
         ) as connection:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fproxy.face.event_text import Event, event_line, events_in
@@ -93,9 +93,15 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
-    max_leaves=10,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=9),
+    lambda children: (
+        st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3)
+    ),
+    max_leaves=4,
 )
 EVENTS = st.dictionaries(
     st.sampled_from(["ev", "sym", "T", "S", "t", "s", "e", "p", "i"]) | st.text(), JSON_VALUES
@@ -103,7 +109,8 @@ EVENTS = st.dictionaries(
 SPACES = st.text(alphabet=" \t\r\n", max_size=3)
 
 
-@given(st.lists(st.tuples(EVENTS, st.booleans(), SPACES, SPACES)), SPACES, SPACES)
+@settings(max_examples=50)
+@given(st.lists(st.tuples(EVENTS, st.booleans(), SPACES, SPACES), max_size=4), SPACES, SPACES)
 def test_a_message_is_split_exactly(
     parts: list[tuple[dict[str, Any], bool, str, str]], before: str, after: str
 ) -> None:
