@@ -136,11 +136,14 @@ def _prepare_floor(directory: Path) -> None:
     compile_cpp(HERE / "floor" / "floor.cpp", directory / "floor", "-O3", "-march=native")
 
 
+def _rust_target(directory: Path) -> Path:
+    return directory.parent / "rust"  # the programs in Rust are one, with a flag
+
+
 def _prepare_rust(directory: Path) -> None:
     need("cargo")
-    build(
-        ["cargo", "build", "--release", "--locked", "--quiet"], HERE / "rust", CARGO_TARGET_DIR=str(directory)
-    )
+    target = str(_rust_target(directory))
+    build(["cargo", "build", "--release", "--locked", "--quiet"], HERE / "rust", CARGO_TARGET_DIR=target)
 
 
 def _prepare_go(directory: Path) -> None:
@@ -168,7 +171,7 @@ PEERS: Final[tuple[Program, ...]] = (
         "Rust: tokio, tokio-tungstenite, serde_json; an index of topics, a queue and a task for each client",
         _prepare_rust,
         lambda directory, port, firehose, aggregator: [
-            str(directory / "release" / "proxy"),
+            str(_rust_target(directory) / "release" / "proxy"),
             *_options(port, firehose),
         ],
     ),
@@ -177,7 +180,7 @@ PEERS: Final[tuple[Program, ...]] = (
         "Rust: the same, but a broadcast channel, and each client's task filters by its own set",
         _prepare_rust,
         lambda directory, port, firehose, aggregator: [
-            str(directory / "release" / "proxy"),
+            str(_rust_target(directory) / "release" / "proxy"),
             *_options(port, firehose),
             "--broadcast",
         ],
