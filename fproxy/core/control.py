@@ -10,7 +10,7 @@ and goes on.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
@@ -23,6 +23,10 @@ MAX_REPLY_BYTES: Final = 256 * 1024
 
 MAX_TOPICS_PER_MESSAGE: Final = 50_000
 """The most topics in one message. Each is answered, and an answer is longer than the least topic."""
+
+TOPICS_PER_EFFECT: Final = 200
+"""How many topics are subscribed or unsubscribed at once: a millisecond's work, then others get their
+turn."""
 
 MAX_ERRORS_BEFORE_AUTH: Final = 10
 """How many mistakes a client may make before it has authenticated; then the connection closes."""
@@ -77,7 +81,7 @@ class Subscribe:
     """Subscribe the client now, before the reply that follows, so that no event after the reply is missed.
 
     Attributes:
-        topics: what to subscribe to, each once, in the order given; the client may have some of them already.
+        topics: what to subscribe to, in the order given; the client may have some of them already.
         since: from what time on the client wants what has already passed, in Unix milliseconds; None for
             nothing.
     """
@@ -91,7 +95,7 @@ class Unsubscribe:
     """Unsubscribe the client now, before the reply that follows, so that no event comes after the reply.
 
     Attributes:
-        topics: what to unsubscribe from, each once; the client may not have some of them.
+        topics: what to unsubscribe from, in the order given; the client may not have some of them.
     """
 
     topics: tuple[Topic, ...]
@@ -169,8 +173,11 @@ class Session:
         """The connection is open. Return what that asks for."""
         return [Reply(status_message(("connected", "Connected Successfully")))] if self._greets else []
 
-    def received(self, message: str | bytes) -> list[Effect]:
+    def received(self, message: str | bytes) -> Iterable[Effect]:
         """The client sent a message. Return what that asks for; nothing when the session is over.
+
+        The work on a message of many topics is done while its effects are taken, a part for each, so that the
+        server may do other things in between. They are to be taken to the end before the next message.
 
         Args:
             message: the payload of one text or binary message, which ought to be a JSON object.
@@ -186,11 +193,9 @@ class Session:
                 raise _MessageError(f"not authenticated: {_shown(action)} came before auth")
             if action == "subscribe":
                 since = _since(request)
-                topics, replies = _answer_topics("subscribe", _text_field(request, "params"))
-                return [Subscribe(topics, since), *replies] if topics else list(replies)
+                return _change(action, _parts(request), lambda topics: Subscribe(topics, since))
             if action == "unsubscribe":
-                topics, replies = _answer_topics("unsubscribe", _text_field(request, "params"))
-                return [Unsubscribe(topics), *replies] if topics else list(replies)
+                return _change(action, _parts(request), Unsubscribe)
             raise _MessageError(f"unknown action: {_shown(action)}")
         except _MessageError as error:
             return self._complain(str(error))
@@ -277,26 +282,40 @@ def _since(request: dict[str, object]) -> int | None:
     return since
 
 
-def _answer_topics(action: str, params: str) -> tuple[tuple[Topic, ...], Iterator[Reply]]:
-    """Return the topics that ``params`` names, each once, and replies with one status for each part of it."""
+def _parts(request: dict[str, object]) -> list[str]:
+    params = _text_field(request, "params")
     if not params.strip():
-        raise _MessageError(f"malformed message: 'params' of {_shown(action)} is empty")
+        raise _MessageError("malformed message: 'params' is empty")
     parts = params.split(",")
     if len(parts) > MAX_TOPICS_PER_MESSAGE:
         raise _MessageError(
             f"too many topics in one message: {len(parts)}; at most {MAX_TOPICS_PER_MESSAGE} are taken"
         )
-    topics: dict[Topic, None] = {}
+    return parts
+
+
+def _change(
+    action: str, parts: Sequence[str], change: Callable[[tuple[Topic, ...]], Subscribe | Unsubscribe]
+) -> Iterator[Effect]:
+    """Yield the changes that the topics in ``parts`` make, and then one status for each part."""
     statuses: list[tuple[str, bool]] = []
-    for part in parts:
-        text = part.strip()
-        try:
-            topics[_parse_topic(text)] = None
-        except TopicError as error:
-            statuses.append((_status("error", str(error)), True))
-        else:
+    seen: set[Topic] = set()
+    for start in range(0, len(parts), TOPICS_PER_EFFECT):
+        topics = []
+        for part in parts[start : start + TOPICS_PER_EFFECT]:
+            text = part.strip()
+            try:
+                topic = _parse_topic(text)
+            except TopicError as error:
+                statuses.append((_status("error", str(error)), True))
+                continue
             statuses.append((_status("success", f"{action}d to: {text}"), False))
-    return tuple(topics), _batches(statuses)
+            if topic not in seen:
+                seen.add(topic)
+                topics.append(topic)
+        if topics:
+            yield change(tuple(topics))
+    yield from _batches(statuses)
 
 
 def _batches(statuses: Iterable[tuple[str, bool]]) -> Iterator[Reply]:

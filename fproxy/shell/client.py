@@ -8,7 +8,7 @@ transport. There is no task, no queue and no timer for a client, and all timeout
 import asyncio
 import enum
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 import aiofastnet
@@ -67,6 +67,7 @@ class Client(asyncio.BufferedProtocol):
         "_assembler",
         "_drain_end",
         "_handshake",
+        "_input_waits",
         "_pinged",
         "_progress",
         "_protocol",
@@ -90,6 +91,8 @@ class Client(asyncio.BufferedProtocol):
         self.timer_tick = NO_TICK
         self._shared = shared
         self._stage = _Stage.HANDSHAKE
+        # Whether some of what was read is still to be taken.
+        self._input_waits = False
         # Whether a ping was sent and nothing has been heard since.
         self._pinged = False
         self._handshake: Handshake | None = None
@@ -188,7 +191,7 @@ class Client(asyncio.BufferedProtocol):
         if self._pinged:
             self._pinged = False
             self._shared.timers.schedule(self, self._shared.limits.ping_interval)
-        self._shared.pacer.received(self, data)
+        self._input_waits = not self._shared.pacer.received(self, data)
 
     def eof_received(self) -> bool:
         """The client sends no more. Return False: the transport is to close, once all has been sent."""
@@ -230,13 +233,14 @@ class Client(asyncio.BufferedProtocol):
 
     # What the pacer calls.
 
-    def input_received(self, data: bytes) -> None:
-        """Take what was read."""
+    def input_received(self, data: bytes) -> Iterator[None]:
+        """Take what was read, in steps."""
+        self._input_waits = False
         try:
-            if self._protocol is not None:
-                self._receive(self._protocol, data)
-            elif self._handshake is not None:
-                self._shake_hands(self._handshake, data)
+            if self._handshake is not None:
+                data = self._shake_hands(self._handshake, data)
+            if self._protocol is not None and data:
+                yield from self._receive(self._protocol, data)
         except Exception:
             # A defect, ours or the role's: it must cost no one but this client.
             logger.exception("%s disconnected: its message could not be handled", self.peer)
@@ -254,8 +258,8 @@ class Client(asyncio.BufferedProtocol):
 
     def timer_expired(self) -> None:
         """The client's timeout is over, whichever it was."""
-        if self._stage < _Stage.JOINED and self._shared.pacer.is_late:
-            # It is the server that is late: what the client sent may be waiting to be taken.
+        if self._stage < _Stage.JOINED and self._input_waits:
+            # It is the server that is late.
             self._shared.timers.schedule(self, self._shared.limits.auth_timeout / 10)
             return
         match self._stage:
@@ -264,7 +268,8 @@ class Client(asyncio.BufferedProtocol):
                 self._transport.abort()
             case _Stage.AUTHENTICATING:
                 assert self._session is not None
-                self._carry_out(self._session.auth_timed_out())
+                for effect in self._session.auth_timed_out():
+                    self._carry_out(effect)
             case _Stage.JOINED:
                 self._keep_alive()
             case _Stage.CLOSING:
@@ -272,17 +277,18 @@ class Client(asyncio.BufferedProtocol):
 
     # The opening handshake.
 
-    def _shake_hands(self, handshake: Handshake, data: bytes) -> None:
+    def _shake_hands(self, handshake: Handshake, data: bytes) -> bytes:
+        """Go on with the handshake. Return what came behind it, when it ends well."""
         outcome = handshake.received(data)
         if outcome is None:
-            return
+            return b""
         handshake.close()
         self._handshake = None
         self._transport.write(outcome.response)
         if not outcome.accepted:
             self._start_closing()
             self._end_output()
-            return
+            return b""
         shared = self._shared
         logger.debug("%s connected", self.peer)
         self._stage = _Stage.AUTHENTICATING
@@ -294,13 +300,13 @@ class Client(asyncio.BufferedProtocol):
         self._session = control.Session(keys=shared.keys, greets=outcome.greets)
         self.write = self._transport.write_nocheck
         shared.timers.schedule(self, shared.limits.auth_timeout)
-        self._carry_out(self._session.opened())
-        if outcome.rest and self._protocol is not None:
-            self._receive(self._protocol, outcome.rest)
+        for effect in self._session.opened():
+            self._carry_out(effect)
+        return outcome.rest
 
     # The session.
 
-    def _receive(self, protocol: WebSocketProtocol, data: bytes) -> None:
+    def _receive(self, protocol: WebSocketProtocol, data: bytes) -> Iterator[None]:
         protocol.receive_data(data)
         for frame in protocol.events_received():
             if self._stage >= _Stage.CLOSING or self._assembler is None or self._session is None:
@@ -313,35 +319,37 @@ class Client(asyncio.BufferedProtocol):
                 protocol.fail(CloseCode.INVALID_DATA, "a text message is not UTF-8")
                 break
             if message is not None:
-                self._carry_out(self._session.received(message))
+                for effect in self._session.received(message):
+                    if self._stage >= _Stage.CLOSING:
+                        break
+                    self._carry_out(effect)
+                    yield
         # Pongs and the answer to a close go out behind the replies to what came before them.
-        self._send_protocol_frames(protocol)
+        if self._stage is not _Stage.CLOSED:
+            self._send_protocol_frames(protocol)
 
-    def _carry_out(self, effects: list[control.Effect]) -> None:
+    def _carry_out(self, effect: control.Effect) -> None:
         shared = self._shared
-        for effect in effects:
-            match effect:
-                case control.Reply(message, errors):
-                    self.send_status(message)
-                    shared.metrics.control_errors.inc(errors)
-                case control.Subscribe(topics, since):
-                    if since is not None and isinstance(shared.handler, ReplayingHandler):
-                        shared.handler.subscribe_since(self, topics, since)
-                    else:
-                        shared.handler.subscribe(self, topics)
-                case control.Unsubscribe(topics):
-                    shared.handler.unsubscribe(self, topics)
-                case control.Authenticated(account):
-                    self.account = account
-                    self._join()
-                case control.Refused(reason):
-                    shared.metrics.auth_failures.labels(reason).inc()
-                    what = "no authentication in time" if reason == "timeout" else "authentication failed"
-                    shared.auth_failure_log.log("%s refused: %s", self.peer, what)
-                case control.Close(code, reason):
-                    self.close(code, reason)
-            if self._stage >= _Stage.CLOSING:
-                return
+        match effect:
+            case control.Reply(message, errors):
+                self.send_status(message)
+                shared.metrics.control_errors.inc(errors)
+            case control.Subscribe(topics, since):
+                if since is not None and isinstance(shared.handler, ReplayingHandler):
+                    shared.handler.subscribe_since(self, topics, since)
+                else:
+                    shared.handler.subscribe(self, topics)
+            case control.Unsubscribe(topics):
+                shared.handler.unsubscribe(self, topics)
+            case control.Authenticated(account):
+                self.account = account
+                self._join()
+            case control.Refused(reason):
+                shared.metrics.auth_failures.labels(reason).inc()
+                what = "no authentication in time" if reason == "timeout" else "authentication failed"
+                shared.auth_failure_log.log("%s refused: %s", self.peer, what)
+            case control.Close(code, reason):
+                self.close(code, reason)
 
     def _join(self) -> None:
         shared = self._shared
@@ -388,10 +396,11 @@ class Client(asyncio.BufferedProtocol):
         """Send what the protocol has to say, and follow it when it is closing."""
         ends = False
         for frame in protocol.data_to_send():
-            if frame:
-                self._transport.write(frame)
-            else:
+            if not frame:
                 ends = True
+            elif self._stage < _Stage.CLOSING:
+                # Else it is a pong, which a client that is not reading could ask for without end.
+                self._transport.write(frame)
         if protocol.close_expected():
             self._start_closing()
         if ends:

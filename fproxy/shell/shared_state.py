@@ -17,6 +17,10 @@ from fproxy.shell.timer_wheel import TimerWheel
 if TYPE_CHECKING:
     from fproxy.shell.client import Client
 
+READ_BYTES: Final = 4096
+"""How much is read from a client at once: little, as the requests in one piece of input are taken
+together."""
+
 logger: Final = logging.getLogger("fproxy.server")
 
 
@@ -34,7 +38,7 @@ class SharedState:
         max_clients: how many connections there may be at once.
         timers: every client's timeout.
         pacer: every client's input.
-        read_buffer: where every client's bytes are read to: they are taken out of it before the next read.
+        read_buffer: where every client's bytes are read to; they are taken out of it before the next read.
         clients: every connection, from its first byte to its last.
         accepting: whether new connections are welcome.
         empty: set while there is no connection.
@@ -49,7 +53,7 @@ class SharedState:
     max_clients: int
     timers: TimerWheel
     pacer: InputPacer
-    read_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(64 * 1024)))
+    read_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
     clients: "set[Client]" = field(default_factory=set)
     accepting: bool = True
     empty: asyncio.Event = field(default_factory=asyncio.Event)

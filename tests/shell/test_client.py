@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from server_harness import KEY, ask, joined_client, raw_client, request, serving, soon, statuses
+from server_harness import KEY, ask, joined_client, masked_frame, raw_client, request, serving, soon, statuses
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from fproxy.core.control import status_message
+from fproxy.core.control import TOPICS_PER_EFFECT, status_message
 from fproxy.core.frames import text_frame
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.timer_wheel import NO_TICK
@@ -146,6 +146,33 @@ async def test_a_client_that_does_not_answer_a_close_is_dropped() -> None:
         server.role.clients[0].close(1000, "")
         await server.emptied()
         assert await client.close_frame() == (1000, "")
+
+
+async def test_a_role_hears_nothing_of_a_client_that_left_in_the_middle_of_its_subscription() -> None:
+    topics = ",".join(f"T.S{number}" for number in range(3 * TOPICS_PER_EFFECT))
+    async with serving() as server, raw_client(server) as client:
+        await client.join()
+        [sink] = server.role.clients
+        steps = sink.input_received(masked_frame(FINAL | TEXT, request("subscribe", topics).encode()))
+        next(steps)
+        sink.abort()
+        await server.role.wait_for("left")
+        assert list(steps) == []
+        assert [name for name, *_ in server.role.calls] == ["joined", "subscribe", "left"]
+
+
+async def test_a_very_big_subscription_is_answered_in_full() -> None:
+    topics = [f"T.S{number}" for number in range(10_000)]
+    async with serving() as server, joined_client(server) as client:
+        await client.send(request("subscribe", ",".join(topics)))
+        await client.send(request("unsubscribe", topics[0]))
+        answered: list[str] = []
+        while len(answered) <= len(topics):
+            answered += [text for _, text in await statuses(client)]
+        assert answered == [f"subscribed to: {topic}" for topic in topics] + [f"unsubscribed to: {topics[0]}"]
+        calls = server.role.calls[1:]
+        assert [topic for name, *given in calls if name == "subscribe" for topic in given] == topics
+        assert calls[-1] == ("unsubscribe", topics[0])
 
 
 # Keepalive.

@@ -1,6 +1,7 @@
 """Input at a bounded pace: all of it, in order, with other work in between."""
 
 import asyncio
+from collections.abc import Iterator
 from itertools import pairwise
 
 from fproxy.shell.input_pacer import MAX_WAITING_BYTES, InputPacer
@@ -11,8 +12,9 @@ class Source:
         self.log, self.name = log, name
         self.paused = False
 
-    def input_received(self, data: bytes) -> None:
+    def input_received(self, data: bytes) -> Iterator[None]:
         self.log.append((self.name, data))
+        yield
 
     def pause_input(self) -> None:
         self.paused = True
@@ -49,6 +51,26 @@ async def test_beyond_the_budget_input_waits_for_the_next_turns_and_keeps_its_or
     await asyncio.sleep(0)
     pacer.received(sources[0], b"again")
     assert log[-1] == ("a", b"again")
+
+
+async def test_a_long_piece_of_input_is_taken_in_steps_and_finished_before_the_next() -> None:
+    class Steps(Source):
+        def input_received(self, data: bytes) -> Iterator[None]:
+            for step in data:
+                self.log.append((self.name, bytes([step])))
+                yield
+
+    log: list[tuple[str, bytes]] = []
+    pacer = InputPacer(asyncio.get_running_loop(), budget=1e-12)
+    source = Steps(log, "a")
+    assert pacer.received(source, b"12345")
+    assert not pacer.received(source, b"6")
+    turns = 0
+    while pacer.is_late:
+        turns += 1
+        await asyncio.sleep(0)
+    assert log == [("a", bytes([step])) for step in b"123456"]
+    assert turns >= 5
 
 
 async def test_sources_are_paused_while_too_much_waits() -> None:

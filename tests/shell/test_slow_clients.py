@@ -6,7 +6,16 @@ import logging
 from contextlib import suppress
 
 import pytest
-from server_harness import RawClient, RecordingRole, Server, joined_client, raw_client, serving, soon
+from server_harness import (
+    RawClient,
+    RecordingRole,
+    Server,
+    joined_client,
+    masked_frame,
+    raw_client,
+    serving,
+    soon,
+)
 
 from fproxy.core.frames import text_frame
 from fproxy.shell.client import Client
@@ -143,6 +152,16 @@ async def test_a_client_that_never_reads_its_replies_is_a_slow_client_too() -> N
                     await asyncio.sleep(0)
         await server.role.wait_for("left")
         assert server.metric("slow_consumers_total") == 1
+
+
+async def test_pings_do_not_pile_up_pongs_for_a_client_that_is_closing() -> None:
+    async with serving(limits=limits()) as server, raw_client(server) as client:
+        sink = await stalled_client(server, client)
+        overflow(sink)
+        unsent = sink.unsent_bytes
+        for _ in sink.input_received(100 * masked_frame(0x89, b"x" * 125)):
+            pass
+        assert sink.unsent_bytes == unsent
 
 
 async def test_a_role_may_drop_its_clients_while_it_writes_to_them() -> None:
