@@ -34,6 +34,9 @@ class Sink(Protocol):
         logged, and harms no other client.
         """
 
+class FrameSink:
+    """A compiled sink, written to without a Python object; see ``_fastpath.pxd``."""
+
 class Fanout:
     """Distributes the events of up to 32 upstreams to clients by their subscriptions.
 
@@ -56,7 +59,7 @@ class Fanout:
             sources: the numbers that :meth:`feed` is called with.
         """
 
-    def add_client(self, sink: Sink) -> int:
+    def add_client(self, sink: Sink | FrameSink) -> int:
         """Add a client without subscriptions.
 
         Args:
@@ -142,10 +145,10 @@ class Broadcast:
     """
 
     def __init__(self, *, max_message: int = ...) -> None: ...
-    def add_client(self, sink: Sink) -> None:
+    def add_client(self, sink: Sink | FrameSink) -> None:
         """Add a client, which gets what comes from now on."""
 
-    def remove_client(self, sink: Sink) -> None:
+    def remove_client(self, sink: Sink | FrameSink) -> None:
         """Forget a client. Raises KeyError when there is no such client."""
 
     def feed(self, payload: Buffer) -> list[bytes] | None:

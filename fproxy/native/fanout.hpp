@@ -96,15 +96,9 @@ class Fanout {
     bool feed(unsigned source, const char *begin, const char *end,
               std::vector<std::pair<const char *, const char *>> &statuses) {
         if (!scanner_.scan(begin, end, events_)) return false;
-        for (const Event &event : events_) {
-            if (__builtin_expect(event.kind == EventKind::kMarketData || event.kind == EventKind::kBar, 1)) {
-                const AudienceSet *const audiences = topics_.match(event, source);
-                if (audiences != nullptr) collect(event, *audiences);
-            } else if (event.kind == EventKind::kStatus) {
-                statuses.emplace_back(event.begin, event.end);
-            } else {
-                feed_bar(event, source);
-            }
+        for (size_t begin = 0; begin < events_.size(); begin += kBatch) {
+            const size_t size = std::min(kBatch, events_.size() - begin);
+            distribute(&events_[begin], size, source, statuses);
         }
         events_in_ += events_.size();
         return true;
@@ -135,6 +129,7 @@ class Fanout {
 
   private:
     static constexpr AudienceId kNone = ~AudienceId{0};
+    static constexpr size_t kBatch = 16;
     static constexpr size_t kSettleTopics = 20'000;
     static constexpr size_t kKeepBuffer = 256 * 1024;
     static constexpr int64_t kMaxBarInterval = 60'000;
@@ -162,6 +157,33 @@ class Fanout {
     size_t pending_bytes_ = 0;
     uint64_t events_in_ = 0;
     uint64_t events_collected_ = 0;
+
+    // Match and collect a few events, step by step: while one waits for memory, so do the others.
+    void distribute(const Event *events, size_t size, unsigned source,
+                    std::vector<std::pair<const char *, const char *>> &statuses) {
+        const AudienceSet *rows[kBatch];
+        for (size_t i = 0; i < size; ++i) topics_.prefetch(events[i]);
+        for (size_t i = 0; i < size; ++i) {
+            const bool plain = events[i].kind == EventKind::kMarketData || events[i].kind == EventKind::kBar;
+            rows[i] = __builtin_expect(plain, 1) ? topics_.match(events[i], source) : nullptr;
+            __builtin_prefetch(rows[i]);
+        }
+        for (size_t i = 0; i < size; ++i) {
+            if (rows[i] == nullptr) continue;
+            if (rows[i]->empty())
+                rows[i] = nullptr;
+            else
+                __builtin_prefetch(&audiences_[rows[i]->lowest()]);
+        }
+        for (size_t i = 0; i < size; ++i) {
+            if (rows[i] != nullptr)
+                collect(events[i], *rows[i]);
+            else if (events[i].kind == EventKind::kStatus)
+                statuses.emplace_back(events[i].begin, events[i].end);
+            else if (events[i].kind == EventKind::kBarSomehow)
+                feed_bar(events[i], source);
+        }
+    }
 
     FPROXY_INLINE void collect(const Event &event, const AudienceSet &audiences) {
         if (audiences.empty()) return;

@@ -50,7 +50,7 @@ class TopicTable {
         if (known != kNone) return known;
         const TopicId id = new_topic(Kind::kExact, type, std::string(symbol.data, symbol.length));
         topics_[id].position = static_cast<uint32_t>(types_[type].exact.size());
-        topics_[id].row = topics_[types_[type].wildcard].row;
+        rows_[id].audiences = rows_[types_[type].wildcard].audiences;
         types_[type].exact.push_back(id);
         insert(id);
         return id;
@@ -66,13 +66,14 @@ class TopicTable {
         topics_[exact.back()].position = topic.position;
         exact.pop_back();
         topic = Topic{};
+        rows_[id] = Row{};
         free_.push_back(id);
     }
 
     // Give a topic to an audience that does not have it.
     void add(TopicId id, uint32_t audience) {
         ++topics_[id].audiences;
-        for_each_row_under(id, [&](TopicId row) { topics_[row].row.add(audience); });
+        for_each_row_under(id, [&](TopicId row) { rows_[row].audiences.add(audience); });
     }
 
     // Take a topic from an audience. `has(topic)` tells what the audience has besides it.
@@ -83,7 +84,7 @@ class TopicTable {
             const Topic &topic = topics_[row];
             const bool still_taken = has(row) || (topic.kind == Kind::kExact && has(types_[topic.type].wildcard)) ||
                                      (!(topic.type != kNone && types_[topic.type].is_bar) && has(everything_));
-            if (!still_taken) topics_[row].row.remove(audience);
+            if (!still_taken) rows_[row].audiences.remove(audience);
         });
         forget_unused(id);
     }
@@ -92,6 +93,9 @@ class TopicTable {
     uint64_t fingerprint(TopicId id) const { return topics_[id].fingerprint; }
 
     size_t exact_topics() const { return used_ - types_.size(); }
+
+    // Matching is done in two steps, so that a caller with many events can let memory work on several at once.
+    void prefetch(const Event &event) const { __builtin_prefetch(&slots_[home(event.type.key, event.symbol.key)]); }
 
     // The audiences of an event that came from an upstream; null when it does not count from there.
     const AudienceSet *match(const Event &event, unsigned source) const {
@@ -102,8 +106,8 @@ class TopicTable {
             if (event.kind == EventKind::kBar) return nullptr;
             id = everything_;
         }
-        const Topic &topic = topics_[id];
-        return (topic.sources >> source & 1) != 0 ? &topic.row : nullptr;
+        const Row &row = rows_[id];
+        return (row.sources >> source & 1) != 0 ? &row.audiences : nullptr;
     }
 
     // Add the audiences of a bar whose interval is not known: all that have any bar topic for its symbol.
@@ -113,7 +117,7 @@ class TopicTable {
             if (!type.is_bar) continue;
             TopicId id = event.symbol.length == 0 ? kNone : find(type.text, event.symbol);
             if (id == kNone) id = type.wildcard;
-            audiences.add_all(topics_[id].row);
+            audiences.add_all(rows_[id].audiences);
         }
     }
 
@@ -123,9 +127,13 @@ class TopicTable {
 
     enum class Kind : uint8_t { kFree, kEverything, kWildcard, kExact };
 
-    struct Topic {
-        AudienceSet row;
+    // What matching needs of a topic.
+    struct Row {
+        AudienceSet audiences;
         Sources sources = kAnySource;  // its type's, to spare matching a lookup
+    };
+
+    struct Topic {
         uint32_t audiences = 0;        // that have this very topic
         uint32_t type = kNone;
         uint32_t position = 0;  // in its type's list of exact topics
@@ -155,7 +163,8 @@ class TopicTable {
     std::vector<Slot> slots_;
     unsigned shift_ = 58;  // 64 less the base-2 logarithm of the number of slots
     size_t used_ = 0;
-    std::deque<Topic> topics_;  // a deque: rows stay where they are while it grows
+    std::vector<Row> rows_;  // by TopicId, as topics_
+    std::vector<Topic> topics_;
     std::vector<TopicId> free_;
     std::deque<Type> types_;
     TopicId everything_;
@@ -172,7 +181,7 @@ class TopicTable {
         type.is_bar = is_bar_type(type.text);
         if (type.is_bar) type.sources = bar_sources_;
         type.wildcard = new_topic(Kind::kWildcard, id, {});
-        if (!type.is_bar) topics_[type.wildcard].row = topics_[everything_].row;
+        if (!type.is_bar) rows_[type.wildcard].audiences = rows_[everything_].audiences;
         insert(type.wildcard);
         return id;
     }
@@ -181,6 +190,7 @@ class TopicTable {
         TopicId id = static_cast<TopicId>(topics_.size());
         if (free_.empty()) {
             topics_.emplace_back();
+            rows_.emplace_back();
         } else {
             id = free_.back();
             free_.pop_back();
@@ -189,7 +199,7 @@ class TopicTable {
         topic.kind = kind;
         topic.type = type;
         topic.symbol = std::move(symbol);
-        if (type != kNone) topic.sources = types_[type].sources;
+        if (type != kNone) rows_[id].sources = types_[type].sources;
         // SplitMix64, Steele, Lea and Flood 2014.
         uint64_t number = seed_ + ++fingerprints_ * 0x9E3779B97F4A7C15u;
         number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9u;
@@ -200,8 +210,8 @@ class TopicTable {
 
     void set_sources(Type &type, Sources sources) {
         type.sources = sources;
-        topics_[type.wildcard].sources = sources;
-        for (TopicId id : type.exact) topics_[id].sources = sources;
+        rows_[type.wildcard].sources = sources;
+        for (TopicId id : type.exact) rows_[id].sources = sources;
     }
 
     // The rows that a subscription to a topic puts its audience in.

@@ -109,7 +109,7 @@ class FilteredProxy:
 
     def client_joined(self, client: Client) -> None:
         """Take in a client that has authenticated."""
-        client.context = self._fanout.add_client(client)
+        client.context = self._fanout.add_client(client.sink)
         self._subscriptions.add_client(client)
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:

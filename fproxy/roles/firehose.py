@@ -104,7 +104,7 @@ class Firehose:
 
     def client_joined(self, client: Client) -> None:
         """Send a client everything from now on."""
-        self._broadcast.add_client(client)
+        self._broadcast.add_client(client.sink)
         if self._subscriptions is not None:
             self._subscriptions.add_client(client)
 
@@ -120,7 +120,7 @@ class Firehose:
 
     def client_left(self, client: Client) -> None:
         """Forget a client."""
-        self._broadcast.remove_client(client)
+        self._broadcast.remove_client(client.sink)
         if self._subscriptions is not None:
             self._subscriptions.remove_client(client)
 

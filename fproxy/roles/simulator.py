@@ -121,7 +121,7 @@ class Simulator:
 
     def client_joined(self, client: Client) -> None:
         """Take in a client, at the cost of its account's oldest where that has too many."""
-        self._subscribers[client] = self._fanout.add_client(client)
+        self._subscribers[client] = self._fanout.add_client(client.sink)
         if self._settings.max_connections == 0:
             return
         connections = self._accounts.setdefault(client.account, [])

@@ -16,6 +16,8 @@ from websockets.frames import CloseCode, Frame
 from websockets.protocol import Protocol as WebSocketProtocol
 from websockets.protocol import Side, State
 
+from fproxy._fastpath import FrameSink
+from fproxy._socket_writer import SocketWriter
 from fproxy.core import control
 from fproxy.core.frames import PING_FRAME, text_frame
 from fproxy.shell.client_handler import ReplayingHandler
@@ -75,6 +77,7 @@ class Client(asyncio.BufferedProtocol):
         "_shared",
         "_stage",
         "_transport",
+        "_writer",
         "account",
         "context",
         "timer_tick",
@@ -102,6 +105,7 @@ class Client(asyncio.BufferedProtocol):
         self._progress: DeliveryProgress | None = None
         self._drain_end = 0.0
         self._transport: aiofastnet.Transport
+        self._writer: SocketWriter | None = None
         self._protocol: WebSocketProtocol | None = None
 
     def __repr__(self) -> str:
@@ -116,6 +120,12 @@ class Client(asyncio.BufferedProtocol):
             return "unknown"
         host, port = address[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def sink(self) -> FrameSink:
+        """Where a fan-out writes the client's data: quicker than ``write``, and in order with it. After auth only."""
+        assert self._writer is not None
+        return self._writer
 
     @property
     def authenticated(self) -> bool:
@@ -218,7 +228,7 @@ class Client(asyncio.BufferedProtocol):
         logger.debug("%s disconnected", self.peer)
         left = self._stage is _Stage.JOINED
         self._stage = _Stage.CLOSED
-        self.write = _discard
+        self._stop_writing()
         if self._handshake is not None:
             self._handshake.close()
         if self._protocol is not None:
@@ -298,7 +308,8 @@ class Client(asyncio.BufferedProtocol):
         )
         self._assembler = MessageAssembler()
         self._session = control.Session(keys=shared.keys, greets=outcome.greets)
-        self.write = self._transport.write_nocheck
+        self._writer = SocketWriter(self._transport)
+        self.write = self._writer.write
         shared.timers.schedule(self, shared.limits.auth_timeout)
         for effect in self._session.opened():
             self._carry_out(effect)
@@ -400,7 +411,8 @@ class Client(asyncio.BufferedProtocol):
                 ends = True
             elif self._stage < _Stage.CLOSING:
                 # Else it is a pong, which a client that is not reading could ask for without end.
-                self._transport.write(frame)
+                # While data flows everything goes through the writer; afterwards it writes nothing any more.
+                (self.write if self._stage < _Stage.CLOSING else self._transport.write)(frame)
         if protocol.close_expected():
             self._start_closing()
         if ends:
@@ -420,11 +432,16 @@ class Client(asyncio.BufferedProtocol):
             shared.loop.call_soon(self._leave)
         self._stage = _Stage.CLOSING
         self._pinged = False
-        self.write = _discard
+        self._stop_writing()
         self._session = self._assembler = None
         self._progress = DeliveryProgress(self._transport)
         self._drain_end = shared.loop.time() + DRAIN_TIMEOUTS * shared.limits.close_timeout
         shared.timers.schedule(self, shared.limits.close_timeout)
+
+    def _stop_writing(self) -> None:
+        self.write = _discard
+        if self._writer is not None:
+            self._writer.stop()
 
     def _end_output(self) -> None:
         # From the loop, after client_left: no frame can be written any more by whoever still has the old
