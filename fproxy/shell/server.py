@@ -70,7 +70,8 @@ class ClientServer:
             port: the port; 0 lets the system choose a free one.
             limits: what clients may do.
             paths: the paths to serve, each with whether the server speaks first there.
-            max_clients: how many connections to keep at once; None for as many as the process may open files.
+            max_clients: how many connections to keep at once; None for as many as the process may open files
+                for, which is the most in any case.
             reuse_port: whether other processes may listen on the same port, and share its clients.
             ssl_context: for ``wss://``; None for ``ws://``.
         """
@@ -81,7 +82,7 @@ class ClientServer:
         self._metrics = metrics
         self._limits = limits or ClientLimits()
         self._paths = paths
-        self._max_clients = _max_open_files() - RESERVED_FILES if max_clients is None else max_clients
+        self._max_clients = max_clients
         self._reuse_port = reuse_port
         self._ssl_context = ssl_context
         self._listener: asyncio.Server | None = None
@@ -112,7 +113,7 @@ class ClientServer:
             metrics=self._metrics,
             limits=limits,
             paths=self._paths,
-            max_clients=self._max_clients,
+            max_clients=_affordable_clients(self._max_clients),
             timers=TimerWheel(loop, _resolution(limits)),
             pacer=InputPacer(loop),
         )
@@ -168,6 +169,19 @@ class ClientServer:
 def _resolution(limits: ClientLimits) -> float:
     times = (limits.handshake_timeout, limits.auth_timeout, limits.ping_timeout, limits.close_timeout)
     return min(0.25, max(0.001, min(times) / 8))
+
+
+def _affordable_clients(wanted: int | None) -> int:
+    """Return how many connections to keep: as many as wanted, but fewer than the files the process may open.
+
+    Without files left, connections could not even be turned away: they would wake the event loop without end.
+    """
+    affordable = max(1, _max_open_files() - RESERVED_FILES)
+    if wanted is None:
+        return affordable
+    if wanted > affordable:
+        logger.warning("Serving at most %d clients: the process may not open more files", affordable)
+    return min(wanted, affordable)
 
 
 def _max_open_files() -> int:

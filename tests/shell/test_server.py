@@ -369,6 +369,15 @@ async def test_a_host_that_is_not_this_machines_is_named(host: str) -> None:
         await Server(host=host).start()
 
 
+async def test_more_clients_than_the_process_may_open_files_for_are_not_promised(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(max_clients=1 << 40) as server, joined_client(server):
+        pass
+    [warning] = [record for record in caplog.records if record.name == "fproxy.server"]
+    assert "may not open more files" in warning.getMessage()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux spreads connections over the listeners")
 async def test_two_servers_may_share_a_port() -> None:
     async with serving(reuse_port=True) as first, serving(reuse_port=True, port=first.port) as second:
