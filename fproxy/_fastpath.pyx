@@ -6,7 +6,6 @@ import secrets
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.list cimport PyList_GET_ITEM
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool as bool_t
@@ -127,45 +126,22 @@ cdef object status_events(vector[pair[const char *, const char *]] &statuses):
     return [span.first[:span.second - span.first] for span in statuses]
 
 
-cdef class FrameSink:
-    cdef int write_frames(self, const char *frames, size_t size) except -1:
-        raise NotImplementedError(f"{type(self).__name__} does not write frames")
-
-
-# Bytes to be written to several clients, as a Python object only for those that need one.
-cdef class Frames:
-    cdef const char *data
-    cdef size_t size
-    cdef bytes shared
-
-    cdef start(self, pair[const char *, size_t] ready):
-        self.data = ready.first
-        self.size = ready.second
-        self.shared = None
-
-    cdef write_to(self, object sink):
-        try:
-            if isinstance(sink, FrameSink):
-                (<FrameSink>sink).write_frames(self.data, self.size)
-                return
-            if self.shared is None:
-                self.shared = PyBytes_FromStringAndSize(self.data, self.size)
-            sink.write(self.shared)
-        except Exception:
-            _logger.exception("a client's sink failed; the other clients are not affected")
+cdef write(object sink, bytes frames):
+    try:
+        sink.write(frames)
+    except Exception:
+        _logger.exception("a client's sink failed; the other clients are not affected")
 
 
 cdef class Fanout:
     cdef CppFanout *_fanout
     cdef list _sinks
-    cdef Frames _frames
 
     def __cinit__(self, *, size_t max_message=DEFAULT_MAX_MESSAGE):
         if max_message < 2:
             raise ValueError(f"max_message must be at least 2 bytes, not {max_message}")
         self._fanout = new CppFanout(secrets.randbits(64), max_message)
         self._sinks = []
-        self._frames = Frames()
 
     def __dealloc__(self):
         del self._fanout
@@ -239,16 +215,18 @@ cdef class Fanout:
     def flush(self):
         cdef size_t i, j
         cdef uint32_t audience
+        cdef pair[const char *, size_t] ready
         cdef const vector[uint32_t] *members
-        cdef Frames frames = self._frames
+        cdef bytes frames
         if self._fanout.ready().empty():
             return
         for i in range(self._fanout.ready().size()):
             audience = self._fanout.ready()[i]
-            frames.start(self._fanout.take(audience))
+            ready = self._fanout.take(audience)
+            frames = PyBytes_FromStringAndSize(ready.first, ready.second)
             members = &self._fanout.members(audience)
             for j in range(members.size()):
-                frames.write_to(<object>PyList_GET_ITEM(self._sinks, members[0][j]))
+                write(self._sinks[members[0][j]], frames)
         self._fanout.all_taken()
 
     @property
@@ -334,13 +312,12 @@ cdef class Broadcast:
 
     def flush(self):
         cdef pair[const char *, size_t] ready = self._broadcast.take()
-        cdef Frames frames
+        cdef bytes frames
         if ready.second == 0:
             return
-        frames = Frames()
-        frames.start(ready)
+        frames = PyBytes_FromStringAndSize(ready.first, ready.second)
         for sink in self._sinks:
-            frames.write_to(sink)
+            write(sink, frames)
 
     @property
     def events_in(self):
@@ -359,6 +336,14 @@ cdef CompactScan scan_path(str name) except? NULL:
     raise ValueError(f"no scan path {name!r} on this machine: it has {', '.join(available_scan_paths())}, exact")
 
 
+cdef Scanner *new_scanner(str path) except NULL:
+    if path is None:
+        return new Scanner()
+    if path == "exact":
+        return new Scanner(<CompactScan>NULL)
+    return new Scanner(scan_path(path))
+
+
 def available_scan_paths():
     cdef size_t i
     return [scan_paths()[i].name.decode() for i in range(scan_paths().size())]
@@ -370,12 +355,7 @@ def scan(object payload, *, str path=None):
     cdef Scanner *scanner
     cdef const char *begin
     cdef size_t i
-    if path is None:
-        scanner = new Scanner()
-    elif path == "exact":
-        scanner = new Scanner(<CompactScan>NULL)
-    else:
-        scanner = new Scanner(scan_path(path))
+    scanner = new_scanner(path)
     try:
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
@@ -400,23 +380,37 @@ def scan(object payload, *, str path=None):
         del scanner
 
 
+# A scanner, and room for what it finds, kept from call to call as the fan-out keeps its own.
+cdef class EventCounter:
+    cdef Scanner *_scanner
+    cdef Events _events
+
+    def __cinit__(self, str path):
+        self._scanner = new_scanner(path)
+
+    def __dealloc__(self):
+        del self._scanner
+
+    cdef size_t count(self, const char *begin, size_t size) except? 0:
+        if not self._scanner.scan(begin, begin + size, self._events):
+            raise frame_error(begin, size, self._scanner.failed_at())
+        return self._events.size()
+
+
+cdef dict _counters = {}
+
+
 def count_events(object payload, *, str path=None):
     # For benchmarks, which must not pay for Python objects.
     cdef Py_buffer view
-    cdef Events events
-    cdef Scanner *scanner = new Scanner() if path is None else new Scanner(scan_path(path))
-    cdef const char *begin
+    cdef EventCounter counter = _counters.get(path)
+    if counter is None:
+        counter = _counters[path] = EventCounter(path)
+    PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
     try:
-        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-        try:
-            begin = <const char *>view.buf
-            if not scanner.scan(begin, begin + view.len, events):
-                raise frame_error(begin, view.len, scanner.failed_at())
-            return events.size()
-        finally:
-            PyBuffer_Release(&view)
+        return counter.count(<const char *>view.buf, view.len)
     finally:
-        del scanner
+        PyBuffer_Release(&view)
 
 
 def split_events(object payload):
