@@ -12,6 +12,9 @@ from benchmarks.system.workloads import Workload
 REFERENCE: Final = "floor"
 """The program that the others' ratios are to."""
 
+ACCEPTED_MESSAGE_BYTES: Final = 1_000_000
+"""The largest message that all of the vendor's clients accept; its Go client drops the connection at a larger one."""
+
 Measurements = Sequence[dict[str, Any]]
 
 
@@ -42,6 +45,9 @@ def _faults(runs: Measurements) -> str:
             expected = max(run["expected"] for run in runs)
             share = f" ({count / expected:.1%})" if fault == "lost" and expected else ""
             found.append(f"{count:,} {fault}{share}")
+    largest = max(int(run["largest_message"]) for run in runs)
+    if largest > ACCEPTED_MESSAGE_BYTES:
+        found.append(f"messages of {largest / 1e6:.1f} MB")
     return ", ".join(found) or (
         "none" if all(run["correct"] for run in runs) else "deliveries not as expected"
     )

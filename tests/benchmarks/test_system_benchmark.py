@@ -143,12 +143,25 @@ def test_the_oracle_agrees_with_a_plain_search(tmp_path: Path) -> None:
 
 
 def test_tables_show_ratios_losses_and_failures() -> None:
-    base = {fault: 0 for fault in FAULTS} | {"workload": "sparse", "expected": 1_000, "correct": True}
+    base = {fault: 0 for fault in FAULTS} | {
+        "workload": "sparse",
+        "expected": 1_000,
+        "correct": True,
+        "largest_message": 900,
+    }
     numbers = {"cpu_us_per_delivery": 1.0, "events_per_s": 5e5, "peak_mib": 9.0}
     results = {
         "cells": [base | numbers | {"program": "floor", "cpu_us_per_event": cost} for cost in (0.4, 0.5, 0.9)]
         + [
-            base | numbers | {"program": "leaky", "cpu_us_per_event": 5.0, "lost": 250, "correct": False},
+            base
+            | numbers
+            | {
+                "program": "leaky",
+                "cpu_us_per_event": 5.0,
+                "lost": 250,
+                "correct": False,
+                "largest_message": 2_100_000,
+            },
             {"workload": "sparse", "program": "broken", "error": "broken ended with status 1"},
         ],
         "skipped": {"absent": "go is not installed"},
@@ -159,6 +172,6 @@ def test_tables_show_ratios_losses_and_failures() -> None:
     )
     assert " 0.500 | " in floor
     assert " 10.00x | " in leaky
-    assert "250 lost (25.0%)" in leaky
+    assert "250 lost (25.0%), messages of 2.1 MB" in leaky
     assert "failed: broken ended with status 1" in broken
     assert "absent (go is not installed)" in text
