@@ -6,6 +6,7 @@ import secrets
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_ITEM
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool as bool_t
@@ -126,22 +127,45 @@ cdef object status_events(vector[pair[const char *, const char *]] &statuses):
     return [span.first[:span.second - span.first] for span in statuses]
 
 
-cdef write(object sink, bytes frames):
-    try:
-        sink.write(frames)
-    except Exception:
-        _logger.exception("a client's sink failed; the other clients are not affected")
+cdef class FrameSink:
+    cdef int write_frames(self, const char *frames, size_t size) except -1:
+        raise NotImplementedError(f"{type(self).__name__} does not write frames")
+
+
+# Bytes to be written to several clients, as a Python object only for those that need one.
+cdef class Frames:
+    cdef const char *data
+    cdef size_t size
+    cdef bytes shared
+
+    cdef start(self, pair[const char *, size_t] ready):
+        self.data = ready.first
+        self.size = ready.second
+        self.shared = None
+
+    cdef write_to(self, object sink):
+        try:
+            if isinstance(sink, FrameSink):
+                (<FrameSink>sink).write_frames(self.data, self.size)
+                return
+            if self.shared is None:
+                self.shared = PyBytes_FromStringAndSize(self.data, self.size)
+            sink.write(self.shared)
+        except Exception:
+            _logger.exception("a client's sink failed; the other clients are not affected")
 
 
 cdef class Fanout:
     cdef CppFanout *_fanout
     cdef list _sinks
+    cdef Frames _frames
 
     def __cinit__(self, *, size_t max_message=DEFAULT_MAX_MESSAGE):
         if max_message < 2:
             raise ValueError(f"max_message must be at least 2 bytes, not {max_message}")
         self._fanout = new CppFanout(secrets.randbits(64), max_message)
         self._sinks = []
+        self._frames = Frames()
 
     def __dealloc__(self):
         del self._fanout
@@ -215,18 +239,16 @@ cdef class Fanout:
     def flush(self):
         cdef size_t i, j
         cdef uint32_t audience
-        cdef pair[const char *, size_t] ready
         cdef const vector[uint32_t] *members
-        cdef bytes frames
+        cdef Frames frames = self._frames
         if self._fanout.ready().empty():
             return
         for i in range(self._fanout.ready().size()):
             audience = self._fanout.ready()[i]
-            ready = self._fanout.take(audience)
-            frames = PyBytes_FromStringAndSize(ready.first, ready.second)
+            frames.start(self._fanout.take(audience))
             members = &self._fanout.members(audience)
             for j in range(members.size()):
-                write(self._sinks[members[0][j]], frames)
+                frames.write_to(<object>PyList_GET_ITEM(self._sinks, members[0][j]))
         self._fanout.all_taken()
 
     @property
@@ -312,12 +334,13 @@ cdef class Broadcast:
 
     def flush(self):
         cdef pair[const char *, size_t] ready = self._broadcast.take()
-        cdef bytes frames
+        cdef Frames frames
         if ready.second == 0:
             return
-        frames = PyBytes_FromStringAndSize(ready.first, ready.second)
+        frames = Frames()
+        frames.start(ready)
         for sink in self._sinks:
-            write(sink, frames)
+            frames.write_to(sink)
 
     @property
     def events_in(self):
