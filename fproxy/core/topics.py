@@ -106,7 +106,9 @@ def parse_topic(text: str) -> Topic:
     if not dot or not event_type or not symbol:
         raise TopicError(f"malformed topic: {text!r} is not of the form TYPE.SYMBOL, TYPE.* or *")
     if not text.isprintable() or any(character in ' "\\' for character in text):
-        raise TopicError(f"malformed topic: {text!r} holds white space, a quote, a backslash or a control character")
+        raise TopicError(
+            f"malformed topic: {text!r} holds white space, a quote, a backslash or a control character"
+        )
     if WILDCARD in text and symbol != WILDCARD:
         raise TopicError(f"malformed topic: {text!r} has a wildcard that is not the whole symbol")
     interval = bar_interval(event_type)

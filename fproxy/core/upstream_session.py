@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fproxy.core.demand import Changes
+from fproxy.core.status_event import StatusError, parse_status
 from fproxy.core.upstream_failure import UpstreamFailure
 
 MAX_TOPICS_PER_REQUEST: Final = 1_000
@@ -198,19 +199,17 @@ class UpstreamSession:
             if self._over:
                 break
             try:
-                event = json.loads(raw)
-                status, message = event["status"], event.get("message")
-            except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+                status, text = parse_status(raw)
+            except StatusError:
                 effects.append(Notice("sent a status event that cannot be read"))
                 continue
-            text = message if isinstance(message, str) else ""
             if status == "success":
                 effects.extend(self._answered(text))
             elif status == "error":
                 effects.extend(self._complained(text, now))
             elif status == "auth_success":
                 effects.extend(self._become_ready())
-            elif isinstance(status, str) and status in _TURNED_AWAY:
+            elif status in _TURNED_AWAY:
                 self._over = True
                 failure, meaning = _TURNED_AWAY[status]
                 effects.append(Abandon(failure, f"{meaning} (it says: {self._shown(text)})"))

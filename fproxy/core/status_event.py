@@ -1,0 +1,43 @@
+"""Reading an upstream's status events."""
+
+from typing import Any, Final, NamedTuple
+
+import simdjson
+
+_parser: Final = simdjson.Parser()
+
+
+class StatusError(ValueError):
+    """A status event cannot be read."""
+
+
+class StatusEvent(NamedTuple):
+    """What an upstream says of the session.
+
+    Attributes:
+        status: such as ``success``, ``error`` or ``auth_failed``.
+        message: the text that goes with it; empty when there is none.
+    """
+
+    status: str
+    message: str
+
+
+def parse_status(raw: bytes) -> StatusEvent:
+    """Read one status event.
+
+    Args:
+        raw: a JSON object, such as ``{"ev":"status","status":"success","message":"subscribed to: T.AAPL"}``.
+
+    Raises:
+        StatusError: it is not sound JSON, not an object, or has no status.
+    """
+    try:
+        # As Python objects: the parser's own must be gone before it is used again.
+        event: Any = _parser.parse(raw, True)
+    except (ValueError, RuntimeError) as error:
+        raise StatusError(str(error)) from error
+    if not isinstance(event, dict) or not isinstance(event.get("status"), str):
+        raise StatusError("no object with a status")
+    message = event.get("message")
+    return StatusEvent(event["status"], message if isinstance(message, str) else "")
