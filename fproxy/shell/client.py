@@ -411,8 +411,7 @@ class Client(asyncio.BufferedProtocol):
                 ends = True
             elif self._stage < _Stage.CLOSING:
                 # Else it is a pong, which a client that is not reading could ask for without end.
-                # While data flows everything goes through the writer; afterwards it writes nothing any more.
-                (self.write if self._stage < _Stage.CLOSING else self._transport.write)(frame)
+                self.write(frame)
         if protocol.close_expected():
             self._start_closing()
         if ends:
