@@ -133,13 +133,22 @@ class BarBuilder:
         In order of the windows' ends, then of intervals, then of the windows' first trades.
         """
 
-    def history(self, interval_ms: int, symbol: str, since_ms: int) -> list[bytes]:
+    def history(
+        self, interval_ms: int, symbol: str, since_ms: int, *, max_bytes: int = ...
+    ) -> tuple[list[bytes], int | None]:
         """Return closed bars that are still kept, as messages in the order in which they closed.
 
         Args:
             interval_ms: the interval.
             symbol: the symbol, or ``*``: then as far back as all symbols were wanted.
             since_ms: Unix milliseconds; bars whose windows ended later are returned.
+            max_bytes: stop after the first windows whose bars together have as many bytes.
+
+        Returns:
+            the messages, and the ``since_ms`` to go on from; None when these are all.
+
+        Raises:
+            ValueError: the interval is out of range, or the symbol is empty.
         """
 
     @property

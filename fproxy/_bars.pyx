@@ -58,7 +58,7 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         void advance(int64_t) except +
         cpp_bool next_advance(int64_t *)
         vector[string] collect() except +
-        vector[string] history(int32_t, string_view, int64_t) except +
+        vector[string] history(int32_t, string_view, int64_t &, size_t, cpp_bool &) except +
         const Counts &counts()
         size_t symbol_count()
         size_t open_windows()
@@ -66,7 +66,9 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         size_t history_bytes()
 
 
-MAX_DELAY_MS = 10_000
+MAX_DELAY_MS = 60_000
+
+cdef size_t _NO_LIMIT = <size_t> -1
 
 
 cdef string_view _view(bytes text) noexcept:
@@ -172,9 +174,13 @@ cdef class BarBuilder:
     def collect(self):
         return _messages(self._builder.collect())
 
-    def history(self, int64_t interval_ms, str symbol not None, int64_t since_ms):
+    def history(self, int64_t interval_ms, str symbol not None, int64_t since_ms, *, size_t max_bytes=_NO_LIMIT):
         cdef bytes name = _name(symbol)
-        return _messages(self._builder.history(_interval(interval_ms), _view(name), since_ms))
+        cdef cpp_bool is_all = True
+        cdef list messages = _messages(
+            self._builder.history(_interval(interval_ms), _view(name), since_ms, max_bytes, is_all)
+        )
+        return messages, None if is_all else since_ms
 
     @property
     def counts(self):

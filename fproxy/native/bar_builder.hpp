@@ -6,8 +6,8 @@
 //
 // A window is whole when the trades of its symbol have been seen since before it began. How that is known: when a
 // symbol's trades begin to flow, all trades that were missed are older than the next trade that comes, of whatever symbol,
-// give or take the disorder that the delay allows for. So what begins the delay or more after that trade is whole. Windows
-// that are not whole are neither built nor sent.
+// give or take the disorder that the delay allows for. So what begins more than the delay after that trade is whole.
+// Windows that are not whole are neither built nor sent.
 #pragma once
 
 #include <algorithm>
@@ -170,20 +170,28 @@ class BarBuilder {
     // The bars closed since the last call, as messages.
     std::vector<std::string> collect() { return messages_.take(); }
 
-    // The bars of an interval, of one symbol or all, that ended after `since` and are still kept, as messages.
-    std::vector<std::string> history(int32_t interval_ms, std::string_view symbol, int64_t since) const {
+    // The bars of an interval, of one symbol or all, that ended after `since` and are still kept, as messages. When those
+    // are much more than `most_bytes`, only the first of them: then `is_all` is false, and `since` says where to go on.
+    std::vector<std::string> history(int32_t interval_ms, std::string_view symbol, int64_t &since, size_t most_bytes,
+                                     bool &is_all) const {
         const auto found = intervals_.find(interval_ms);
         BarMessages messages(limits_.message_bytes);
+        is_all = true;
         if (found == intervals_.end()) return {};
         const Interval &interval = *found->second;
-        const auto take = [&messages](std::string_view bar) { messages.add(bar); };
+        size_t bytes = 0;
+        const auto take = [&messages, &bytes, most_bytes](std::string_view bar) {
+            messages.add(bar);
+            bytes += bar.size();
+            return bytes < most_bytes;
+        };
         if (symbol == kWildcard) {
             if (interval.wildcard_wants != 0)
-                history_.replay(interval_ms, since, interval.wildcard_position, nullptr, {}, take);
+                is_all = history_.replay(interval_ms, since, interval.wildcard_position, nullptr, {}, take);
         } else {
             const Symbol asked(text_of(symbol));
             const std::string opening = interval.opening + asked.json + "\"";
-            history_.replay(interval_ms, since, 0, &asked.key, opening, take);
+            is_all = history_.replay(interval_ms, since, 0, &asked.key, opening, take);
         }
         return messages.take();
     }
@@ -383,7 +391,7 @@ class BarBuilder {
 
     // A trade has come, which tells for those symbols whose trades began to flow before it from when on they are complete.
     void join_stream(int64_t time) {
-        const int64_t whole_from = std::max(time, clock_.latest()) + limits_.delay_ms;
+        const int64_t whole_from = std::max(time, clock_.latest()) + limits_.delay_ms + 1;
         awaiting_ = 0;
         if (std::exchange(all_await_stream_, false)) all_whole_from_ = whole_from;
         for (uint32_t index = 0; index < symbols_.bound(); ++index) {

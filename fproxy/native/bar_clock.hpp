@@ -13,9 +13,10 @@ namespace fproxy::bars {
 // A trade dated further ahead of the stream than this is set aside until others confirm it.
 constexpr int64_t kBelievableAheadMs = 10'000;
 
-// A trade dated further behind than this is late for every window there can be. A run of them means that the stream has
+// A trade dated further behind than this is late for every window there can be: no interval is longer than a minute, and
+// no delay. A run of them means that the stream has
 // begun again at an earlier time.
-constexpr int64_t kBelievableBehindMs = 120'000;
+constexpr int64_t kBelievableBehindMs = 180'000;
 
 class StreamClock {
   public:

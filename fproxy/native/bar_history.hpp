@@ -1,6 +1,7 @@
 // Closed bars: cut into messages for those who listen, and kept for a while for those who come back.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <string>
@@ -93,21 +94,29 @@ class BarHistory {
     uint64_t position() const { return first_ + kept_.size(); }
 
     // Hand to `take` the text of each bar of an interval that ended after `since` and was closed at `position` or
-    // later: all of them, or those of one symbol. `opening` is what such a symbol's bar begins with.
+    // later: all of them, or those of one symbol. `opening` is what such a symbol's bar begins with. Between windows,
+    // stop once `take` returns false. Returns whether it did not stop; if it did, `since` says where to go on.
     template <class Take>
-    void replay(int32_t interval, int64_t since, uint64_t position, const uint64_t *symbol_key, std::string_view opening,
+    bool replay(int32_t interval, int64_t &since, uint64_t position, const uint64_t *symbol_key, std::string_view opening,
                 Take take) const {
         const auto found = of_interval_.find(interval);
-        if (found == of_interval_.end()) return;
-        for (const uint64_t number : found->second) {
-            const ClosedBars &closed = kept_[number - first_];
-            if (closed.end <= since || number < position) continue;
+        if (found == of_interval_.end()) return true;
+        const std::deque<uint64_t> &numbers = found->second;
+        const auto passed = [&](uint64_t number) { return kept_[number - first_].end <= since || number < position; };
+        for (auto number = std::partition_point(numbers.begin(), numbers.end(), passed); number != numbers.end(); ++number) {
+            const ClosedBars &closed = kept_[*number - first_];
+            bool wants_more = true;
             for (size_t i = 0; i < closed.bars.size(); ++i) {
                 if (symbol_key != nullptr && closed.bars[i].symbol_key != *symbol_key) continue;
                 const std::string_view bar = closed.bar(i);
-                if (symbol_key == nullptr || bar.substr(0, opening.size()) == opening) take(bar);
+                if (symbol_key == nullptr || bar.substr(0, opening.size()) == opening) wants_more = take(bar);
+            }
+            if (!wants_more) {
+                since = closed.end;
+                return false;
             }
         }
+        return true;
     }
 
     size_t bytes() const { return bytes_; }

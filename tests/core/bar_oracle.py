@@ -242,7 +242,7 @@ class BarOracle:
                 self.latest, self.heard_at = trade.time, clock
             self.reached = max(self.reached, self.latest)
         if awaited:
-            whole_from = max(trade.time, self.latest) + self.delay
+            whole_from = max(trade.time, self.latest) + self.delay + 1
             if self.all_whole_from is None:
                 self.all_whole_from = whole_from
             for symbol, known in self.whole_from.items():

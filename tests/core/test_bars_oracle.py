@@ -134,7 +134,7 @@ class BarsBesideOracle(RuleBasedStateMachine):
             return
         for symbol in SYMBOLS:
             for interval in INTERVALS:
-                kept = bar_texts(self.builder.history(interval, symbol, 0))
+                kept = bar_texts(self.builder.history(interval, symbol, 0)[0])
                 sent = [
                     text
                     for end, sent_symbol, sent_interval, text in self.oracle.sent

@@ -1,0 +1,141 @@
+"""Which trades flow from an upstream, and from when on: what bars of whole windows depend on.
+
+A symbol's trades flow from the moment when the upstream acknowledges the subscription until the moment when the
+subscription is given up, refused, or lost with the connection. Acknowledgements come in order with the trades, so they
+tell exactly. An upstream that does not acknowledge anything (simple firehoses send everything to everyone) is taken
+at its silence after a while.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from fproxy.core.demand import DEFAULT_LINGER, Changes, Demand
+from fproxy.core.topics import WILDCARD
+
+TRADE_TYPE: Final = "T"
+"""The event type of trades."""
+
+ALL_TRADES: Final = f"{TRADE_TYPE}.{WILDCARD}"
+"""The topic of all trades."""
+
+ANSWER_TIME: Final = 2.0
+"""How long an upstream has to acknowledge a subscription before its silence does, in seconds."""
+
+INTERRUPTED_STATUS: Final = "upstream_disconnected"
+"""The status with which a firehose says that it lost the vendor: some events of every topic are missed."""
+
+_PREFIX: Final = f"{TRADE_TYPE}."
+_WORD: Final = re.compile(r"[^\s,]+")
+
+
+class TradeFollower(Protocol):
+    """Who has to know which trades flow: ``fproxy._bars.BarBuilder``."""
+
+    def trades_started(self, symbol: str) -> None:
+        """From now on every trade of ``symbol`` comes."""
+
+    def trades_stopped(self, symbol: str) -> None:
+        """From now on trades of ``symbol`` may be missed."""
+
+    def gap(self) -> None:
+        """From now on trades of every symbol may be missed."""
+
+
+class TradeDemand(Demand):
+    """A demand that tells a follower of the trades under it which of them flow."""
+
+    __slots__ = ("_flowing", "_follower", "_unanswered")
+
+    def __init__(self, follower: TradeFollower, *, linger: float = DEFAULT_LINGER) -> None:
+        """Prepare a demand for nothing.
+
+        Args:
+            follower: whom to tell.
+            linger: how long an active topic stays active after its last release, in seconds.
+
+        Raises:
+            ValueError: ``linger`` is negative.
+        """
+        super().__init__(linger=linger)
+        self._follower = follower
+        self._flowing: set[str] = set()  # topics of trades
+        # Topics of trades that were asked for: how many acknowledgements are due, and when the last one was asked for.
+        self._unanswered: dict[str, tuple[int, float]] = {}
+
+    def changes(self, now: float) -> Changes:
+        """Return what has to be said upstream now, and take it as said; see ``Demand.changes``."""
+        changes = super().changes(now)
+        for topic in changes.subscribe:
+            if topic.startswith(_PREFIX):
+                due, _ = self._unanswered.get(topic, (0, now))
+                self._unanswered[topic] = (due + 1, now)
+                # The upstream subscribes to it before it gives up the wildcard that has covered it.
+                if ALL_TRADES in self._flowing:
+                    self._start(topic)
+        for topic in changes.unsubscribe:
+            if topic.startswith(_PREFIX):
+                self._stop(topic)
+        return changes
+
+    def answered(self, statuses: Iterable[bytes]) -> None:
+        """The upstream has sent status events, each a JSON object as it came: look for acknowledgements."""
+        for raw in statuses:
+            try:
+                event = json.loads(raw)
+                status, text = event["status"], event.get("message")
+            except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+                continue
+            if status == INTERRUPTED_STATUS:
+                self._interrupted()
+            elif status == "success" and isinstance(text, str) and not text.lower().startswith("unsubscribe"):
+                for topic in _WORD.findall(text):
+                    self._acknowledged(topic)
+
+    def take_silence(self, now: float) -> None:
+        """Take as acknowledged what the upstream has had time to answer."""
+        overdue = [topic for topic, (_, asked) in self._unanswered.items() if now - asked >= ANSWER_TIME]
+        for topic in overdue:
+            del self._unanswered[topic]
+            if topic in self._active:
+                self._start(topic)
+
+    def refuse(self, topics: Iterable[str], message: str) -> None:
+        """The upstream refused topics; see ``Demand.refuse``."""
+        refused = [topic for topic in topics if topic in self._active]
+        super().refuse(refused, message)
+        for topic in refused:
+            self._unanswered.pop(topic, None)
+            self._stop(topic)
+
+    def reset(self) -> None:
+        """The connection is lost; see ``Demand.reset``."""
+        super().reset()
+        self._unanswered.clear()
+        self._flowing.clear()
+        self._follower.gap()
+
+    def _acknowledged(self, topic: str) -> None:
+        due, asked = self._unanswered.get(topic, (0, 0.0))
+        if due > 1:
+            self._unanswered[topic] = (due - 1, asked)
+        elif due == 1:
+            del self._unanswered[topic]
+            if topic in self._active:
+                self._start(topic)
+
+    def _start(self, topic: str) -> None:
+        if topic not in self._flowing:
+            self._flowing.add(topic)
+            self._follower.trades_started(topic.removeprefix(_PREFIX))
+
+    def _stop(self, topic: str) -> None:
+        if topic in self._flowing:
+            self._flowing.remove(topic)
+            self._follower.trades_stopped(topic.removeprefix(_PREFIX))
+
+    def _interrupted(self) -> None:
+        self._follower.gap()
+        for topic in self._flowing:
+            self._follower.trades_started(topic.removeprefix(_PREFIX))

@@ -1,0 +1,325 @@
+"""The ms-aggregator: bars of any interval, made of the firehose's trades, beside the vendor's own bars."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from fproxy._bars import BarBuilder
+from fproxy._fastpath import Fanout
+from fproxy.core.bar_errors import TooManyIntervalsError
+from fproxy.core.bar_wants import BarWants
+from fproxy.core.client_keys import ClientKeys
+from fproxy.core.control import status_message
+from fproxy.core.topics import (
+    AGGREGATOR_TYPES,
+    BARS,
+    VENDOR_EVENT_TYPES,
+    WILDCARD_TOPICS,
+    Topic,
+    Upstream,
+    bar_interval,
+)
+from fproxy.core.trade_demand import TRADE_TYPE, TradeDemand
+from fproxy.metrics import Metrics
+from fproxy.roles.aggregator_metrics import watch_bars
+from fproxy.roles.bar_replay import BarReplay
+from fproxy.roles.settings import AggregatorSettings
+from fproxy.roles.subscriptions import REFUSED_STATUS, Subscriptions
+from fproxy.roles.upstream_feed import UpstreamFeed
+from fproxy.shell.client import Client
+from fproxy.shell.server import ClientServer
+from fproxy.shell.upstream import UpstreamConnection
+
+logger: Final = logging.getLogger("fproxy.aggregator")
+
+MARKET: Final = "stocks"
+UPSTREAM_NAME: Final = "firehose"
+"""What logs and metrics call the upstream."""
+
+HOUSEKEEPING_INTERVAL: Final = 0.5
+"""How often what has lingered long enough is given up and what changes slowly is looked after, in seconds."""
+
+STALL: Final = 0.002
+"""A timer this late, in seconds, shows that the loop was held up: trades may be waiting to be read."""
+
+
+def firehose_topics(topic: Topic) -> tuple[tuple[Upstream, str], ...]:
+    """Return what a topic asks of the firehose: trades for millisecond bars, native bars for themselves."""
+    if topic.is_everything:
+        return tuple((Upstream.FIREHOSE, text) for text in WILDCARD_TOPICS[Upstream.AGGREGATOR])
+    if bar_interval(topic.event_type) is not None:
+        return ((Upstream.FIREHOSE, f"{TRADE_TYPE}.{topic.symbol}"),)
+    return ((Upstream.FIREHOSE, topic.text),)
+
+
+def is_served(topic: Topic) -> bool:
+    """Return whether the aggregator has a topic: bars, or ``*`` for the native ones."""
+    return (
+        topic.is_everything
+        or topic.event_type in AGGREGATOR_TYPES
+        or bar_interval(topic.event_type) is not None
+    )
+
+
+@dataclass(slots=True)
+class _ClientState:
+    """What the role keeps with a client: its number in the fan-out, its millisecond bars, its replays."""
+
+    number: int
+    bars: set[Topic] = field(default_factory=set)
+    replays: set[BarReplay] = field(default_factory=set)
+
+
+class Aggregator:
+    """The role that builds millisecond bars and forwards the vendor's own."""
+
+    def __init__(self, settings: AggregatorSettings, metrics: Metrics) -> None:
+        """Prepare the role; nothing happens before :meth:`start`.
+
+        Args:
+            settings: what it is told.
+            metrics: where to count.
+
+        Raises:
+            fproxy.core.urls.UrlError: the firehose's URL is not one of an upstream.
+            ValueError: the bar delay is out of range.
+        """
+        self._builder = BarBuilder(delay_ms=math.ceil(settings.bar_delay_ms), all_trades=settings.all_trades)
+        watch_bars(metrics, self._builder)
+        self._wants = BarWants(self._builder, linger=settings.unsubscribe_linger)
+        self._fanout = Fanout()
+        metrics.watch_fanout(self._fanout)
+        # What a firehose sends beside the native bars is for nobody here; millisecond bars are our own.
+        for event_type in VENDOR_EVENT_TYPES - AGGREGATOR_TYPES:
+            self._fanout.set_sources(event_type, [])
+        for event_type in AGGREGATOR_TYPES:
+            self._fanout.set_sources(event_type, [Upstream.FIREHOSE])
+        self._fanout.set_sources(BARS, [Upstream.AGGREGATOR])
+        self._server = ClientServer(
+            self,
+            keys=ClientKeys(settings.server.client_keys),
+            metrics=metrics,
+            host=settings.server.host,
+            port=settings.server.port,
+            limits=settings.server.limits,
+            max_clients=settings.server.max_clients,
+        )
+        self._demand = TradeDemand(self._builder, linger=settings.unsubscribe_linger)
+        self._firehose = UpstreamConnection(
+            name=UPSTREAM_NAME,
+            market=MARKET,
+            url=settings.firehose_url,
+            api_key=settings.polygon_api_key,
+            demand=self._demand,
+            listener=UpstreamFeed(
+                UPSTREAM_NAME,
+                metrics,
+                take=self._take,
+                drained=self._drained,
+                refused=self._refused,
+                disconnected=self._disconnected,
+            ),
+            metrics=metrics,
+            options=settings.upstream,
+        )
+        self._subscriptions = Subscriptions(
+            firehose_topics, {Upstream.FIREHOSE: self._demand}, {Upstream.FIREHOSE: self._firehose}
+        )
+        self._loop: asyncio.AbstractEventLoop
+        self._close_timer: asyncio.TimerHandle | None = None  # for the next window that closes by the clock
+        self._housekeeping_timer: asyncio.TimerHandle | None = None
+        self._lost_windows = 0  # as last logged
+
+    @property
+    def port(self) -> int:
+        """The port that clients connect to, once the role has started."""
+        return self._server.port
+
+    async def start(self) -> None:
+        """Listen for clients, and begin to connect to the firehose.
+
+        Raises:
+            fproxy.shell.server.ServerStartError: it cannot listen.
+        """
+        self._loop = asyncio.get_running_loop()
+        await self._server.start()
+        self._firehose.start()
+        self._housekeeping_timer = self._loop.call_later(HOUSEKEEPING_INTERVAL, self._keep_house)
+
+    async def stop(self) -> None:
+        """Write what is pending, close clients with 1001 and the firehose's connection, and stop."""
+        self._fanout.flush()
+        await asyncio.gather(self._server.stop(), self._firehose.stop())
+        for timer in (self._close_timer, self._housekeeping_timer):
+            if timer is not None:
+                timer.cancel()
+        self._close_timer = self._housekeeping_timer = None
+
+    # What the server calls.
+
+    def client_joined(self, client: Client) -> None:
+        """Take in a client that has authenticated."""
+        client.context = _ClientState(self._fanout.add_client(client.sink))
+        self._subscriptions.add_client(client)
+
+    def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
+        """Give a client topics, build bars for them, and ask the firehose for what they need."""
+        state: _ClientState = client.context
+        admitted = self._admit(client, topics)
+        replayed = {topic for replay in state.replays for topic in replay.waiting}
+        self._fanout.subscribe(state.number, [topic for topic in admitted if topic not in replayed])
+
+    def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> None:
+        """Do as :meth:`subscribe`, and send the kept bars that ended after ``since`` before the live ones."""
+        admitted = self._admit(client, topics)
+        bars = [topic for topic in admitted if bar_interval(topic.event_type) is not None]
+        state: _ClientState = client.context
+        for replay in state.replays:
+            for topic in bars:
+                replay.drop(topic)
+        # Until they have caught up, their live bars come from the replay.
+        self._fanout.unsubscribe(state.number, bars)
+        self._fanout.subscribe(state.number, [topic for topic in admitted if topic not in bars])
+        if bars:
+            state.replays.add(
+                BarReplay(
+                    client,
+                    bars,
+                    since,
+                    builder=self._builder,
+                    caught_up=self._caught_up,
+                    ended=self._replay_ended,
+                )
+            )
+
+    def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
+        """Take topics from a client."""
+        state: _ClientState = client.context
+        for replay in state.replays:
+            for topic in topics:
+                replay.drop(topic)
+        self._fanout.unsubscribe(state.number, topics)
+        self._subscriptions.unsubscribe(client, topics)
+        gone = state.bars.intersection(topics)
+        state.bars -= gone
+        self._release(gone)
+
+    def client_left(self, client: Client) -> None:
+        """Forget a client."""
+        state: _ClientState = client.context
+        for replay in state.replays:
+            replay.cancel()
+        self._fanout.remove_client(state.number)
+        self._subscriptions.remove_client(client)
+        self._release(state.bars)
+
+    def _admit(self, client: Client, topics: Sequence[Topic]) -> list[Topic]:
+        """Count a client's topics; return those that are served. The client is told of the others."""
+        state: _ClientState = client.context
+        admitted, errors = [], []
+        for topic in topics:
+            if not is_served(topic):
+                errors.append(f"not served by an ms-aggregator: {topic.text}")
+                continue
+            if bar_interval(topic.event_type) is not None and topic not in state.bars:
+                try:
+                    self._wants.acquire(topic)
+                except TooManyIntervalsError as error:
+                    errors.append(f"{error}: {topic.text}")
+                    continue
+                state.bars.add(topic)
+            admitted.append(topic)
+        self._subscriptions.subscribe(client, admitted)
+        if errors:
+            # The acknowledgement is sent when this returns; what is wrong belongs behind it.
+            message = status_message(*((REFUSED_STATUS, error) for error in errors))
+            self._loop.call_soon(client.send_status, message)
+        return admitted
+
+    def _release(self, bars: Iterable[Topic]) -> None:
+        now = time.monotonic()
+        for topic in bars:
+            self._wants.release(topic, now)
+
+    def _caught_up(self, client: Client, topic: Topic) -> None:
+        self._fanout.subscribe(client.context.number, [topic])
+
+    def _replay_ended(self, client: Client, replay: BarReplay) -> None:
+        client.context.replays.discard(replay)
+
+    # What the firehose calls.
+
+    def _take(self, payload: memoryview | bytes) -> list[bytes] | None:
+        statuses = self._fanout.feed(Upstream.FIREHOSE, payload)
+        self._builder.feed(payload, self._clock())
+        self._hand_out_bars()
+        if statuses:
+            self._demand.answered(statuses)
+        return statuses
+
+    def _drained(self) -> None:
+        self._fanout.flush()
+        self._set_close_timer()
+
+    def _refused(self, topics: Sequence[str], message: str) -> None:
+        self._subscriptions.refused(Upstream.FIREHOSE, topics)
+
+    def _disconnected(self) -> None:
+        self._log_lost_windows()
+
+    # Bars.
+
+    def _clock(self) -> int:
+        return int(self._loop.time() * 1000)
+
+    def _hand_out_bars(self) -> None:
+        for message in self._builder.collect():
+            self._fanout.feed(Upstream.AGGREGATOR, message)
+
+    def _set_close_timer(self) -> None:
+        """Have windows closed by the clock when no trade closes them."""
+        due = self._builder.next_advance()
+        timer = self._close_timer
+        if due is None:
+            return
+        at = (due + 1) / 1000  # the clock is cut to whole milliseconds
+        if timer is not None:
+            if timer.when() <= at:
+                return  # it will look again
+            timer.cancel()
+        self._close_timer = self._loop.call_at(at, self._close_windows, at)
+
+    def _close_windows(self, due: float) -> None:
+        if self._loop.time() - due > STALL:
+            # Trades that came in time may be waiting to be read: they come first.
+            self._close_timer = self._loop.call_later(STALL / 2, self._close_windows, math.inf)
+            return
+        self._close_timer = None
+        self._builder.advance(self._clock())
+        self._hand_out_bars()
+        self._fanout.flush()
+        self._set_close_timer()
+
+    def _keep_house(self) -> None:
+        now = time.monotonic()
+        self._wants.expire(now)
+        self._demand.take_silence(now)
+        if self._close_timer is None:  # else trades may be waiting to be read
+            self._builder.advance(self._clock())
+            self._hand_out_bars()
+        self._fanout.settle()
+        self._fanout.flush()
+        self._log_lost_windows()
+        self._housekeeping_timer = self._loop.call_later(HOUSEKEEPING_INTERVAL, self._keep_house)
+
+    def _log_lost_windows(self) -> None:
+        lost = self._builder.counts.lost_windows
+        if lost != self._lost_windows:
+            logger.warning(
+                "%d windows have no bar, because trades of them were missed", lost - self._lost_windows
+            )
+            self._lost_windows = lost

@@ -1,0 +1,64 @@
+"""What an operator sees of the bars: the builder's own counts, read when the metrics are."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fproxy.core.bar_counts import BarCounts
+from fproxy.metrics import NAMESPACE, Metrics
+
+
+class BarState(Protocol):
+    """What a bar builder counts by itself, without Python objects on its hot path."""
+
+    @property
+    def counts(self) -> BarCounts: ...  # noqa: D102
+
+    @property
+    def symbols(self) -> int: ...  # noqa: D102
+
+    @property
+    def open_windows(self) -> int: ...  # noqa: D102
+
+    @property
+    def retained_trades(self) -> int: ...  # noqa: D102
+
+    @property
+    def history_bytes(self) -> int: ...  # noqa: D102
+
+
+def watch_bars(metrics: Metrics, bars: BarState) -> None:
+    """Read a bar builder's counts whenever the metrics are read."""
+    metrics.registry.register(_BarCollector(bars))
+
+
+class _BarCollector(Collector):
+    def __init__(self, bars: BarState) -> None:
+        self._bars = bars
+
+    def collect(self) -> Iterator[Metric]:
+        bars = self._bars
+        counts = bars.counts
+        for name, documentation, count in (
+            ("bars", "Bars built.", counts.bars),
+            ("bar_trades", "Trades that went into at least one window.", counts.trades),
+            ("late_trades", "Trades that came after a window of theirs had closed.", counts.late_trades),
+            (
+                "misdated_trades",
+                "Trades passed over for a time far ahead of the others'.",
+                counts.misdated_trades,
+            ),
+            ("unusable_trades", "Trades without a usable price, size or time.", counts.unusable_trades),
+            ("lost_windows", "Windows given up because trades of them were missed.", counts.lost_windows),
+            ("stream_restarts", "How often the trades began again at an earlier time.", counts.restarts),
+        ):
+            yield CounterMetricFamily(f"{NAMESPACE}_{name}", documentation, count)
+        for name, documentation, count in (
+            ("bar_symbols", "Symbols that bars are built for now.", bars.symbols),
+            ("open_windows", "Windows that are open now.", bars.open_windows),
+            ("retained_trades", "Trades kept for bars wanted half way.", bars.retained_trades),
+            ("bar_history_bytes", "Memory that bars kept for replay take.", bars.history_bytes),
+        ):
+            yield GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, count)
