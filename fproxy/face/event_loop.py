@@ -6,7 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, Final
+
+SAME_SIGNAL: Final = 0.5
+"""Seconds within which signals count as one: a terminal and a program that wraps this one may both send it."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -26,7 +29,7 @@ def run(main: Coroutine[Any, Any, int]) -> int:
 
 @contextlib.contextmanager
 def stop_signals(*, at_eof: bool = False) -> Iterator[asyncio.Event]:
-    """Give an event that the first SIGINT or SIGTERM sets; the second one ends the process at once.
+    """Give an event that the first SIGINT or SIGTERM sets; a later one ends the process at once.
 
     Args:
         at_eof: the end of standard input, a pipe, sets it too: so a child learns that its parent is gone.
@@ -35,8 +38,13 @@ def stop_signals(*, at_eof: bool = False) -> Iterator[asyncio.Event]:
     loop = asyncio.get_running_loop()
     handled = (signal.SIGINT, signal.SIGTERM)
 
+    first_at = 0.0
+
     def received(number: int) -> None:
-        if stopping.is_set():
+        nonlocal first_at
+        if not stopping.is_set():
+            first_at = loop.time()
+        elif loop.time() - first_at >= SAME_SIGNAL:
             print("Stopped at once, at the second signal.", file=sys.stderr, flush=True)
             os._exit(128 + number)
         stopping.set()

@@ -103,6 +103,9 @@ class Supervisor:
                 ``stop``.
         """
         for child in self._children:
+            if await _accepts(child.host, child.port):
+                # Whoever listens there would pass for the child, whose own words nobody might read.
+                raise ChildFailedError(f"{child.name} could not start: port {child.port} is in use")
             await self._launch(child)
             await self._wait_until_ready(child)
             self._watchers.append(asyncio.create_task(self._watch(child)))

@@ -1,0 +1,165 @@
+"""``fproxy demo`` and ``fproxy stack`` as a person runs them: processes that find each other, die and come back."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from click.testing import CliRunner
+from running_program import TIMEOUT, Program, StartProgram
+from websockets.asyncio.client import ClientConnection, connect
+
+from fproxy.face.chain import LOOPBACK, Ports, demo_children, demo_text, stack_children
+from fproxy.face.cli import fproxy, known_settings
+
+FREE_PORTS = [text for role in ("firehose", "aggregator") for text in (f"--{role}-port", "0")]
+TOPICS = "T.AAPL,Q.AAPL,A.AAPL,100Ms.AAPL"
+TYPES = {"T", "Q", "A", "100Ms"}
+
+
+@asynccontextmanager
+async def following(url: str, key: str) -> AsyncIterator[ClientConnection]:
+    """Connect as a client does, and subscribe to four kinds of event."""
+    async with connect(url, max_queue=None) as client:  # so that it closes at once, unread as it is
+        await client.recv()
+        await client.send(json.dumps({"action": "auth", "params": key}))
+        assert "auth_success" in str(await client.recv())
+        await client.send(json.dumps({"action": "subscribe", "params": TOPICS}))
+        assert str(await client.recv()).count("success") == len(TYPES)
+        yield client
+
+
+async def see_every_type(client: ClientConnection) -> None:
+    missing = set(TYPES)
+    async with asyncio.timeout(TIMEOUT):
+        while missing:
+            for event in json.loads(await client.recv()):
+                assert event["sym"] == "AAPL"
+                missing.discard(event["ev"])
+
+
+async def wait_for_demo(demo: Program) -> str:
+    """Wait until the demo has said that it is ready; return the URL that it gives."""
+    url = ""
+    while True:
+        (line,) = await demo.lines(1)
+        url = line.strip() if line.strip().startswith("ws://") else url
+        if "Ctrl-C" in line:
+            return url
+
+
+async def test_the_demo_runs_and_heals_and_stops(start: StartProgram) -> None:
+    """One run for all of it: four processes take seconds to start."""
+    settings = {"FPROXY_CLIENT_KEYS": "sesame", "POLYGON_API_KEY": "sesame", "FPROXY_MAX_CLIENTS": "1"}
+    demo = await start("demo", "--port", "0", "--simulator-port", "0", *FREE_PORTS, **settings)
+    url = await wait_for_demo(demo)
+    async with following(url, "any") as client, following(url, "another") as other:
+        await see_every_type(client)
+        await see_every_type(other)
+
+        await demo.error_line("firehose   | INFO stocks connected to vendor")
+        await demo.error_line("proxy      | INFO stocks connected to")
+        children = await children_of(demo)
+        assert set(children) == {"sim", "firehose", "aggregator", "proxy"}
+        assert all("sesame" not in command for command in children)
+        os.kill(children["firehose"], signal.SIGKILL)
+        await demo.error_line("firehose   | WARNING Ended by SIGKILL; starting again in 1 s")
+        await demo.error_line("| INFO stocks connected to firehose")
+        await demo.error_line("| INFO stocks connected to firehose")
+        await see_every_type(client)
+    code, _, errors = await demo.finish(signal.SIGINT)
+    assert code == 0
+    assert "Traceback" not in errors
+    for pid in children.values():
+        if pid != children["firehose"]:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+
+async def children_of(program: Program) -> dict[str, int]:
+    """Return the process ids of a program's children, by the command that each runs."""
+    process = await asyncio.create_subprocess_exec(
+        *("ps", "-o", "pid=,args=", "--ppid", str(program.process.pid)), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    children = {}
+    for line in output.decode().splitlines():
+        pid, _, command = line.strip().partition(" ")
+        children[command.split(" -m fproxy ")[1].split()[0]] = int(pid)
+    return children
+
+
+async def test_the_stack_runs_behind_a_vendor_with_the_clients_own_keys(start: StartProgram) -> None:
+    vendor = await start("sim", "--port", "0", FPROXY_CLIENT_KEYS="vendor-key")
+    port = (await vendor.error_line("Now listening on port")).rsplit(" ", 1)[1]
+    stack = await start(
+        *("stack", "--port", "0", *FREE_PORTS, "--polygon-ws-url", f"ws://{LOOPBACK}:{port}/stocks"),
+        POLYGON_API_KEY="vendor-key",
+        FPROXY_CLIENT_KEYS="client-key",
+    )
+    told = await stack.error_line("Clients connect to port")
+    url = f"ws://{LOOPBACK}:{told.rsplit(' ', 1)[1]}/stocks"
+    async with following(url, "client-key") as client:
+        await see_every_type(client)
+    async with connect(url) as stranger:
+        await stranger.recv()
+        await stranger.send(json.dumps({"action": "auth", "params": "vendor-key"}))
+        assert "auth_failed" in str(await stranger.recv())
+    code, _, errors = await stack.finish(signal.SIGTERM)
+    assert code == 0
+    assert "Traceback" not in errors
+    assert (await vendor.finish(signal.SIGTERM))[0] == 0
+
+
+async def test_a_port_in_use_stops_the_whole_demo(start: StartProgram) -> None:
+    first = await start("sim", "--port", "0")
+    port = (await first.error_line("Now listening on port")).rsplit(" ", 1)[1]
+    demo = await start("demo", "--port", "0", "--simulator-port", port, *FREE_PORTS)
+    code, output, errors = await demo.finish()
+    assert (code, output) == (1, "")
+    assert errors == f"ERROR market could not start: port {port} is in use\n"
+
+
+def test_the_stack_wants_a_key_for_the_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in known_settings():
+        monkeypatch.delenv(name, raising=False)
+    for command in ("stack", "firehose"):
+        result = CliRunner().invoke(fproxy, [command, "--env-file", os.devnull])
+        assert result.exit_code == 2
+        assert "POLYGON_API_KEY is not set" in result.output
+
+
+def test_only_the_proxy_of_a_stack_is_for_others() -> None:
+    flags = {"FPROXY_CLIENT_KEYS": "sesame", "FPROXY_HOST": "0.0.0.0", "FPROXY_METRICS_PORT": "9000"}
+    ports = Ports(proxy=1, aggregator=2, firehose=3)
+    firehose, aggregator, proxy = stack_children(ports, host="0.0.0.0", flags=flags)
+    for child in (firehose, aggregator):
+        assert child.command[-4:-1] == ("--host", LOOPBACK, "--port")
+        assert child.environment["FPROXY_CLIENT_KEYS"] == child.environment["FPROXY_METRICS_PORT"] == ""
+    assert proxy.command[-4:] == ("--host", "0.0.0.0", "--port", "1")
+    assert proxy.host == LOOPBACK  # where to look whether it is ready
+    assert proxy.environment["FPROXY_CLIENT_KEYS"] == "sesame"
+    assert "sesame" not in repr((firehose, aggregator, proxy))
+
+
+def test_the_demo_takes_no_settings_from_around_it() -> None:
+    ports = Ports(proxy=1, aggregator=2, firehose=3)
+    children = demo_children(ports, 4, simulation=["--rate=5"], log_level="debug", settings=known_settings())
+    assert [child.port for child in children] == [4, 3, 2, 1]
+    for child in children:
+        assert known_settings() <= set(child.environment)
+        assert child.environment["LOG_LEVEL"] == "debug"
+        given = {name for name in known_settings() if child.environment[name]}
+        kept = {"FPROXY_ENV_FILE", "LOG_LEVEL", "POLYGON_API_KEY", "FPROXY_CLIENT_KEYS", "FPROXY_STOP_AT_EOF"}
+        assert given == kept
+
+
+def test_the_demo_says_what_to_connect_and_how() -> None:
+    text = demo_text(8765)
+    assert "ws://localhost:8765/stocks" in text
+    assert " tail '*'" in text
+    assert 'feed="localhost:8765"' in text
+    assert " tail --url ws://localhost:9000/stocks '*'" in demo_text(9000)
