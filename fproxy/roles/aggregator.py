@@ -133,6 +133,7 @@ class Aggregator:
         self._close_timer: asyncio.TimerHandle | None = None  # for the next window that closes by the clock
         self._housekeeping_timer: asyncio.TimerHandle | None = None
         self._lost_windows = 0  # as last logged
+        self._stopping = False
 
     @property
     def port(self) -> int:
@@ -152,6 +153,7 @@ class Aggregator:
 
     async def stop(self) -> None:
         """Write what is pending, close clients with 1001 and the firehose's connection, and stop."""
+        self._stopping = True
         self._fanout.flush()
         await asyncio.gather(self._server.stop(), self._firehose.stop())
         for timer in (self._close_timer, self._housekeeping_timer):
@@ -318,8 +320,6 @@ class Aggregator:
 
     def _log_lost_windows(self) -> None:
         lost = self._builder.counts.lost_windows
-        if lost != self._lost_windows:
-            logger.warning(
-                "%d windows have no bar, because trades of them were missed", lost - self._lost_windows
-            )
+        if lost != self._lost_windows and not self._stopping:
+            logger.warning("Trades were missed: %d open windows have no bar", lost - self._lost_windows)
             self._lost_windows = lost
