@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 TOPICS: Final = "T.AAPL,Q.AAPL,A.AAPL,100Ms.AAPL"
@@ -24,13 +23,6 @@ def output_of(command: Sequence[str]) -> str:
     if done.returncode != 0:
         raise SystemExit(f"exited with status {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
-
-
-def children_of(pid: int) -> list[int]:
-    """Return the processes that a process started and that still run."""
-    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat")]
-    # The command's name, in brackets, may hold anything; the parent is the second field after it.
-    return [int(stat.split()[0]) for stat in stats if int(stat.rpartition(")")[2].split()[1]) == pid]
 
 
 def is_running(pid: int) -> bool:
@@ -54,16 +46,18 @@ def main(fproxy: str) -> None:
     print("$", " ".join(command), flush=True)
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert demo.stdout is not None
+    children: list[int] = []
     try:
         for line in demo.stdout:
             print(" ", line, end="", flush=True)
+            if "Started as process" in line:
+                children.append(int(line.split()[-1]))
             if line.strip().startswith("ws://"):
                 url = line.strip()
             if "Ctrl-C" in line:
                 break
         else:
             raise SystemExit("the demo ended before it was ready")
-        children = children_of(demo.pid)
         assert len(children) == 4, children
         for topic in TOPICS.split(","):
             lines = output_of([fproxy, "tail", topic, "--url", url, "--count", "3"]).splitlines()

@@ -132,6 +132,7 @@ class Supervisor:
             start_new_session=True,
         )
         self._processes[child.name] = process
+        self._report(child.name, f"INFO Started as process {process.pid}")
         self._printers[child.name] = asyncio.create_task(self._pass_on(child, process))
 
     async def _pass_on(self, child: Child, process: asyncio.subprocess.Process) -> None:

@@ -94,7 +94,7 @@ async def test_every_line_of_output_is_passed_on_with_its_childs_name(reports: R
     async with running(Supervisor([child("one", program)], reports, restart_delay=600)):
         await reports.until(lambda lines: any("Exited" in line for _, line in lines))
     assert {name for name, _ in reports.lines} == {"one"}
-    text = [line for _, line in reports.lines]
+    text = [line for _, line in reports.lines if not line.startswith("INFO Started as process ")]
     assert text[:2] == ["listening", "err"]
     assert "".join(text[2:-2]) == "x" * 100000
     assert text[-2:] == ["last", "WARNING Exited with status 0; starting again in 600 s"]
@@ -104,6 +104,7 @@ async def test_a_child_that_dies_is_reported_and_started_again(reports: Reports)
     supervisor = Supervisor([child("one", UNTIL_TERMINATED)], reports, restart_delay=0.01)
     async with running(supervisor):
         first = supervisor.pids["one"]
+        assert reports.lines[0] == ("one", f"INFO Started as process {first}")
         os.kill(first, signal.SIGKILL)
         await reports.until(lambda lines: lines.count(("one", "listening")) == 2)
         assert supervisor.pids["one"] != first
