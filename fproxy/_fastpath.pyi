@@ -15,7 +15,7 @@ from typing_extensions import Buffer
 from fproxy.core.scanned_event import ScannedEvent
 
 DEFAULT_MAX_MESSAGE: Final[int]
-"""The longest message assembled, in bytes of payload, unless a single event is longer: 64 KiB."""
+"""The longest message assembled, in bytes of payload, unless a single event is longer: 256 KiB."""
 
 DEFAULT_MAX_BROADCAST: Final[int]
 """The longest message broadcast as it came, in bytes of payload: 256 KiB, a quarter of what clients accept."""

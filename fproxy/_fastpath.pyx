@@ -88,7 +88,8 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         const vector[uint32_t] &members(uint32_t audience) const
         pair[const char *, size_t] take(uint32_t audience) except +
         void all_taken() except +
-        size_t pending_bytes() const
+        const vector[uint32_t] &overfull() const
+        void overfull_taken() except +
 
 
 cdef extern from "broadcast.hpp" namespace "fproxy" nogil:
@@ -105,10 +106,10 @@ cdef extern from "broadcast.hpp" namespace "fproxy" nogil:
 
 _logger = logging.getLogger("fproxy.fastpath")
 
-DEFAULT_MAX_MESSAGE = 64 * 1024
+DEFAULT_MAX_MESSAGE = 256 * 1024
 DEFAULT_MAX_BROADCAST = 256 * 1024
-# A flush in between keeps memory bounded when a long coalescing window meets a burst.
-cdef size_t MAX_PENDING_BYTES = 16 * 1024 * 1024
+# A broadcast that has more waiting is written before more is fed.
+cdef size_t MAX_PENDING_BYTES = 256 * 1024
 
 
 class FrameError(ValueError):
@@ -230,26 +231,30 @@ cdef class Fanout:
                 sound = self._fanout.feed(source, begin, begin + view.len, statuses)
             if not sound:
                 raise frame_error(begin, view.len, self._fanout.failed_at())
-            if self._fanout.pending_bytes() > MAX_PENDING_BYTES:
-                self.flush()
+            if not self._fanout.overfull().empty():
+                self._write_to_audiences(self._fanout.overfull())
+                self._fanout.overfull_taken()
             return status_events(statuses)
         finally:
             PyBuffer_Release(&view)
 
     def flush(self):
-        cdef size_t i, j
-        cdef uint32_t audience
-        cdef const vector[uint32_t] *members
-        cdef Frames frames = self._frames
         if self._fanout.ready().empty():
             return
-        for i in range(self._fanout.ready().size()):
-            audience = self._fanout.ready()[i]
-            frames.start(self._fanout.take(audience))
-            members = &self._fanout.members(audience)
+        self._write_to_audiences(self._fanout.ready())
+        self._fanout.all_taken()
+
+    cdef _write_to_audiences(self, const vector[uint32_t] &audiences):
+        cdef size_t i, j
+        cdef const vector[uint32_t] *members
+        cdef Frames frames = self._frames
+        for i in range(audiences.size()):
+            frames.start(self._fanout.take(audiences[i]))
+            if frames.size == 0:
+                continue
+            members = &self._fanout.members(audiences[i])
             for j in range(members.size()):
                 frames.write_to(<object>PyList_GET_ITEM(self._sinks, members[0][j]))
-        self._fanout.all_taken()
 
     @property
     def has_pending(self):

@@ -110,27 +110,32 @@ class Fanout {
     uint64_t exact_messages() const { return scanner_.exact_messages(); }
     size_t audiences() const { return audiences_.size() - free_audiences_.size(); }
 
-    // The audiences that have something pending, in no order.
+    // The audiences that have something pending, in no order; some may have been taken since.
     const std::vector<AudienceId> &ready() const { return ready_; }
+
+    // Those of them that have so much that it should be written before more is fed: memory stays bounded, and what is
+    // to be sent is still in the cache.
+    const std::vector<AudienceId> &overfull() const { return overfull_; }
+    void overfull_taken() { overfull_.clear(); }
+
     const std::vector<ClientId> &members(AudienceId audience) const { return audiences_[audience].members; }
 
-    // What is to be written to each member of an audience: whole WebSocket frames, valid until the next feed.
+    // What is to be written to each member of an audience: whole WebSocket frames, valid until the next feed; nothing
+    // when it was taken before.
     std::pair<const char *, size_t> take(AudienceId audience) { return audiences_[audience].pending.finish(); }
 
     // To be called when everything that was ready has been taken.
     void all_taken() {
         for (AudienceId audience : ready_) audiences_[audience].pending.shrink(kKeepBuffer);
         ready_.clear();
-        pending_bytes_ = 0;
+        overfull_.clear();
     }
-
-    // Bytes of events collected since all_taken(), once for each audience.
-    size_t pending_bytes() const { return pending_bytes_; }
 
   private:
     static constexpr AudienceId kNone = ~AudienceId{0};
     static constexpr size_t kBatch = 16;
     static constexpr size_t kSettleTopics = 20'000;
+    static constexpr size_t kOverfull = 64 * 1024;
     static constexpr size_t kKeepBuffer = 256 * 1024;
     static constexpr int64_t kMaxBarInterval = 60'000;
 
@@ -153,8 +158,8 @@ class Fanout {
     std::unordered_multimap<uint64_t, AudienceId> by_fingerprint_;
     std::vector<AudienceId> unsettled_;
     std::vector<AudienceId> ready_;
+    std::vector<AudienceId> overfull_;
     AudienceSet any_bar_;
-    size_t pending_bytes_ = 0;
     uint64_t events_in_ = 0;
     uint64_t events_collected_ = 0;
 
@@ -191,8 +196,9 @@ class Fanout {
         audiences.for_each([&](AudienceId audience) {
             MessageBuffer &pending = audiences_[audience].pending;
             if (pending.empty()) ready_.push_back(audience);
+            const bool was_overfull = pending.size() > kOverfull;
             pending.append(event.begin, length, max_payload_);
-            pending_bytes_ += length;
+            if (__builtin_expect(pending.size() > kOverfull && !was_overfull, 0)) overfull_.push_back(audience);
         });
         ++events_collected_;
     }
