@@ -207,7 +207,7 @@ filtered_proxy_options: Final = together(
         envvar="MS_AGGREGATOR_URL",
         type=WebSocketUrl(),
         default=_FILTERED_PROXY.aggregator_url,
-        help="Where bars come from: A, AM and <N>Ms.",
+        help="Where bars come from: of minutes, seconds and milliseconds.",
     ),
     polygon_api_key_option,
     server_options,
