@@ -12,7 +12,9 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError
 
-COMPILE_FLAGS = ["/O2", "/std:c++17"] if sys.platform == "win32" else ["-O3", "-std=c++17", "-g0", "-fno-math-errno"]
+COMPILE_FLAGS = (
+    ["/O2", "/std:c++17"] if sys.platform == "win32" else ["-O3", "-std=c++17", "-g0", "-fno-math-errno"]
+)
 HEADERS = sorted(str(header) for header in Path("fproxy/native").glob("*.hpp"))
 
 NO_COMPILER = """
