@@ -120,7 +120,9 @@ class BarBuilder {
 
     // Take in a message; false, with nothing changed, when it is not sound JSON: then failed_at() says where.
     bool feed(const char *begin, const char *end, int64_t now) {
+        const uint64_t exact_before = scanner_.exact_messages();
         if (!scanner_.scan(begin, end, events_)) return false;
+        const bool is_compact = scanner_.exact_messages() == exact_before;
         rebuild();
         for (const Event &event : events_) {
             if (event.type.length != 1 || event.type.key != packed("T") || !event.symbol.present()) continue;
@@ -128,7 +130,7 @@ class BarBuilder {
             const bool wanted = index == SymbolTable::kAbsent ? takes_any_symbol() : symbols_[index]->is_followed();
             if (!wanted && !awaits_stream()) continue;
             Trade trade;
-            if (!reader_.read(event, trade)) {
+            if (!(is_compact ? reader_.read_compact(event, end, trade) : reader_.read(event, trade))) {
                 ++counts_.unusable;
                 continue;
             }

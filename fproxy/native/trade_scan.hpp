@@ -9,6 +9,8 @@
 
 #include "decimal.hpp"
 #include "event.hpp"
+#include "text.hpp"
+#include "trade_keys.hpp"
 
 namespace fproxy::bars {
 
@@ -52,7 +54,7 @@ class TradeReader {
     bool read(const Event &event, Trade &trade) const {
         const char *at = event.begin + 1;
         bool has_price = false, has_size = false, has_decimal_size = false, has_time = false;
-        Decimal size, decimal_size, time;
+        Decimal size, decimal_size;
         trade.effect = kEverything;
         skip_space(at);
         while (*at != '}') {
@@ -64,7 +66,7 @@ class TradeReader {
                 case kPrice: has_price = number(at, kPriceScale, trade.price); break;
                 case kSize: has_size = number(at, kSizeScale, size); break;
                 case kDecimalSize: has_decimal_size = number_or_text(at, kSizeScale, decimal_size); break;
-                case kTime: has_time = number(at, 0, time) && time.scale == 0 && time.digits < kLatestTime; break;
+                case kTime: has_time = time(at, trade.time); break;
                 case kConditions: trade.effect = conditions(at); break;
                 case kOther: skip_value(at); break;
             }
@@ -73,12 +75,47 @@ class TradeReader {
             ++at;
             skip_space(at);
         }
-        trade.time = static_cast<int64_t>(time.digits);
         trade.size = has_decimal_size ? decimal_size : size;
         return has_price && has_time && (has_size || has_decimal_size);
     }
 
+    // The same for an event that the compact scanner has vouched for, in a message that ends at `message_end`.
+    bool read_compact(const Event &event, const char *message_end, Trade &trade) const {
+        const size_t length = static_cast<size_t>(event.end - event.begin);
+        if (message_end - event.end >= kPadding) return read_padded(event.begin, event.end, trade);
+        if (length > kMostCopied) return read(event, trade);
+        char copy[kMostCopied + kPadding] = {};
+        std::memcpy(copy, event.begin, length);
+        return read_padded(copy, copy + length, trade);
+    }
+
   private:
+    static constexpr ptrdiff_t kPadding = 65;  // what for_each_key reads past the end
+    static constexpr size_t kMostCopied = 512;
+
+    bool read_padded(const char *begin, const char *end, Trade &trade) const {
+        bool has_price = false, has_size = false, has_decimal_size = false, has_time = false;
+        Decimal decimal_size;
+        trade.effect = kEverything;
+        for_each_key(begin, end, [&](const char *colon) {
+            // The eight characters that end with the colon; no key here is so near the beginning that it has fewer,
+            // except the first two characters of the shortest: {"p":
+            const uint64_t word = colon - begin >= 7 ? load8(colon - 7) : load8(begin) << (8 * (7 - (colon - begin)));
+            const char *at = colon + 1;
+            switch (word >> 32) {
+                case packed("\"p\":"): has_price = number(at, kPriceScale, trade.price); break;
+                case packed("\"s\":"): has_size = number(at, kSizeScale, trade.size); break;
+                case packed("\"t\":"): has_time = time(at, trade.time); break;
+                case packed("\"c\":"): trade.effect = conditions(at); break;
+                case packed("ds\":"):
+                    if ((word >> 24 & 0xFF) == '"') has_decimal_size = number_or_text(at, kSizeScale, decimal_size);
+                    break;
+            }
+        });
+        if (has_decimal_size) trade.size = decimal_size;
+        return has_price && has_time && (has_size || has_decimal_size);
+    }
+
     enum Field { kOther, kPrice, kSize, kDecimalSize, kTime, kConditions };
 
     const ConditionEffects &effects_;
@@ -160,6 +197,13 @@ class TradeReader {
         }
         skip_value(at);
         return parse_any_decimal(begin, at, least_scale, found);
+    }
+
+    static bool time(const char *&at, int64_t &milliseconds) {
+        Decimal found;
+        if (!number(at, 0, found) || found.scale != 0 || found.digits >= kLatestTime) return false;
+        milliseconds = static_cast<int64_t>(found.digits);
+        return true;
     }
 
     static bool number_or_text(const char *&at, int least_scale, Decimal &found) {
