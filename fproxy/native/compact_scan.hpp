@@ -20,31 +20,30 @@
 
 namespace fproxy {
 
+// How many characters a lane has that the lane before has not.
+constexpr int kLaneAdvance = 63;
+
+// The characters that the rules are about; those in kCharacters, and any digit.
+enum Character : int {
+    kQuote, kColon, kComma, kOpenBrace, kCloseBrace, kOpenBracket, kCloseBracket, kZero, kPoint, kSingles, kDigit = kSingles
+};
+constexpr char kCharacters[kSingles] = {'"', ':', ',', '{', '}', '[', ']', '0', '.'};
+
 namespace portable {
 
-// 64 characters as eight integers.
+// 64 characters as eight integers; a mask of one lane.
 class Block {
   public:
-    explicit Block(const char *at) {
-        for (int i = 0; i < 8; ++i) words_[i] = load8(at + 8 * i);
-    }
+    using Mask = uint64_t;
+    static constexpr int kLanes = 1;
+    static constexpr int kAdvance = kLaneAdvance;
+    static constexpr int kReads = 64;
 
-    FPROXY_INLINE uint64_t equal(char wanted) const {
-        return gather([pattern = spread(wanted)](uint64_t word) { return zero_bytes(word ^ pattern); });
-    }
-
-    FPROXY_INLINE uint64_t digits() const {
-        return gather([](uint64_t word) {
-            return ((word | kHigh) - spread('0')) & ((spread('9') | kHigh) - (word & ~kHigh)) & ~word & kHigh;
-        });
-    }
-
-    // Whether any block had a backslash, a control character or anything outside ASCII.
+    // Whether any character was a backslash, a control character or outside ASCII.
     class Unusual {
       public:
-        void add(const Block &block) {
-            for (uint64_t word : block.words_)
-                seen_ |= word | ~((word | kHigh) - spread(' ')) | zero_bytes(word ^ spread('\\'));
+        void add(uint64_t word) {
+            seen_ |= word | ~((word | kHigh) - spread(' ')) | zero_bytes(word ^ spread('\\'));
         }
         bool any() const { return (seen_ & kHigh) != 0; }
 
@@ -52,11 +51,24 @@ class Block {
         uint64_t seen_ = 0;
     };
 
-    // Bit i of the result is the exclusive or of bits 0 to i.
-    FPROXY_INLINE static uint64_t parity(uint64_t mask) {
-        for (int shift = 1; shift < 64; shift *= 2) mask ^= mask << shift;
-        return mask;
+    // Takes the characters at `at`.
+    FPROXY_INLINE void take(const char *at, Unusual &unusual) {
+        for (int i = 0; i < 8; ++i) {
+            words_[i] = load8(at + 8 * i);
+            unusual.add(words_[i]);
+        }
     }
+
+    FPROXY_INLINE Mask get(Character character) const {
+        if (character == kDigit)
+            return gather([](uint64_t word) {
+                return ((word | kHigh) - spread('0')) & ((spread('9') | kHigh) - (word & ~kHigh)) & ~word & kHigh;
+            });
+        const uint64_t pattern = spread(kCharacters[character]);
+        return gather([pattern](uint64_t word) { return zero_bytes(word ^ pattern); });
+    }
+
+#include "one_lane.inl.hpp"
 
   private:
     static constexpr uint64_t kHigh = 0x8080808080808080u;
@@ -84,64 +96,124 @@ class Block {
 #if FPROXY_HAS_AVX2
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,pclmul,popcnt"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,pclmul,popcnt")
+#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
 #endif
 
 namespace avx2 {
 
-// 64 characters as two vectors.
+// 253 characters; a mask of four lanes.
 class Block {
   public:
-    explicit Block(const char *at)
-        : low_(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(at))),
-          high_(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(at + 32))) {}
+    typedef uint64_t Mask __attribute__((vector_size(32)));
+    static constexpr int kLanes = 4;
+    static constexpr int kAdvance = kLanes * kLaneAdvance;
+    static constexpr int kReads = kAdvance + 1;
 
-    FPROXY_INLINE uint64_t equal(char wanted) const {
-        const __m256i pattern = _mm256_set1_epi8(wanted);
-        return gather(_mm256_cmpeq_epi8(low_, pattern), _mm256_cmpeq_epi8(high_, pattern));
-    }
-
-    FPROXY_INLINE uint64_t digits() const { return gather(digits_of(low_), digits_of(high_)); }
-
-    // Whether any block had a backslash, a control character or anything outside ASCII.
+    // Whether any character was a backslash, a control character or outside ASCII.
     class Unusual {
       public:
         FPROXY_INLINE Unusual() : seen_(_mm256_setzero_si256()) {}
-        FPROXY_INLINE void add(const Block &block) {
-            seen_ = _mm256_or_si256(seen_, _mm256_or_si256(unusual(block.low_), unusual(block.high_)));
+
+        // As signed bytes, control characters and all outside ASCII are less than a space.
+        FPROXY_INLINE void add(__m256i text) {
+            seen_ = _mm256_or_si256(seen_, _mm256_or_si256(_mm256_cmpgt_epi8(_mm256_set1_epi8(' '), text),
+                                                           _mm256_cmpeq_epi8(text, _mm256_set1_epi8('\\'))));
         }
-        bool any() const { return _mm256_movemask_epi8(seen_) != 0; }
+
+        FPROXY_INLINE bool any() const { return _mm256_movemask_epi8(seen_) != 0; }
 
       private:
         __m256i seen_;
-
-        // As signed bytes, control characters and all outside ASCII are less than a space.
-        FPROXY_INLINE static __m256i unusual(__m256i text) {
-            return _mm256_or_si256(_mm256_cmpgt_epi8(_mm256_set1_epi8(' '), text),
-                                   _mm256_cmpeq_epi8(text, _mm256_set1_epi8('\\')));
-        }
     };
 
-    FPROXY_INLINE static uint64_t parity(uint64_t mask) {
-        const __m128i sum = _mm_clmulepi64_si128(_mm_cvtsi64_si128(static_cast<long long>(mask)), _mm_set1_epi8(-1), 0);
-        return static_cast<uint64_t>(_mm_cvtsi128_si64(sum));
+    // Takes the characters at `at`. What is found is stored in halves of lanes and loaded in whole masks, which is slow
+    // when the loads come at once: the caller does something else in between.
+    FPROXY_INLINE void take(const char *at, Unusual &unusual) {
+        for (int lane = 0; lane < kLanes; ++lane, at += kLaneAdvance) {
+            take_half(at, 2 * lane, unusual);
+            take_half(at + 32, 2 * lane + 1, unusual);
+        }
+    }
+
+    FPROXY_INLINE Mask get(Character character) const {
+        return (Mask)_mm256_load_si256(reinterpret_cast<const __m256i *>(halves_[character]));
+    }
+
+    FPROXY_INLINE static Mask all() { return each(~uint64_t{0}); }
+    FPROXY_INLINE static Mask each(uint64_t lane) { return Mask{lane, lane, lane, lane}; }
+    FPROXY_INLINE static Mask lane_0(uint64_t lane) { return Mask{lane, 0, 0, 0}; }
+
+    // The first `count` characters of the block, in every lane that has them.
+    FPROXY_INLINE static Mask first(size_t count) {
+        uint64_t lanes[kLanes];
+        for (size_t lane = 0; lane < kLanes; ++lane) {
+            const size_t before = lane * kLaneAdvance;
+            const size_t here = count > before ? count - before : 0;
+            lanes[lane] = here >= 64 ? ~uint64_t{0} : (uint64_t{1} << here) - 1;
+        }
+        return Mask{lanes[0], lanes[1], lanes[2], lanes[3]};
+    }
+
+    FPROXY_INLINE static bool any(Mask mask) { return !_mm256_testz_si256((__m256i)mask, (__m256i)mask); }
+
+    FPROXY_INLINE static bool any_full(Mask mask) {
+        return _mm256_movemask_epi8(_mm256_cmpeq_epi64((__m256i)mask, _mm256_set1_epi8(-1))) != 0;
+    }
+
+    FPROXY_INLINE static void store(Mask mask, uint64_t *lanes) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i *>(lanes), (__m256i)mask);
+    }
+
+    // Bit i of the result is the exclusive or of bits 0 to i of all lanes and of `before`, which is then what holds
+    // before the next block's bit 0.
+    FPROXY_INLINE static Mask parity(Mask mask, uint64_t &before) {
+        mask ^= mask << 1;
+        mask ^= mask << 2;
+        mask ^= mask << 4;
+        mask ^= mask << 8;
+        mask ^= mask << 16;
+        mask ^= mask << 32;
+        // Bit 63 is the next lane's bit 0, so it is bit 62 that holds before it.
+        unsigned odd = static_cast<unsigned>(_mm256_movemask_pd((__m256d)(mask << 1)));
+        odd ^= odd << 1;
+        odd ^= odd << 2;
+        const unsigned lanes_before = (odd << 1 ^ static_cast<unsigned>(before)) & 15;
+        before = uint64_t{0} - ((odd >> 3 & 1) ^ (before & 1));
+        const __m256i bit = _mm256_setr_epi64x(1, 2, 4, 8);
+        const __m256i set = _mm256_and_si256(_mm256_set1_epi64x(lanes_before), bit);
+        return mask ^ (Mask)_mm256_cmpeq_epi64(set, bit);
+    }
+
+    // Each lane gets the lane before it; the first gets `carried`, which is then the last.
+    FPROXY_INLINE static Mask from_lane_before(Mask mask, uint64_t &carried) {
+        const uint64_t last = mask[kLanes - 1];
+        const __m256i moved = _mm256_permute4x64_epi64((__m256i)mask, 0x90);
+        const __m256i first = _mm256_zextsi128_si256(_mm_cvtsi64_si128(static_cast<long long>(carried)));
+        carried = last;
+        return (Mask)_mm256_blend_epi32(moved, first, 3);
     }
 
   private:
-    __m256i low_, high_;
+    alignas(32) uint32_t halves_[kDigit + 1][2 * kLanes];
 
-    FPROXY_INLINE static uint64_t gather(__m256i low, __m256i high) {
-        return static_cast<uint32_t>(_mm256_movemask_epi8(low)) |
-               static_cast<uint64_t>(static_cast<uint32_t>(_mm256_movemask_epi8(high))) << 32;
-    }
-
-    FPROXY_INLINE static __m256i digits_of(__m256i text) {
+    FPROXY_INLINE void take_half(const char *at, int half, Unusual &unusual) {
+        const __m256i text = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at));
+        unusual.add(text);
+#if defined(__clang__)
+#pragma clang loop unroll(full)
+#else
+#pragma GCC unroll 16
+#endif
+        for (int character = 0; character < kSingles; ++character)
+            halves_[character][half] = bits(_mm256_cmpeq_epi8(text, _mm256_set1_epi8(kCharacters[character])));
         const __m256i value = _mm256_sub_epi8(text, _mm256_set1_epi8('0'));
-        return _mm256_cmpeq_epi8(_mm256_min_epu8(value, _mm256_set1_epi8(9)), value);
+        halves_[kDigit][half] = bits(_mm256_cmpeq_epi8(_mm256_min_epu8(value, _mm256_set1_epi8(9)), value));
     }
+
+    FPROXY_INLINE static uint32_t bits(__m256i found) { return static_cast<uint32_t>(_mm256_movemask_epi8(found)); }
 };
 
 #include "compact_scan.inl.hpp"
@@ -160,31 +232,21 @@ class Block {
 
 namespace neon {
 
-// 64 characters as four vectors.
+// 64 characters as four vectors; a mask of one lane.
 class Block {
   public:
-    explicit Block(const char *at) {
-        for (int i = 0; i < 4; ++i) parts_[i] = vld1q_u8(reinterpret_cast<const uint8_t *>(at) + 16 * i);
-    }
+    using Mask = uint64_t;
+    static constexpr int kLanes = 1;
+    static constexpr int kAdvance = kLaneAdvance;
+    static constexpr int kReads = 64;
 
-    FPROXY_INLINE uint64_t equal(char wanted) const {
-        return gather([pattern = vdupq_n_u8(static_cast<uint8_t>(wanted))](uint8x16_t text) {
-            return vceqq_u8(text, pattern);
-        });
-    }
-
-    FPROXY_INLINE uint64_t digits() const {
-        return gather([](uint8x16_t text) { return vcltq_u8(vsubq_u8(text, vdupq_n_u8('0')), vdupq_n_u8(10)); });
-    }
-
-    // Whether any block had a backslash, a control character or anything outside ASCII.
+    // Whether any character was a backslash, a control character or outside ASCII.
     class Unusual {
       public:
         // As signed bytes, control characters and all outside ASCII are less than a space.
-        FPROXY_INLINE void add(const Block &block) {
-            for (const uint8x16_t text : block.parts_)
-                seen_ = vorrq_u8(seen_, vorrq_u8(vcltq_s8(vreinterpretq_s8_u8(text), vdupq_n_s8(' ')),
-                                                 vceqq_u8(text, vdupq_n_u8('\\'))));
+        FPROXY_INLINE void add(uint8x16_t text) {
+            seen_ = vorrq_u8(seen_, vorrq_u8(vcltq_s8(vreinterpretq_s8_u8(text), vdupq_n_s8(' ')),
+                                             vceqq_u8(text, vdupq_n_u8('\\'))));
         }
         bool any() const { return vmaxvq_u8(seen_) != 0; }
 
@@ -192,10 +254,22 @@ class Block {
         uint8x16_t seen_ = vdupq_n_u8(0);
     };
 
-    FPROXY_INLINE static uint64_t parity(uint64_t mask) {
-        for (int shift = 1; shift < 64; shift *= 2) mask ^= mask << shift;
-        return mask;
+    // Takes the characters at `at`.
+    FPROXY_INLINE void take(const char *at, Unusual &unusual) {
+        for (int i = 0; i < 4; ++i) {
+            parts_[i] = vld1q_u8(reinterpret_cast<const uint8_t *>(at) + 16 * i);
+            unusual.add(parts_[i]);
+        }
     }
+
+    FPROXY_INLINE Mask get(Character character) const {
+        if (character == kDigit)
+            return gather([](uint8x16_t text) { return vcltq_u8(vsubq_u8(text, vdupq_n_u8('0')), vdupq_n_u8(10)); });
+        const uint8x16_t pattern = vdupq_n_u8(static_cast<uint8_t>(kCharacters[character]));
+        return gather([pattern](uint8x16_t text) { return vceqq_u8(text, pattern); });
+    }
+
+#include "one_lane.inl.hpp"
 
   private:
     uint8x16_t parts_[4];
@@ -229,7 +303,7 @@ inline const std::vector<ScanPath> &scan_paths() {
     static const std::vector<ScanPath> paths = [] {
         std::vector<ScanPath> found;
 #if FPROXY_HAS_AVX2
-        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("pclmul"))
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
             found.push_back({"avx2", [](const char *begin, const char *end, Events &events) {
                                  return avx2::CompactScanner(events).scan(begin, end);
                              }});

@@ -3,13 +3,16 @@
 //
 // It accepts one form only, which is what vendors send: an array of flat objects without white space, whose values
 // are unescaped ASCII strings, unsigned decimal numbers, and arrays of these. For that form it checks the whole grammar
-// of RFC 8259, 63 characters at a time, as arithmetic on bit masks (bit i speaks of character i):
+// of RFC 8259 as arithmetic on bit masks (bit i speaks of character i):
 //
 //   * a running parity of the quotes tells what is inside a string; of the brackets, what is inside an array;
 //   * the carry of an addition runs through the characters of a key, or the digits of a fraction, and comes out where
 //     they end;
 //   * since there is no white space, every other rule is about two neighbours: this character may follow only those.
 //     A mask shifted left by one speaks of the character before.
+//
+// A mask has one or more lanes of 64 characters, as many as the instruction set takes at once. Lanes overlap by one
+// character: bit 0 is the last lane's bit 63 again, and is there only to be the neighbour of bit 1.
 //
 // Anything else is left to the exact scanner: a "no" here is not an error. A "yes" is a proof of soundness.
 
@@ -24,30 +27,30 @@ class CompactScanner {
         end_ = end;
         event_begin_ = begin + 1;
 
-        // Blocks overlap by one character: bit 0 is there to be the neighbour of bit 1. The array's own opening
-        // bracket is hidden from the rules by `valid`.
+        // The array's own brackets are not subject to the rules: the first is hidden by `valid`, the last is left out.
+        // The characters of a block are taken one block ahead of its rules.
+        Block blocks[2];
+        unsigned current = 0;
         const char *at = begin;
-        uint64_t valid = ~uint64_t{1};
-        for (; end - 1 - at >= 64; at += kStride, valid = ~uint64_t{0})
-            if (!block(Block(at), valid, at)) return false;
-        const size_t left = static_cast<size_t>(end - 1 - at);  // at least 1: the overlap
-        char padded[64];
-        std::memset(padded, ' ', sizeof padded);
-        std::memcpy(padded, at, left);
-        valid &= (uint64_t{1} << left) - 1;
-        if (!block(Block(padded), valid, at)) return false;
+        Mask valid = Block::all() & ~Block::lane_0(1);
+        take(at, blocks[current]);
+        for (; end - 1 - at > Block::kReads; at += Block::kAdvance, current ^= 1, valid = Block::all()) {
+            take(at + Block::kAdvance, blocks[current ^ 1]);
+            if (!block(blocks[current], valid, at)) return false;
+        }
+        if (!block(blocks[current], valid & Block::first(static_cast<size_t>(end - 1 - at)), at)) return false;
         return event_begin_ == end && !unusual_.any();  // the last event ended where the array does
     }
 
   private:
-    static constexpr size_t kStride = 63;
+    using Mask = typename Block::Mask;
 
     Events &events_;
     const char *begin_ = nullptr;
     const char *end_ = nullptr;
     typename Block::Unusual unusual_;
 
-    // Carried from block to block. "before" is all ones or zero: what holds just before bit 0; "at_0" is bit 0.
+    // Carried from one mask to the next: "before" is all ones or zero, and holds just before bit 0; "at_0" is bit 0.
     uint64_t string_before_ = 0;
     uint64_t array_before_ = 0;
     uint64_t key_at_0_ = 0;           // a character of a key, or the quote that closes it
@@ -60,38 +63,45 @@ class CompactScanner {
     unsigned seen_ = 0;                      // bit i: routing key i was met with a string
     const char *values_[kRoutingKeys] = {};  // the first character of that string; of the last one when it is repeated
 
-    static uint64_t spread(uint64_t mask, unsigned bit) { return uint64_t{0} - ((mask >> bit) & 1); }
+    FPROXY_INLINE void take(const char *at, Block &block) {
+        const size_t left = static_cast<size_t>(end_ - 1 - at);
+        if (left >= Block::kReads) return block.take(at, unusual_);
+        char padded[Block::kReads];
+        std::memset(padded, ' ', sizeof padded);
+        std::memcpy(padded, at, left);
+        block.take(padded, unusual_);
+    }
 
-    // Scan the block whose bit 0 stands at `text`; bits outside `valid` are not part of the events.
-    FPROXY_INLINE bool block(const Block &at, uint64_t valid, const char *text) {
-        unusual_.add(at);
-        const uint64_t quote = at.equal('"') & valid;
-        const uint64_t in_string = Block::parity(quote) ^ string_before_;  // an opening quote is in, a closing one out
-        const uint64_t outside = valid & ~in_string;
-        const uint64_t open_quote = quote & in_string;
-        const uint64_t close_quote = quote & outside;
+    // Scan the block whose first character stands at `text`; bits outside `valid` are not part of the events.
+    FPROXY_INLINE bool block(const Block &at, Mask valid, const char *text) {
+        const Mask quote = at.get(kQuote) & valid;
+        const Mask in_string = Block::parity(quote, string_before_);  // an opening quote is in, a closing one out
+        const Mask outside = valid & ~in_string;
+        const Mask open_quote = quote & in_string;
+        const Mask close_quote = quote & outside;
 
-        const uint64_t colon = at.equal(':') & outside;
-        const uint64_t comma = at.equal(',') & outside;
-        const uint64_t open_brace = at.equal('{') & outside;
-        const uint64_t close_brace = at.equal('}') & outside;
-        const uint64_t open_bracket = at.equal('[') & outside;
-        const uint64_t close_bracket = at.equal(']') & outside;
-        const uint64_t digit = at.digits() & outside;
-        const uint64_t zero = at.equal('0') & outside;
-        const uint64_t point = at.equal('.') & outside;
+        const Mask colon = at.get(kColon) & outside;
+        const Mask comma = at.get(kComma) & outside;
+        const Mask open_brace = at.get(kOpenBrace) & outside;
+        const Mask close_brace = at.get(kCloseBrace) & outside;
+        const Mask open_bracket = at.get(kOpenBracket) & outside;
+        const Mask close_bracket = at.get(kCloseBracket) & outside;
+        const Mask digit = at.get(kDigit) & outside;
+        const Mask zero = at.get(kZero) & outside;
+        const Mask point = at.get(kPoint) & outside;
 
-        const uint64_t in_array = Block::parity(open_bracket | close_bracket) ^ array_before_;
-        const uint64_t after_comma = comma << 1;
-        const uint64_t after_colon = colon << 1;
-        const uint64_t after_open_brace = open_brace << 1;
-        const uint64_t value_starts = after_colon | after_comma | open_bracket << 1;
-        const uint64_t value_end = close_quote | digit | close_bracket;
-        const uint64_t event_comma = (comma & (close_brace << 1)) | event_comma_at_0_;
-        const uint64_t event_starts = event_comma << 1;
+        const Mask in_array = Block::parity(open_bracket | close_bracket, array_before_);
+        const Mask after_comma = comma << 1;
+        const Mask after_colon = colon << 1;
+        const Mask after_open_brace = open_brace << 1;
+        const Mask value_starts = after_colon | after_comma | open_bracket << 1;
+        const Mask value_end = close_quote | digit | close_bracket;
+        Mask event_comma = comma & close_brace << 1;
+        event_comma |= Block::from_lane_before(event_comma >> 63, event_comma_at_0_);
+        const Mask event_starts = event_comma << 1;
 
         // What each character may follow. A comma in an object may be followed by a key only.
-        uint64_t wrong = outside & ~(value_end | colon | comma | open_brace | close_brace | open_bracket | point);
+        Mask wrong = outside & ~(value_end | colon | comma | open_brace | close_brace | open_bracket | point);
         wrong |= open_quote & (~(value_starts | after_open_brace) | event_starts);
         wrong |= comma & ~((value_end | close_brace) << 1);
         wrong |= open_brace ^ (event_starts & valid);
@@ -103,37 +113,41 @@ class CompactScanner {
         wrong |= point & ~(digit << 1);
         // Brackets alternate; no brace is inside them.
         wrong |= (open_bracket & ~in_array) | ((close_bracket | close_brace) & in_array);
-        // A colon stands behind each key and nowhere else: the carry of an addition runs through the key's characters.
-        const uint64_t key = open_quote & (after_open_brace | (after_comma & ~in_array));
-        uint64_t past_key;
-        const bool key_goes_on = __builtin_add_overflow(in_string, key | key_at_0_, &past_key);
-        past_key &= ~in_string;
+        // A colon stands behind each key and nowhere else.
+        const Mask key = open_quote & (after_open_brace | (after_comma & ~in_array));
+        const Mask past_key = past_runs(in_string, key, key_at_0_);
         wrong |= (colon ^ past_key << 1) & valid;
         // A number's first zero is its only digit before the point.
-        const uint64_t leading_zero = (zero & value_starts) | leading_zero_at_0_;
-        wrong |= (leading_zero << 1) & digit;
-        // A number has one point: the carry of an addition runs through the digits after it.
-        uint64_t past_fraction;
-        fraction_at_0_ = __builtin_add_overflow(digit, point << 1 | fraction_at_0_, &past_fraction);
-        wrong |= past_fraction & ~digit & point;
-        if (__builtin_expect((wrong & ~uint64_t{1}) != 0, 0)) return false;
+        Mask leading_zero = zero & value_starts;
+        leading_zero |= Block::from_lane_before(leading_zero >> 63, leading_zero_at_0_);
+        wrong |= leading_zero << 1 & digit;
+        // A number has one point.
+        wrong |= past_runs(digit, point << 1, fraction_at_0_) & point;
+        // Runs longer than a lane would not be followed to their end.
+        if (__builtin_expect(Block::any(wrong & ~Block::each(1)) || Block::any_full(in_string | digit), 0)) return false;
 
-        string_before_ = spread(in_string, 62);
-        array_before_ = spread(in_array, 62);
-        key_at_0_ = static_cast<uint64_t>(key_goes_on) | past_key >> 63;
-        event_comma_at_0_ = event_comma >> 63;
-        leading_zero_at_0_ = leading_zero >> 63;
-
-        uint64_t marks = (open_quote & after_colon) | (close_brace & ~uint64_t{1});
-        while (marks != 0) {
-            const char *const mark = text + __builtin_ctzll(marks);
-            marks &= marks - 1;
-            if (*mark == '"')
-                string_value(mark);
-            else
-                end_event(mark);
+        uint64_t marks[Block::kLanes];
+        Block::store((open_quote & after_colon) | (close_brace & ~Block::each(1)), marks);
+        for (int lane = 0; lane < Block::kLanes; ++lane, text += kLaneAdvance) {
+            for (uint64_t left = marks[lane]; left != 0; left &= left - 1) {
+                const char *const mark = text + __builtin_ctzll(left);
+                if (*mark == '"')
+                    string_value(mark);
+                else
+                    end_event(mark);
+            }
         }
         return true;
+    }
+
+    // Follow the runs of ones in `runs` that contain a bit of `starts` to the bit behind their end: adding makes the
+    // carry run through them. `at_0` says whether the run at bit 0 is one of them, or has just ended there.
+    FPROXY_INLINE static Mask past_runs(Mask runs, Mask starts, uint64_t &at_0) {
+        // What goes on into the next lane does not depend on what came from the one before, since no run fills a lane.
+        const Mask alone = runs + starts;
+        const Mask overflow = (runs & starts) | ((runs | starts) & ~alone);
+        const Mask goes_on = (overflow | (alone & ~runs)) >> 63;
+        return (alone + Block::from_lane_before(goes_on, at_0)) & ~runs;
     }
 
     // A member has a string, which `quote` opens: note it when its key is one of the routing keys.
