@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from fproxy.face.event_loop import stop_signals
+from fproxy.face.garbage import relax_garbage_collection
 from fproxy.face.supervisor import ChildFailedError
 from fproxy.shell.server import ServerStartError
 
@@ -62,6 +63,7 @@ async def serve(
             await asyncio.wait((starting, signalled), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 await starting
+                relax_garbage_collection()
                 if on_ready is not None:
                     on_ready()
                 await signalled
