@@ -1,55 +1,20 @@
 """Every scan path finds the same: on this machine, under sanitizers, and on arm64 (emulated where this is another)."""
 
-import hashlib
-import platform
 import random
-import shutil
 import struct
 import subprocess
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from damaged_frames import damaged, every_single_damage, messages
 from hypothesis import given, settings
 from market_data import frames
-
-HERE = Path(__file__).parent
-HEADERS = HERE.parents[1] / "fproxy" / "native"
-SOURCES = [HERE / "scan_harness.cpp", *sorted(HEADERS.glob("*.hpp"))]
-COMMON_FLAGS = ("-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{HEADERS}")
-
-
-@dataclass(frozen=True)
-class Build:
-    """One way to build and run the harness.
-
-    Attributes:
-        flags: for the compiler, besides the common ones.
-        compilers: commands, of which the first that exists compiles.
-        emulator: runs the program; None when this machine does.
-        paths: compact scan paths that the program must have, where this machine does not decide.
-    """
-
-    flags: tuple[str, ...]
-    compilers: tuple[str, ...] = ("g++", "c++")
-    emulator: str | None = None
-    paths: tuple[str, ...] = ("portable",)
-
-
-BUILDS = {
-    "native": Build(("-O3",)),
-    "sanitized": Build(
-        ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DFRAMES_ON_THE_HEAP")
-    ),
-    "arm64": Build(("-O3", "-static"), ("aarch64-linux-gnu-g++",), "qemu-aarch64", ("neon", "portable")),
-}
+from native_build import BUILDS, TIMEOUT_SECONDS, built
 
 
 class Harness:
-    """The compiled harness of one build."""
+    """The compiled scan_harness.cpp of one build."""
 
     def __init__(self, command: list[str], paths: tuple[str, ...]) -> None:
         self.command = command
@@ -63,49 +28,23 @@ class Harness:
             input=b"".join(struct.pack("<I", len(frame)) + frame for frame in scanned),
             capture_output=True,
             check=False,
-            timeout=300,
-        )
-        lines = done.stdout.decode().splitlines()
-        assert (done.returncode, done.stderr) == (0, b""), (
-            f"{done.stderr.decode()}\nlast line: {lines[-1:]}\n"
-            f"in frame {next(iter(scanned[lines.count('exact') :]), None)!r}"
+            timeout=TIMEOUT_SECONDS,
         )
         said: list[dict[str, str]] = [{}]
-        for line in lines:
+        for line in done.stdout.decode().splitlines():
             path, _, found = line.partition(" ")
             said[-1][path] = found
             if path == "exact":
                 said.append({})
+        stopped_in = scanned[len(said) - 1] if len(said) <= len(scanned) else None
+        assert done.returncode == 0, f"{done.stderr.decode()}\nafter {said[-2:]}, in {stopped_in!r}"
         assert len(said) == len(scanned) + 1
         return said[:-1]
 
 
 @pytest.fixture(scope="module", params=BUILDS)
 def harness(request: pytest.FixtureRequest) -> Harness:
-    build = BUILDS[request.param]
-    compiler = next(filter(None, map(shutil.which, build.compilers)), None)
-    if compiler is None:
-        pytest.skip(f"{' or '.join(build.compilers)} is not installed")
-    run = []
-    if build.emulator is not None and platform.machine() not in ("aarch64", "arm64"):
-        emulator = shutil.which(build.emulator)
-        if emulator is None:
-            pytest.skip(f"{build.emulator} is not installed")
-        run.append(emulator)
-    # Compiling takes seconds: what was compiled before from the same sources is used again.
-    flags = (*COMMON_FLAGS, *build.flags)
-    digest = hashlib.sha256(repr((compiler, flags)).encode())
-    for source in SOURCES:
-        digest.update(source.read_bytes())
-    kept: Path = request.config.cache.mkdir("scan_harness")
-    program = kept / f"{request.param}-{digest.hexdigest()[:16]}"
-    if not program.exists():
-        for outdated in kept.glob(f"{request.param}-*"):
-            outdated.unlink()
-        made = program.with_suffix(".new")
-        subprocess.run([compiler, *flags, "-o", made, SOURCES[0]], check=True, timeout=300)
-        made.rename(program)
-    return Harness([*run, str(program)], build.paths)
+    return Harness(built(request.param, "scan_harness.cpp", request.config), BUILDS[request.param].paths)
 
 
 def assert_agreement(harness: Harness, scanned: list[bytes]) -> Counter[str]:

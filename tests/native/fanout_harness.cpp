@@ -1,0 +1,269 @@
+// Random clients, subscriptions and messages through the fan-out, against a plain model of it.
+//
+// Arguments: the seed, and how many steps. Every message lies in memory of its own that is freed as soon as it has been
+// fed, so that with an address sanitizer whatever the fan-out keeps of it is found. Ends with status 1 and a line that
+// says which client got what it should not have; else prints how many events were delivered, and the most audiences
+// that there were at once.
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fanout.hpp"
+
+namespace {
+
+constexpr size_t kMaxPayload = 700;
+constexpr unsigned kSources = 2;
+constexpr size_t kFirstClients = 150, kMaxClients = 400;
+
+using Topic = std::pair<std::string, std::string>;  // empty texts are wildcards
+
+struct Happening {
+    std::string text;
+    std::string type;
+    std::string symbol;
+    bool is_bar;  // whose interval is unknown when its type is empty
+};
+
+struct Client {
+    bool here = false;
+    std::set<Topic> topics;
+    std::string expected, received;  // events, each behind a line feed
+};
+
+class Model {
+  public:
+    explicit Model(unsigned seed) : random_(seed), fanout_(seed * 0x9E3779B97F4A7C15u + 1, kMaxPayload) {
+        for (int i = 0; i < 40; ++i) symbols_.push_back((i % 3 == 0 ? "LONGSYMBOL" : "S") + std::to_string(i));
+        for (size_t i = 0; i < kFirstClients; ++i) join();
+    }
+
+    void step() {
+        const unsigned what = below(100);
+        if (what < 8) join();
+        else if (what < 10) leave();
+        else if (what < 40) subscribe();
+        else if (what < 55) unsubscribe();
+        else if (what < 60) imitate();
+        else if (what < 65) settle();
+        else if (what < 90) feed();
+        else flush();
+        most_audiences_ = std::max(most_audiences_, fanout_.audiences());
+    }
+
+    void finish() {
+        flush();
+        while (fanout_.settle()) {}
+        std::set<std::set<Topic>> different;
+        for (uint32_t id = 0; id < clients_.size(); ++id) {
+            if (clients_[id].topics.size() != fanout_.topics_of(id)) fail(id, "number of topics");
+            if (!clients_[id].topics.empty()) different.insert(clients_[id].topics);
+        }
+        if (different.size() != fanout_.audiences()) fail(0, "number of audiences");
+        for (uint32_t id = 0; id < clients_.size(); ++id)
+            if (clients_[id].here) fanout_.remove_client(id);
+        if (fanout_.audiences() != 0 || fanout_.topics().exact_topics() != 0) fail(0, "something is left of it");
+        std::printf("%zu events delivered, %zu audiences\n", delivered_, most_audiences_);
+    }
+
+  private:
+    std::mt19937 random_;
+    fproxy::Fanout fanout_;
+    std::vector<std::string> symbols_;
+    std::vector<Client> clients_;  // by number
+    size_t delivered_ = 0, most_audiences_ = 0;
+
+    unsigned below(size_t end) { return static_cast<unsigned>(random_() % end); }
+
+    [[noreturn]] void fail(uint32_t client, const char *what) const {
+        std::printf("client %u: wrong %s", client, what);
+        if (client < clients_.size())
+            std::printf("\nexpected:%s\nreceived:%s\n", clients_[client].expected.c_str(), clients_[client].received.c_str());
+        std::exit(1);
+    }
+
+    std::string any_type() {
+        static const char *const types[] = {"T", "Q", "LULD", "A", "NEWEVENTTYPE", "100Ms", "60000Ms"};
+        return types[below(7)];
+    }
+
+    Topic any_topic() {
+        const unsigned what = below(30);
+        if (what == 0) return {"", ""};
+        return {any_type(), what < 4 ? "" : symbols_[below(symbols_.size())]};
+    }
+
+    // A client that is here; clients_.size() when the one picked is not.
+    uint32_t any_client() {
+        const uint32_t id = clients_.empty() ? 0 : below(clients_.size());
+        return id < clients_.size() && clients_[id].here ? id : static_cast<uint32_t>(clients_.size());
+    }
+
+    std::vector<fproxy::TopicId> ids_of(const std::vector<Topic> &topics) {
+        std::vector<fproxy::TopicId> ids;
+        for (const Topic &topic : topics)
+            ids.push_back(fanout_.topics().topic(fproxy::Text::of(topic.first.data(), topic.first.size()),
+                                                 fproxy::Text::of(topic.second.data(), topic.second.size())));
+        return ids;
+    }
+
+    void join() {
+        if (clients_.size() >= kMaxClients) return;
+        const uint32_t id = fanout_.add_client();
+        if (id > clients_.size() || (id < clients_.size() && clients_[id].here)) fail(id, "number");
+        if (id == clients_.size()) clients_.emplace_back();
+        clients_[id] = Client{};
+        clients_[id].here = true;
+    }
+
+    void leave() {
+        const uint32_t id = any_client();
+        if (id == clients_.size()) return;
+        flush();
+        fanout_.remove_client(id);
+        clients_[id] = Client{};
+    }
+
+    void subscribe() {
+        const uint32_t id = any_client();
+        if (id == clients_.size()) return;
+        flush();
+        std::vector<Topic> topics(1 + below(below(4) == 0 ? 200 : 3));
+        for (Topic &topic : topics) topic = any_topic();
+        fanout_.subscribe(id, ids_of(topics));
+        clients_[id].topics.insert(topics.begin(), topics.end());
+    }
+
+    void unsubscribe() {
+        const uint32_t id = any_client();
+        if (id == clients_.size()) return;
+        flush();
+        std::vector<Topic> topics(below(3));
+        for (Topic &topic : topics) topic = any_topic();
+        for (const Topic &topic : clients_[id].topics)
+            if (below(3) == 0) topics.push_back(topic);
+        fanout_.unsubscribe(id, ids_of(topics));
+        for (const Topic &topic : topics) clients_[id].topics.erase(topic);
+    }
+
+    // Give a client what another has, by way of what it has itself.
+    void imitate() {
+        const uint32_t one = any_client(), other = any_client();
+        if (one == clients_.size() || other == clients_.size()) return;
+        flush();
+        std::vector<Topic> gone;
+        const std::set<Topic> &wanted = clients_[other].topics;
+        for (const Topic &topic : clients_[one].topics)
+            if (wanted.count(topic) == 0) gone.push_back(topic);
+        fanout_.subscribe(one, ids_of({wanted.begin(), wanted.end()}));
+        fanout_.unsubscribe(one, ids_of(gone));
+        clients_[one].topics = wanted;
+    }
+
+    void settle() {
+        flush();
+        fanout_.settle();
+    }
+
+    Happening any_event() {
+        Happening event;
+        event.symbol = symbols_[below(symbols_.size())];
+        event.type = any_type();
+        event.is_bar = event.type.find("Ms") != std::string::npos;
+        const std::string number = std::to_string(random_());
+        if (!event.is_bar || below(2) == 0) {
+            const char *const key = event.type == "LULD" ? "T" : "sym";
+            event.text = "{\"ev\":\"" + event.type + "\",\"n\":" + number + ",\"" + key + "\":\"" + event.symbol + "\"}";
+        } else if (below(2) == 0) {
+            const std::string interval = event.type.substr(0, event.type.size() - 2);
+            event.text = "{\"ev\":\"MB\",\"n\":" + number + ",\"interval\":" + interval + ",\"sym\":\"" + event.symbol + "\"}";
+        } else {
+            event.type.clear();
+            event.text = "{\"T\":\"b\",\"n\":" + number + ",\"S\":\"" + event.symbol + "\"}";
+        }
+        if (below(50) == 0) event.text.insert(1, "\"long\":\"" + std::string(below(2000), 'x') + "\",");
+        if (below(50) == 0) event.text.insert(1, " ");  // for the exact scanner
+        return event;
+    }
+
+    static bool takes(const std::set<Topic> &topics, const Happening &event) {
+        if (!event.is_bar && topics.count({"", ""}) != 0) return true;
+        if (!event.type.empty())
+            return topics.count({event.type, event.symbol}) != 0 || topics.count({event.type, ""}) != 0;
+        return std::any_of(topics.begin(), topics.end(), [&](const Topic &topic) {
+            return topic.first.find("Ms") != std::string::npos && (topic.second.empty() || topic.second == event.symbol);
+        });
+    }
+
+    void feed() {
+        std::vector<Happening> events(below(below(4) == 0 ? 100 : 4));
+        std::string text = "[";
+        for (Happening &event : events) {
+            event = any_event();
+            text += (text.size() == 1 ? "" : ",") + event.text;
+        }
+        const bool sound = below(10) != 0;
+        if (sound) text += "]";
+        char *const frame = new char[text.size()];
+        std::memcpy(frame, text.data(), text.size());
+        std::vector<std::pair<const char *, const char *>> statuses;
+        if (fanout_.feed(below(kSources), frame, frame + text.size(), statuses) != sound) fail(0, "verdict on a message");
+        delete[] frame;
+        if (!sound) return;
+        for (const Happening &event : events)
+            for (Client &client : clients_)
+                if (client.here && takes(client.topics, event)) client.expected += "\n" + event.text;
+    }
+
+    void flush() {
+        for (const fproxy::AudienceId audience : fanout_.ready()) {
+            const std::pair<const char *, size_t> ready = fanout_.take(audience);
+            for (const fproxy::ClientId id : fanout_.members(audience)) receive(id, ready.first, ready.first + ready.second);
+        }
+        fanout_.all_taken();
+        for (uint32_t id = 0; id < clients_.size(); ++id) {
+            if (clients_[id].received != clients_[id].expected) fail(id, "events");
+            clients_[id].received.clear();
+            clients_[id].expected.clear();
+        }
+    }
+
+    // Take WebSocket frames apart (RFC 6455, section 5.2).
+    void receive(uint32_t id, const char *at, const char *end) {
+        fproxy::Scanner scanner;
+        fproxy::Events events;
+        while (at != end) {
+            const unsigned char *const header = reinterpret_cast<const unsigned char *>(at);
+            size_t size = header[1], header_size = 2;
+            if (size == 126) {
+                size = static_cast<size_t>(header[2]) << 8 | header[3];
+                header_size = 4;
+            }
+            if (header[0] != 0x81 || header[1] > 126 || size > static_cast<size_t>(end - at) - header_size)
+                fail(id, "WebSocket frame");
+            at += header_size;
+            if (!scanner.scan(at, at + size, events)) fail(id, "message");
+            if (size > kMaxPayload && events.size() != 1) fail(id, "size of a message");
+            for (const fproxy::Event &event : events) clients_[id].received += "\n" + std::string(event.begin, event.end);
+            delivered_ += events.size();
+            at += size;
+        }
+    }
+};
+
+}  // namespace
+
+int main(int count, char **arguments) {
+    if (count != 3) return 2;
+    Model model(static_cast<unsigned>(std::atoi(arguments[1])));
+    for (int steps = std::atoi(arguments[2]); steps > 0; --steps) model.step();
+    model.finish();
+    return 0;
+}
