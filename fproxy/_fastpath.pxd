@@ -2,5 +2,6 @@
 
 
 cdef class FrameSink:
-    # Take complete WebSocket frames; the bytes are good only until this returns.
-    cdef int write_frames(self, const char *frames, size_t size) except -1
+    # Take complete WebSocket frames; the bytes are good only until this returns. What goes wrong is the sink's to deal
+    # with: the clients after it must get theirs.
+    cdef void write_frames(self, const char *frames, size_t size) noexcept

@@ -111,6 +111,9 @@ DEFAULT_MAX_BROADCAST = 256 * 1024
 # A broadcast that has more waiting is written before more is fed.
 cdef size_t MAX_PENDING_BYTES = 256 * 1024
 
+# Shorter messages take less time than giving up the interpreter's lock and taking it again.
+cdef Py_ssize_t LONG_PAYLOAD = 16 * 1024
+
 
 class FrameError(ValueError):
     """A message is not sound JSON, or neither an object nor an array."""
@@ -129,8 +132,8 @@ cdef object status_events(vector[pair[const char *, const char *]] &statuses):
 
 
 cdef class FrameSink:
-    cdef int write_frames(self, const char *frames, size_t size) except -1:
-        raise NotImplementedError(f"{type(self).__name__} does not write frames")
+    cdef void write_frames(self, const char *frames, size_t size) noexcept:
+        pass
 
 
 # Bytes to be written to several clients, as a Python object only for those that need one.
@@ -145,10 +148,10 @@ cdef class Frames:
         self.shared = None
 
     cdef write_to(self, object sink):
+        if isinstance(sink, FrameSink):
+            (<FrameSink>sink).write_frames(self.data, self.size)
+            return
         try:
-            if isinstance(sink, FrameSink):
-                (<FrameSink>sink).write_frames(self.data, self.size)
-                return
             if self.shared is None:
                 self.shared = PyBytes_FromStringAndSize(self.data, self.size)
             sink.write(self.shared)
@@ -227,8 +230,11 @@ cdef class Fanout:
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
             begin = <const char *>view.buf
-            with nogil:
+            if view.len < LONG_PAYLOAD:
                 sound = self._fanout.feed(source, begin, begin + view.len, statuses)
+            else:
+                with nogil:
+                    sound = self._fanout.feed(source, begin, begin + view.len, statuses)
             if not sound:
                 raise frame_error(begin, view.len, self._fanout.failed_at())
             if not self._fanout.overfull().empty():

@@ -1,6 +1,8 @@
 # distutils: language = c++
 """Writing to a client's socket without the interpreter. See ``_socket_writer.pyi``."""
 
+import logging
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stddef cimport size_t
 
@@ -28,6 +30,9 @@ cdef extern from *:
     long send_some(int socket, const char *data, size_t size) nogil
 
 
+_logger = logging.getLogger("fproxy.server")
+
+
 cdef class SocketWriter(FrameSink):
     cdef int _socket
     cdef object _transport_write
@@ -43,19 +48,25 @@ cdef class SocketWriter(FrameSink):
         self._waiting_bytes = transport.get_write_buffer_size
         self._transport_busy = True
 
-    cdef int write_frames(self, const char *frames, size_t size) except -1:
+    cdef void write_frames(self, const char *frames, size_t size) noexcept:
         cdef size_t sent = 0
-        if self._transport_write is None:
-            return 0
-        if self._transport_busy and self._socket >= 0:
-            self._transport_busy = self._waiting_bytes() != 0
-        if not self._transport_busy:
-            sent = send_some(self._socket, frames, size)
-            if sent == size:
-                return 0
+        if self._transport_busy:
+            self._write_by_transport(frames, size)
+            return
+        sent = send_some(self._socket, frames, size)
+        if sent != size:
             self._transport_busy = True
-        self._transport_write(PyBytes_FromStringAndSize(frames + sent, size - sent))
-        return 0
+            self._write_by_transport(frames + sent, size - sent)
+
+    # Behind what the transport has waiting, if it still has.
+    cdef void _write_by_transport(self, const char *frames, size_t size) noexcept:
+        if self._transport_write is None:
+            return
+        try:
+            self._transport_write(PyBytes_FromStringAndSize(frames, size))
+            self._transport_busy = self._socket < 0 or self._waiting_bytes() != 0
+        except Exception:
+            _logger.exception("a client's transport failed; the other clients are not affected")
 
     def write(self, bytes frames not None):
         self.write_frames(PyBytes_AS_STRING(frames), PyBytes_GET_SIZE(frames))

@@ -26,7 +26,8 @@ class Broadcast {
         }
         for (const Event &event : events_)
             if (event.kind != EventKind::kStatus)
-                pending_.append(event.begin, static_cast<size_t>(event.end - event.begin), max_payload_);
+                pending_.append(event.begin, static_cast<size_t>(event.end - event.begin),
+                                static_cast<size_t>(end - event.begin), max_payload_);
         pending_.end();
         return true;
     }

@@ -96,9 +96,10 @@ class Fanout {
     bool feed(unsigned source, const char *begin, const char *end,
               std::vector<std::pair<const char *, const char *>> &statuses) {
         if (!scanner_.scan(begin, end, events_)) return false;
-        for (size_t begin = 0; begin < events_.size(); begin += kBatch) {
-            const size_t size = std::min(kBatch, events_.size() - begin);
-            distribute(&events_[begin], size, source, statuses);
+        frame_end_ = end;
+        for (size_t first = 0; first < events_.size(); first += kBatch) {
+            const size_t size = std::min(kBatch, events_.size() - first);
+            distribute(&events_[first], size, source, statuses);
         }
         events_in_ += events_.size();
         return true;
@@ -151,6 +152,7 @@ class Fanout {
     size_t max_payload_;
     Scanner scanner_;
     Events events_;
+    const char *frame_end_ = nullptr;  // of the message being fed
     std::vector<Audience> audiences_;
     std::vector<AudienceId> free_audiences_;
     std::vector<AudienceId> audience_of_;  // by client
@@ -197,7 +199,7 @@ class Fanout {
             MessageBuffer &pending = audiences_[audience].pending;
             if (pending.empty()) ready_.push_back(audience);
             const bool was_overfull = pending.size() > kOverfull;
-            pending.append(event.begin, length, max_payload_);
+            pending.append(event.begin, length, static_cast<size_t>(frame_end_ - event.begin), max_payload_);
             if (__builtin_expect(pending.size() > kOverfull && !was_overfull, 0)) overfull_.push_back(audience);
         });
         ++events_collected_;
