@@ -42,13 +42,13 @@ BUILDS: Final = {
 }
 
 
-def built(name: str, source: str, config: pytest.Config) -> list[str]:
+def built(name: str, source: str, request: pytest.FixtureRequest) -> list[str]:
     """Return the command that runs a harness; skip the running test when tools are missing.
 
     Args:
         name: of the build.
         source: the harness' file name.
-        config: of pytest. Compiling takes seconds, so what was compiled from the same sources is kept in its cache.
+        request: of the test. Compiling takes seconds: what was compiled from the same sources is kept in pytest's cache.
     """
     build = BUILDS[name]
     compiler = next(filter(None, map(shutil.which, build.compilers)), None)
@@ -64,7 +64,10 @@ def built(name: str, source: str, config: pytest.Config) -> list[str]:
     digest = hashlib.sha256(repr((compiler, flags)).encode())
     for file in _project_files_of(compiler, flags, HERE / source):
         digest.update(file.read_bytes())
-    kept: Path = config.cache.mkdir("native")
+    if request.config.pluginmanager.has_plugin("cacheprovider"):
+        kept: Path = request.config.cache.mkdir("native")
+    else:
+        kept = request.getfixturevalue("tmp_path_factory").mktemp("native")
     family = f"{Path(source).stem}-{name}"
     program = kept / f"{family}-{digest.hexdigest()[:16]}"
     if not program.exists():

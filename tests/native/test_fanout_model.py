@@ -12,7 +12,7 @@ BITS_OF_A_WORD = 64
 
 @pytest.fixture(scope="module")
 def command(request: pytest.FixtureRequest) -> list[str]:
-    return built("sanitized", "fanout_harness.cpp", request.config)
+    return built("sanitized", "fanout_harness.cpp", request)
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -44,7 +44,7 @@ class Harness:
 
 @pytest.fixture(scope="module", params=BUILDS)
 def harness(request: pytest.FixtureRequest) -> Harness:
-    return Harness(built(request.param, "scan_harness.cpp", request.config), BUILDS[request.param].paths)
+    return Harness(built(request.param, "scan_harness.cpp", request), BUILDS[request.param].paths)
 
 
 def assert_agreement(harness: Harness, scanned: list[bytes]) -> Counter[str]:
