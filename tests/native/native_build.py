@@ -48,7 +48,7 @@ def built(name: str, source: str, request: pytest.FixtureRequest) -> list[str]:
     Args:
         name: of the build.
         source: the harness' file name.
-        request: of the test. Compiling takes seconds: what was compiled from the same sources is kept in pytest's cache.
+        request: of the test. Compiling takes seconds: programs of the same sources are kept in pytest's cache.
     """
     build = BUILDS[name]
     compiler = next(filter(None, map(shutil.which, build.compilers)), None)
