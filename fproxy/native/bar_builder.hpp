@@ -539,9 +539,11 @@ class BarBuilder {
         const auto sooner = [](const Window *one, const Window *other) { return one->first_trade < other->first_trade; };
         if (!std::is_sorted(group.begin(), group.end(), sooner)) std::sort(group.begin(), group.end(), sooner);
         const Interval &interval = *intervals_.find(length)->second;
+        const std::string ending =
+            ",\"s\":" + std::to_string(end - length) + ",\"e\":" + std::to_string(end) + "}";
         ClosedBars closed{length, end, {}, {}};
         for (Window *window : group) {
-            if (window->symbol != Window::kNoSymbol) close_window(interval, *window, closed);
+            if (window->symbol != Window::kNoSymbol) close_window(interval, *window, ending, closed);
             pool_.free(window);
         }
         open_windows_ -= group.size();
@@ -553,7 +555,7 @@ class BarBuilder {
         history_.add(std::move(closed));
     }
 
-    void close_window(const Interval &interval, Window &window, ClosedBars &closed) {
+    void close_window(const Interval &interval, Window &window, const std::string &ending, ClosedBars &closed) {
         Symbol &symbol = *symbols_[window.symbol];
         if (window.newer != nullptr) {
             window.newer->older = nullptr;  // it closes as the oldest of its series
@@ -570,7 +572,8 @@ class BarBuilder {
         text += "\",\"T\":\"b\",\"S\":\"";
         text += symbol.json;
         text += "\",";
-        window.write(text, interval.length_ms);
+        window.write(text);
+        text += ending;
     }
 
     // ---- Windows that are wanted after their first trades have come

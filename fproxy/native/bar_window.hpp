@@ -68,9 +68,9 @@ struct Window {
         }
     }
 
-    // Append the bar's members from the open on, the closing brace included.
-    void write(std::string &text, int interval) const {
-        char buffer[6 * kLongestDecimal + 128];
+    // Append the bar's members from the open to the count of trades.
+    void write(std::string &text) const {
+        char buffer[7 * kLongestDecimal + 64];
         char *at = buffer;
         const auto member = [&at](const char *name, Wide digits, int scale) {
             while (*name != '\0') *at++ = *name++;
@@ -86,9 +86,6 @@ struct Window {
         else
             member(",\"vw\":", weighted_mean(notional, volume, decimals), decimals);
         member(",\"n\":", trades, 0);
-        member(",\"s\":", static_cast<uint64_t>(start), 0);
-        member(",\"e\":", static_cast<uint64_t>(start + interval), 0);
-        *at++ = '}';
         text.append(buffer, static_cast<size_t>(at - buffer));
     }
 

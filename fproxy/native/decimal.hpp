@@ -148,8 +148,14 @@ inline char *write_integer(char *out, Wide value) {
         reversed[length++] = static_cast<char>('0' + static_cast<int>(value % 10));
         value /= 10;
     }
-    for (uint64_t rest = static_cast<uint64_t>(value); rest != 0 || length == 0; rest /= 10)
-        reversed[length++] = static_cast<char>('0' + rest % 10);
+    uint64_t rest = static_cast<uint64_t>(value);
+    for (; rest >= 100; rest /= 100) {
+        const uint64_t pair = rest % 100;
+        reversed[length++] = static_cast<char>('0' + pair % 10);
+        reversed[length++] = static_cast<char>('0' + pair / 10);
+    }
+    reversed[length++] = static_cast<char>('0' + rest % 10);
+    if (rest >= 10) reversed[length++] = static_cast<char>('0' + rest / 10);
     while (length != 0) *out++ = reversed[--length];
     return out;
 }

@@ -59,6 +59,10 @@ inline Wide weighted_mean(const DecimalSum &total, const DecimalSum &weight, int
     Wide numerator = total.digits;
     Wide denominator = weight.digits;
     int shift = decimals + weight.scale - total.scale;  // the quotient is to be multiplied by ten to this power
+    if (shift == 0 && numerator <= UINT64_MAX && denominator <= UINT64_MAX) {  // as for most bars
+        const uint64_t small = static_cast<uint64_t>(numerator), by = static_cast<uint64_t>(denominator);
+        return small / by + (small % by >= by - small % by ? 1 : 0);
+    }
     for (; denominator > kWideMax / 10; denominator /= 10) numerator /= 10;
     for (; shift < 0; ++shift) {
         if (denominator <= kWideMax / 100)
