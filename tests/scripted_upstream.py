@@ -103,6 +103,7 @@ class ScriptedUpstream:
         finally:
             writer.close()
             self._writer = None
+            self.topics = set()
             async with self._changed:
                 self._changed.notify_all()
 

@@ -6,8 +6,10 @@ from typing import Final
 
 from fproxy._fastpath import Broadcast
 from fproxy.core.client_keys import ClientKeys
+from fproxy.core.control import status_message
 from fproxy.core.demand import Demand
 from fproxy.core.topics import WILDCARD_TOPICS, Topic, Upstream
+from fproxy.core.trade_demand import INTERRUPTED_STATUS
 from fproxy.metrics import Metrics
 from fproxy.roles.settings import FirehoseSettings
 from fproxy.roles.subscriptions import Subscriptions
@@ -19,6 +21,11 @@ from fproxy.shell.upstream import UpstreamConnection
 MARKET: Final = "stocks"
 UPSTREAM_NAME: Final = "vendor"
 """What logs and metrics call the vendor."""
+
+VENDOR_LOST: Final = status_message(
+    (INTERRUPTED_STATUS, "Lost the vendor; what it sends until it is back is missing.")
+)
+"""What clients are told when the vendor's connection is lost."""
 
 
 def vendor_topics(topic: Topic) -> tuple[tuple[Upstream, str], ...]:
@@ -46,6 +53,7 @@ class Firehose:
             fproxy.core.urls.UrlError: the vendor's URL is not one of an upstream.
         """
         self._broadcast = Broadcast()
+        self._clients: set[Client] = set()
         self._server = ClientServer(
             self,
             keys=ClientKeys(settings.server.client_keys),
@@ -68,6 +76,7 @@ class Firehose:
                 take=self._broadcast.feed,
                 drained=self._broadcast.flush,
                 refused=self._refused,
+                disconnected=self._vendor_lost,
             ),
             metrics=metrics,
             options=settings.upstream,
@@ -105,6 +114,7 @@ class Firehose:
     def client_joined(self, client: Client) -> None:
         """Send a client everything from now on."""
         self._broadcast.add_client(client.sink)
+        self._clients.add(client)
         if self._subscriptions is not None:
             self._subscriptions.add_client(client)
 
@@ -121,8 +131,15 @@ class Firehose:
     def client_left(self, client: Client) -> None:
         """Forget a client."""
         self._broadcast.remove_client(client.sink)
+        self._clients.discard(client)
         if self._subscriptions is not None:
             self._subscriptions.remove_client(client)
+
+    def _vendor_lost(self) -> None:
+        # Clients cannot see it themselves, and some must know: a bar, say, is not whole when trades may be missing.
+        self._broadcast.flush()
+        for client in tuple(self._clients):
+            client.send_status(VENDOR_LOST)
 
     def _refused(self, topics: Sequence[str], message: str) -> None:
         if self._subscriptions is not None:

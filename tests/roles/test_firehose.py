@@ -1,0 +1,168 @@
+"""The firehose over real sockets: one vendor in, everything out to everybody."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from massive import WebSocketClient
+from massive.websocket.models import EquityTrade
+from scripted_upstream import PATIENCE, ScriptedUpstream
+from websockets.asyncio.client import ClientConnection, connect
+
+from fproxy.metrics import Metrics
+from fproxy.roles.firehose import Firehose
+from fproxy.roles.settings import FirehoseSettings, ServerSettings
+from fproxy.shell.upstream import UpstreamOptions
+
+KEY = "kEy-77aa"
+TRADES = b'[ {"ev":"T","sym":"AAPL","p":1.50} ,{"ev":"T","sym":"MSFT","p":2}]'
+QUOTE = b'[{"ev":"Q","sym":"AAPL","bp":1.5}]'
+
+
+@asynccontextmanager
+async def running(vendor: ScriptedUpstream, **settings: Any) -> AsyncIterator[Firehose]:
+    firehose = Firehose(
+        FirehoseSettings(
+            server=ServerSettings(port=0, client_keys=(KEY,)),
+            upstream=UpstreamOptions(reconnect_min=0.01, reconnect_max=0.02),
+            vendor_url=vendor.url + "/stocks",
+            polygon_api_key="vendor-key",
+            unsubscribe_linger=0.0,
+            **settings,
+        ),
+        Metrics(),
+    )
+    await firehose.start()
+    try:
+        await vendor.until(lambda: vendor.messages)
+        yield firehose
+    finally:
+        await firehose.stop()
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[ScriptedUpstream]:
+    async with ScriptedUpstream() as vendor:
+        yield vendor
+
+
+async def join(firehose: Firehose, *topics: str) -> ClientConnection:
+    client = await connect(f"ws://127.0.0.1:{firehose.port}/stocks")
+    assert b"connected" in await received(client)
+    await client.send(json.dumps({"action": "auth", "params": KEY}))
+    assert b"auth_success" in await received(client)
+    if topics:
+        await client.send(json.dumps({"action": "subscribe", "params": ",".join(topics)}))
+        assert (await received(client)).count(b"subscribed to") == len(topics)
+    return client
+
+
+async def received(client: ClientConnection) -> bytes:
+    async with asyncio.timeout(PATIENCE):
+        return await client.recv(decode=False)
+
+
+async def test_the_vendor_is_asked_for_every_type_once(vendor: ScriptedUpstream) -> None:
+    async with running(vendor) as firehose:
+        await vendor.until_subscribed("T.*", "Q.*", "A.*", "AM.*", "LULD.*", "FMV.*")
+        client = await join(firehose, "NOI.AAPL", "T.AAPL")
+        await client.close()
+        assert vendor.topics == {"T.*", "Q.*", "A.*", "AM.*", "LULD.*", "FMV.*"}
+        assert vendor.connections == 1
+        assert vendor.messages[0] == {"action": "auth", "params": "vendor-key"}
+
+
+async def test_the_types_are_a_setting(vendor: ScriptedUpstream) -> None:
+    async with running(vendor, data_types=("T", "NOI")):
+        await vendor.until_subscribed("T.*", "NOI.*")
+        assert vendor.topics == {"T.*", "NOI.*"}
+
+
+async def test_every_message_goes_to_every_client_as_it_came(vendor: ScriptedUpstream) -> None:
+    async with running(vendor) as firehose:
+        await vendor.until_subscribed("T.*")
+        clients = [await join(firehose), await join(firehose, "A.MSFT"), await join(firehose, "*")]
+        for message in (TRADES, QUOTE, b'{"ev":"ODD"}'):
+            await vendor.send(message)
+        for client in clients:
+            assert [await received(client) for _ in range(3)] == [TRADES, QUOTE, b'{"ev":"ODD"}']
+            await client.close()
+
+
+async def test_on_demand_the_vendor_is_asked_for_what_clients_want(vendor: ScriptedUpstream) -> None:
+    async with running(vendor, on_demand=True) as firehose:
+        one, other = await join(firehose, "T.AAPL", "A.AAPL"), await join(firehose, "T.AAPL", "Q.*")
+        await vendor.until_subscribed("T.AAPL", "A.AAPL", "Q.*")
+        assert vendor.topics == {"T.AAPL", "A.AAPL", "Q.*"}
+        await vendor.send(QUOTE)
+        assert await received(one) == await received(other) == QUOTE
+        await one.close()
+        await vendor.until(lambda: vendor.topics == {"T.AAPL", "Q.*"})
+        everything = await join(firehose, "*")
+        await vendor.until_subscribed("T.*", "Q.*", "LULD.*", "FMV.*", "A.*", "AM.*")
+        await everything.close()
+        await other.close()
+
+
+async def test_on_demand_refusals_reach_who_asked() -> None:
+    async with ScriptedUpstream(refuses=["NOI.AAPL"]) as vendor, running(vendor, on_demand=True) as firehose:
+        client = await join(firehose, "T.AAPL", "NOI.AAPL")
+        assert json.loads(await received(client)) == [
+            {"ev": "status", "status": "error", "message": "not authorized: NOI.AAPL"}
+        ]
+        await client.close()
+
+
+async def test_clients_are_told_when_the_vendor_is_lost(vendor: ScriptedUpstream) -> None:
+    async with running(vendor) as firehose:
+        await vendor.until_subscribed("T.*")
+        client = await join(firehose)
+        await vendor.send(TRADES)
+        assert await received(client) == TRADES
+        await vendor.stop()
+        [status] = json.loads(await received(client))
+        assert (status["ev"], status["status"]) == ("status", "upstream_disconnected")
+        await vendor.start()
+        await vendor.until_subscribed("T.*", "FMV.*")
+        await vendor.send(QUOTE)
+        assert await received(client) == QUOTE
+        await client.close()
+
+
+async def test_status_events_stay_here_and_unsound_messages_too(vendor: ScriptedUpstream) -> None:
+    async with running(vendor) as firehose:
+        await vendor.until_subscribed("T.*")
+        client = await join(firehose)
+        await vendor.send(b'[{"ev":"status","status":"success","message":"subscribed to: T.*"}]')
+        await vendor.send(TRADES[:-1])
+        await vendor.send(QUOTE)
+        assert await received(client) == QUOTE
+        await client.close()
+
+
+async def test_the_official_client(vendor: ScriptedUpstream) -> None:
+    async with running(vendor) as firehose:
+        await vendor.until_subscribed("T.*")
+        got: asyncio.Queue[Any] = asyncio.Queue()
+        client = WebSocketClient(
+            api_key=KEY,
+            feed=f"127.0.0.1:{firehose.port}",
+            market="stocks",
+            secure=False,
+            subscriptions=["T.AAPL"],
+        )
+        listening = asyncio.create_task(client.connect(got.put))
+        async with asyncio.timeout(PATIENCE):
+            messages: list[Any] = []
+            while not messages:
+                await vendor.send(TRADES)
+                # The client may not have joined yet: what came before is not for it.
+                await asyncio.wait([listening], timeout=0.01)
+                messages = [] if got.empty() else got.get_nowait()
+        assert isinstance(messages[0], EquityTrade)
+        assert [message.symbol for message in messages] == ["AAPL", "MSFT"]
+        await client.close()
+        await listening
