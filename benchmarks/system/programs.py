@@ -46,5 +46,9 @@ def _fproxy(name: str, description: str, *flags: str, upstreams: int = 1) -> Pro
 
 def all_programs() -> dict[str, Program]:
     """Return every program by name, in the order of tables."""
-    programs = (_fproxy("fproxy", "this project"), *PEERS)
+    programs = (
+        _fproxy("fproxy", "this project"),
+        _fproxy("fproxy-2-workers", "this project, two processes on one port", "--workers", "2", upstreams=2),
+        *PEERS,
+    )
     return {program.name: program for program in programs}

@@ -124,6 +124,28 @@ def require_vendor_key(vendor_url: str, polygon_api_key: str) -> None:
         )
 
 
+def check_workers(values: Values) -> None:
+    """Refuse several workers where they cannot be had.
+
+    Raises:
+        click.UsageError: the system cannot spread connections over processes, or there are too few ports for
+            the metrics of all.
+    """
+    from fproxy.shell.port_reservation import spreads_connections
+
+    workers, metrics_port = values["workers"], values["metrics_port"]
+    if not spreads_connections():
+        raise click.UsageError(
+            f"{workers} workers (FPROXY_WORKERS) need a system that spreads the connections to one port over "
+            "processes, as Linux does; this one does not"
+        )
+    if metrics_port and metrics_port + workers - 1 > 65535:
+        raise click.UsageError(
+            f"{workers} workers (FPROXY_WORKERS) serve metrics on as many ports, and there are not as many "
+            f"from {metrics_port} (FPROXY_METRICS_PORT) on"
+        )
+
+
 def chain_ports(values: Values) -> "Ports":
     """Return where the roles of a chain listen, from the values of ``chain_port_options``."""
     from fproxy.face.chain import Ports, chosen_port
@@ -142,12 +164,22 @@ def finish(main: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     sys.exit(run(main()))
 
 
-def serve_role(values: Values, make_role: Callable[[Metrics], "ListeningRole"]) -> NoReturn:
+def tell_chosen_port(port: int) -> None:
+    """Log the port that the system chose for a server."""
+    log.info("Now listening on port %d", port)
+
+
+def serve_role(
+    values: Values,
+    make_role: Callable[[Metrics], "ListeningRole"],
+    on_ready: Callable[[], None] | None = None,
+) -> NoReturn:
     """Serve with a role, and its metrics where they are wanted, until a signal; then exit.
 
     Args:
         values: the command line's values.
         make_role: called on the event loop with the metrics that the role is to count in.
+        on_ready: called once the role has started.
     """
     from fproxy.face.metrics_page import MetricsPageError, metrics_page
     from fproxy.face.run import serve
@@ -160,11 +192,13 @@ def serve_role(values: Values, make_role: Callable[[Metrics], "ListeningRole"]) 
                     log.info("Serving metrics on http://%s:%d/metrics", values["metrics_host"], port)
                 role = make_role(metrics)
 
-                def tell_chosen_port() -> None:
+                def ready() -> None:
                     if values["port"] == 0:
-                        log.info("Now listening on port %d", role.port)
+                        tell_chosen_port(role.port)
+                    if on_ready is not None:
+                        on_ready()
 
-                return await serve(role, stop_at_eof=values["stop_at_eof"], on_ready=tell_chosen_port)
+                return await serve(role, stop_at_eof=values["stop_at_eof"], on_ready=ready)
         except MetricsPageError as error:
             log.error("%s", error)
             return 1
@@ -189,17 +223,25 @@ def fproxy() -> None:
 
 @fproxy.command(DEFAULT_COMMAND, cls=ProxyCommand, short_help="The filtered proxy (also without this name).")
 @filtered_proxy_options
-def proxy(**values: Any) -> None:
+@click.pass_context
+def proxy(ctx: click.Context, /, **values: Any) -> None:
     """Run the filtered proxy until Ctrl-C."""
     begin(values)
     settings = filtered_proxy_settings(values)
-    from fproxy.roles.filtered_proxy import FilteredProxy
+    if values["workers"] > 1:
+        check_workers(values)
 
     warn_if_open(settings.server, values)
     log.info("Starting Polygon Filtered WebSocket Proxy")
     log.info("Firehose URL: %s", redacted_url(settings.firehose_url))
     log.info("Ms-Aggregator URL: %s", redacted_url(settings.aggregator_url))
     log.info("Starting stocks proxy on port %d", settings.server.port)
+    if values["workers"] > 1:
+        from fproxy.face.workers import run_workers
+
+        finish(lambda: run_workers(values, given_flags(ctx), tell_chosen_port))
+    from fproxy.roles.filtered_proxy import FilteredProxy
+
     serve_role(values, lambda metrics: FilteredProxy(settings, metrics))
 
 

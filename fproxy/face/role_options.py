@@ -198,8 +198,18 @@ coalesce_option: Final = setting(
     help="Milliseconds events may wait to share a message with others.",
 )
 
+workers_option: Final = setting(
+    "--workers",
+    envvar="FPROXY_WORKERS",
+    type=WholeNumber(1, 256),
+    default=1,
+    help="Processes that share the port and its clients, each with upstream connections of its own, so never with "
+    "the vendor as upstream. --max-clients is for each; metrics are on --metrics-port and the ports after it. Linux.",
+)
+
 filtered_proxy_options: Final = together(
     port_option("FILTERED_PROXY_PORT", _FILTERED_PROXY.server.port),
+    workers_option,
     firehose_url_option,
     setting(
         "--ms-aggregator-url",
@@ -340,6 +350,7 @@ chain_port_options: Final = together(
 
 stack_options: Final = together(
     port_option("FILTERED_PROXY_PORT", _FILTERED_PROXY.server.port),
+    workers_option,
     chain_port_options,
     vendor_options,
     polygon_api_key_option,

@@ -47,6 +47,8 @@ class Child:
         command: the program and its arguments.
         host: the address at which it will accept connections.
         port: the port of the same.
+        ready_line: the line of its output that says that it serves now, which is not passed on; None when its
+            accepting connections says it.
         environment: variables that it gets on top of those of this process; secrets belong here, not in
             ``command``, which anybody on the machine can read.
     """
@@ -55,6 +57,7 @@ class Child:
     command: tuple[str, ...]
     host: str
     port: int
+    ready_line: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -89,6 +92,7 @@ class Supervisor:
         self._processes: dict[str, asyncio.subprocess.Process] = {}  # running, by child's name
         self._printers: dict[str, asyncio.Task[None]] = {}  # of the same; each ends with its child's output
         self._watchers: list[asyncio.Task[None]] = []  # one a child that has been started
+        self._said_ready: set[str] = set()  # names of the children whose ready_line has come
 
     @property
     def pids(self) -> dict[str, int]:
@@ -103,7 +107,7 @@ class Supervisor:
                 ``stop``.
         """
         for child in self._children:
-            if await _accepts(child.host, child.port):
+            if child.ready_line is None and await _accepts(child.host, child.port):
                 # Whoever listens there would pass for the child, whose own words nobody might read.
                 raise ChildFailedError(f"{child.name} could not start: port {child.port} is in use")
             await self._launch(child)
@@ -131,6 +135,7 @@ class Supervisor:
             # A terminal's Ctrl-C is then for this process alone, which stops the children in their order.
             start_new_session=True,
         )
+        self._said_ready.discard(child.name)
         self._processes[child.name] = process
         self._report(child.name, f"INFO Started as process {process.pid}")
         self._printers[child.name] = asyncio.create_task(self._pass_on(child, process))
@@ -147,7 +152,11 @@ class Supervisor:
                 line = await process.stdout.read(error.consumed)
             if not line:
                 return
-            self._report(child.name, line.decode(errors="replace").rstrip("\r\n"))
+            text = line.decode(errors="replace").rstrip("\r\n")
+            if text == child.ready_line:
+                self._said_ready.add(child.name)
+            else:
+                self._report(child.name, text)
 
     async def _wait_until_ready(self, child: Child) -> None:
         process = self._processes[child.name]
@@ -155,7 +164,7 @@ class Supervisor:
         try:
             async with asyncio.timeout(READY_TIMEOUT):
                 while not exited.done():
-                    if await _accepts(child.host, child.port):
+                    if await self._is_ready(child):
                         return
                     await asyncio.wait((exited,), timeout=PROBE_INTERVAL)
         except TimeoutError:
@@ -165,6 +174,11 @@ class Supervisor:
         finally:
             exited.cancel()
         raise ChildFailedError(f"{child.name} could not start: {exit_text(await self._ended(child))}")
+
+    async def _is_ready(self, child: Child) -> bool:
+        if child.ready_line is None:
+            return await _accepts(child.host, child.port)
+        return child.name in self._said_ready
 
     async def _ended(self, child: Child) -> int:
         """Wait until a child has ended and all of its output has been passed on; return its return code."""

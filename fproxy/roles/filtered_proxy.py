@@ -57,6 +57,7 @@ class FilteredProxy:
             port=settings.server.port,
             limits=settings.server.limits,
             max_clients=settings.server.max_clients,
+            reuse_port=settings.server.reuse_port,
         )
         urls = {Upstream.FIREHOSE: settings.firehose_url, Upstream.AGGREGATOR: settings.aggregator_url}
         demands = {upstream: Demand(linger=settings.unsubscribe_linger) for upstream in Upstream}

@@ -64,6 +64,7 @@ class ServerSettings:
         client_keys: the keys that clients may authenticate with; none means that any key will do.
         limits: what clients may do, and for how long.
         max_clients: how many connections to keep at once; None for as many as the process may open files.
+        reuse_port: whether other processes listen on the same port, and share its clients.
     """
 
     host: str = "127.0.0.1"
@@ -71,6 +72,7 @@ class ServerSettings:
     client_keys: tuple[str, ...] = field(default=(), repr=False)
     limits: ClientLimits = field(default_factory=ClientLimits)
     max_clients: int | None = None
+    reuse_port: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,7 +130,7 @@ class ClientServer:
                 ssl_handshake_timeout=limits.handshake_timeout if self._ssl_context else None,
             )
         except OSError as error:
-            raise ServerStartError(_why_not(self.host, self._port, error)) from error
+            raise ServerStartError(listen_error_text(self.host, self._port, error)) from error
         self._shared = shared
         for listening in self._listener.sockets:
             # The library accepts as many connections in a turn as its backlog; the kernel may queue more.
@@ -193,7 +193,8 @@ def _max_open_files() -> int:
     return 1 << 20 if soft == resource.RLIM_INFINITY else soft
 
 
-def _why_not(host: str, port: int, error: OSError) -> str:
+def listen_error_text(host: str, port: int, error: OSError) -> str:
+    """Return why a server cannot listen: a sentence about what ``error`` says of its host and port."""
     if isinstance(error, socket.gaierror):
         return f"cannot listen on {host}: not an address or a name of this machine"
     if error.errno == errno.EADDRINUSE:

@@ -1,0 +1,34 @@
+"""One of the processes of ``fproxy --workers N``, which starts them with ``python -m fproxy.face.worker NUMBER``."""
+
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from fproxy.face.cli import serve_role
+from fproxy.face.logs import configure_logging
+from fproxy.face.role_options import filtered_proxy_options
+from fproxy.face.role_settings import filtered_proxy_settings
+from fproxy.face.workers import READY_LINE
+
+
+@click.command()
+@click.argument("number", type=int)
+@filtered_proxy_options
+def worker(number: int, **values: Any) -> None:
+    """Run a filtered proxy on a port that others listen on, too, until the process that started it is gone.
+
+    NUMBER is for those who list processes. What all workers have in common has been logged before they start.
+    """
+    configure_logging(values["log_level"])
+    settings = filtered_proxy_settings(values)
+    from fproxy.roles.filtered_proxy import FilteredProxy
+
+    settings = replace(settings, server=replace(settings.server, reuse_port=True))
+    serve_role(
+        values, lambda metrics: FilteredProxy(settings, metrics), lambda: print(READY_LINE, flush=True)
+    )
+
+
+if __name__ == "__main__":
+    worker(prog_name="fproxy worker")

@@ -1,0 +1,142 @@
+"""``fproxy --workers N``: several filtered proxies on one port, each a process with upstream connections of its own.
+
+The kernel spreads clients over the workers as they connect. This process serves nobody: it holds the port, starts the
+workers (``worker.py``), starts those again that die, and makes one log of theirs.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from fproxy.face.chain import own_path
+from fproxy.face.metrics_page import MetricsPageError, metrics_page
+from fproxy.face.role_settings import Values
+from fproxy.face.run import serve
+from fproxy.face.supervisor import STOP_TIMEOUT, Child, Supervisor
+from fproxy.shell.port_reservation import PortReservation
+from fproxy.shell.server import ServerStartError
+
+log = logging.getLogger(__name__)
+
+READY_LINE: Final = "fproxy worker is ready"
+"""What a worker prints once it serves."""
+
+_LEVELS: Final = {
+    logging.getLevelName(level): level
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+}
+
+
+class Workers:
+    """Runs processes side by side from ``start`` to ``stop``, and logs what they say under their names.
+
+    Args:
+        children: what to run.
+    """
+
+    def __init__(self, children: Sequence[Child]) -> None:
+        self._levels: dict[str, int] = {}  # of the last line that had one, by worker's name
+        self._supervisors = [Supervisor([child], self._report) for child in children]
+
+    async def start(self) -> None:
+        """Start all of them at once, and wait until each serves.
+
+        Raises:
+            fproxy.face.supervisor.ChildFailedError: one could not start; the others run on until ``stop``.
+        """
+        starts = [asyncio.ensure_future(supervisor.start()) for supervisor in self._supervisors]
+        try:
+            await asyncio.gather(*starts)
+        finally:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Stop all of them at once, and wait until they have."""
+        await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors))
+
+    def _report(self, name: str, line: str) -> None:
+        level, _, message = line.partition(" ")
+        if level in _LEVELS:
+            self._levels[name] = _LEVELS[level]
+        else:  # the second line of what was logged, as of a traceback
+            message = line
+        log.log(self._levels.get(name, logging.WARNING), "%s: %s", name, message)
+
+
+def worker_children(values: Values, port: int, flags: Mapping[str, str]) -> tuple[Child, ...]:
+    """Return the workers, who find their settings where they always do.
+
+    Args:
+        values: the filtered proxy's values from the command line.
+        port: the port that they share.
+        flags: settings given as flags, as environment variables.
+    """
+    return tuple(
+        Child(
+            name=f"worker {number}",
+            command=(sys.executable, "-P", "-m", "fproxy.face.worker", str(number)),
+            host=values["host"],
+            port=port,
+            ready_line=READY_LINE,
+            environment={
+                **own_path(),
+                **flags,
+                "FPROXY_HOST": values["host"],
+                "FILTERED_PROXY_PORT": str(port),
+                "FPROXY_WORKERS": "",
+                "FPROXY_METRICS_PORT": _text(metrics_port),
+                "FPROXY_STOP_AT_EOF": "1",
+            },
+        )
+        for number, metrics_port in enumerate(metrics_ports(values), 1)
+    )
+
+
+def metrics_ports(values: Values) -> tuple[int | None, ...]:
+    """Return the port of each worker's metrics: the one asked for, and those after it; all 0 for 0."""
+    first: int | None = values["metrics_port"]
+    return tuple(first + index if first else first for index in range(values["workers"]))
+
+
+def _text(port: int | None) -> str:
+    return "" if port is None else str(port)
+
+
+async def run_workers(
+    values: Values, flags: Mapping[str, str], tell_chosen_port: Callable[[int], None]
+) -> int:
+    """Run the workers until a signal asks to stop.
+
+    Args:
+        values: the filtered proxy's values from the command line.
+        flags: settings given as flags, as environment variables.
+        tell_chosen_port: called once all serve on a port that the system chose.
+
+    Returns:
+        The exit status: 0 after a signal, 1 when the port is taken or a worker cannot start.
+    """
+    try:
+        for metrics_port in metrics_ports(values):
+            with metrics_page(values["metrics_host"], metrics_port, CollectorRegistry()):
+                pass  # It can be served there. Said once, and here, rather than by a worker that has to end.
+        with PortReservation(values["host"], values["port"]) as reservation:
+
+            def ready() -> None:
+                if values["port"] == 0:
+                    tell_chosen_port(reservation.port)
+
+            return await serve(
+                Workers(worker_children(values, reservation.port, flags)),
+                stop_at_eof=values["stop_at_eof"],
+                on_ready=ready,
+                stop_timeout=STOP_TIMEOUT + 1,
+            )
+    except (ServerStartError, MetricsPageError) as error:
+        log.error("%s", error)
+        return 1
