@@ -23,7 +23,7 @@ from fproxy.roles.settings import (
     ServerSettings,
 )
 from fproxy.roles.simulator_settings import MAX_RATE, SimulatorSettings
-from fproxy.shell.upstream_link import UpstreamOptions
+from fproxy.shell.upstream_options import UpstreamOptions
 
 _UPSTREAM: Final = UpstreamOptions()
 _SERVER: Final = ServerSettings()

@@ -17,7 +17,7 @@ from fproxy.roles.settings import (
 )
 from fproxy.roles.simulator_settings import SimulatorSettings
 from fproxy.shell.client_limits import ClientLimits
-from fproxy.shell.upstream_link import UpstreamOptions
+from fproxy.shell.upstream_options import UpstreamOptions
 
 Values = Mapping[str, Any]
 S = TypeVar("S", ServerSettings, ClientLimits, UpstreamOptions)

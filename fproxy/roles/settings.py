@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from fproxy.shell.client_limits import ClientLimits
-from fproxy.shell.upstream_link import UpstreamOptions
+from fproxy.shell.upstream_options import UpstreamOptions
 
 ANY_KEY: Final = "*"
 """As the only client key: accept whatever key a client sends."""

@@ -23,7 +23,8 @@ from fproxy.core.urls import check_upstream_url, redacted_url
 from fproxy.metrics import Metrics
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.upstream_dial import dial, explain
-from fproxy.shell.upstream_link import LinkEnd, UpstreamLink, UpstreamListener, UpstreamOptions
+from fproxy.shell.upstream_link import LinkEnd, UpstreamLink, UpstreamListener
+from fproxy.shell.upstream_options import UpstreamOptions
 
 __all__ = ["UpstreamConnection", "UpstreamListener", "UpstreamOptions"]
 

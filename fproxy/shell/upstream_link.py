@@ -23,6 +23,7 @@ from fproxy.core.upstream_session import (
 )
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.upstream_dial import hang_up, printable
+from fproxy.shell.upstream_options import UpstreamOptions
 
 # An attribute of an enum takes longer to look up than a frame takes to handle.
 _CONTINUATION: Final = WSMsgType.CONTINUATION
@@ -72,35 +73,6 @@ class UpstreamListener(Protocol):
 
     def refused(self, topics: Sequence[str], message: str) -> None:
         """The upstream refused topics, with ``message``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamOptions:
-    """What a connection can be told. Times are seconds.
-
-    Attributes:
-        connect_timeout: how long connecting, with its handshakes, may take.
-        auth_wait: how long to wait for an answer to auth before going on without one.
-        ping_interval: after how long without a message the upstream is pinged; 0 never pings.
-        ping_timeout: how long the upstream may stay silent after a ping before it counts as gone.
-        reconnect_min: the delay before the first attempt to connect again.
-        reconnect_max: the longest such delay.
-        refused_delay: the least delay after the upstream refused the key or had too many connections.
-        stable_after: how long a connection must last for the delays to start anew.
-        close_timeout: how long an orderly close may take.
-        max_message_size: the largest message accepted, in bytes; a larger one drops the connection.
-    """
-
-    connect_timeout: float = 10.0
-    auth_wait: float = 2.0
-    ping_interval: float = 20.0
-    ping_timeout: float = 20.0
-    reconnect_min: float = 1.0
-    reconnect_max: float = 30.0
-    refused_delay: float = 60.0
-    stable_after: float = 10.0
-    close_timeout: float = 1.0
-    max_message_size: int = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
