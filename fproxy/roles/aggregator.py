@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from fproxy._bars import BarBuilder
@@ -239,7 +240,7 @@ class Aggregator:
         if errors:
             # The acknowledgement is sent when this returns; what is wrong belongs behind it.
             message = status_message(*((REFUSED_STATUS, error) for error in errors))
-            self._loop.call_soon(client.send_status, message)
+            client.after_reply(partial(client.send_status, message))
         return admitted
 
     def _release(self, bars: Iterable[Topic]) -> None:

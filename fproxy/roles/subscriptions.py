@@ -1,8 +1,8 @@
 """What the clients of a role want, turned into what is asked of its upstreams; refusals find their way back."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from fproxy.core.control import status_message
@@ -56,8 +56,7 @@ class Subscriptions:
                     refused.append(text)
         self._changed()
         if refused:
-            # The acknowledgement is sent when this returns; the refusal belongs behind it.
-            asyncio.get_running_loop().call_soon(self._tell, client, refused)
+            client.after_reply(partial(self._tell, client, refused))
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Give up the topics among these that the client has."""

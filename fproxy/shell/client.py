@@ -66,6 +66,7 @@ class Client(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_after_reply",
         "_assembler",
         "_drain_end",
         "_handshake",
@@ -105,6 +106,8 @@ class Client(asyncio.BufferedProtocol):
         self._progress: DeliveryProgress | None = None
         self._drain_end = 0.0
         self._transport: aiofastnet.Transport
+        # What a role wants done behind the reply to the message being carried out, or None between messages.
+        self._after_reply: list[Callable[[], None]] | None = None
         self._writer: SocketWriter | None = None
         self._protocol: WebSocketProtocol | None = None
 
@@ -140,6 +143,17 @@ class Client(asyncio.BufferedProtocol):
     def send_status(self, message: bytes) -> None:
         """Send one message, a JSON array of status events, as a text frame, in order with data."""
         self.write(text_frame(message))
+
+    def after_reply(self, callback: Callable[[], None]) -> None:
+        """Call back once the message that the client sent is answered; soon, when there is none to answer.
+
+        A message with many topics is carried out in steps, between which the loop turns: this is how what a role has to
+        say of one of them comes behind the acknowledgement of all.
+        """
+        if self._after_reply is None:
+            self._shared.loop.call_soon(callback)
+        else:
+            self._after_reply.append(callback)
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection behind what has been written. Closing twice is fine.
@@ -330,11 +344,15 @@ class Client(asyncio.BufferedProtocol):
                 protocol.fail(CloseCode.INVALID_DATA, "a text message is not UTF-8")
                 break
             if message is not None:
+                self._after_reply = []
                 for effect in self._session.received(message):
                     if self._stage >= _Stage.CLOSING:
                         break
                     self._carry_out(effect)
                     yield
+                callbacks, self._after_reply = self._after_reply, None
+                for callback in callbacks:
+                    callback()
         # Pongs and the answer to a close go out behind the replies to what came before them.
         if self._stage is not _Stage.CLOSED:
             self._send_protocol_frames(protocol)

@@ -402,6 +402,19 @@ async def test_refusals_reach_the_clients_whose_subscriptions_they_answer() -> N
         await chain.proxy.stop()
 
 
+async def test_a_refusal_comes_behind_the_acknowledgement_of_many_topics() -> None:
+    """So many that they are taken in steps, between which other work is done."""
+    async with ScriptedUpstream(refuses=["NOI.AAPL"]) as firehose, ScriptedUpstream() as aggregator:
+        chain = Chain(firehose, aggregator)
+        await chain.proxy.start()
+        asking = await chain.client("NOI.AAPL")
+        assert (await asking.status())[0]["message"] == "not authorized: NOI.AAPL"
+        late = await chain.client()
+        await late.subscribe("NOI.AAPL", *(f"T.S{i}" for i in range(2000)))
+        assert (await late.status())[0]["message"] == "not authorized: NOI.AAPL"
+        await chain.proxy.stop()
+
+
 async def test_a_slow_consumer_is_told_and_harms_no_one() -> None:
     async with running(limits=ClientLimits(max_unsent_bytes=256 * 1024)) as chain:
         slow, quick = await chain.client("T.*"), await chain.client("T.*")
