@@ -1,9 +1,9 @@
 """What each hop of the chain adds to an event's way: ``python -m benchmarks.hop_latency``.
 
 A vendor in this process sends one event at a time to a firehose, an aggregator and a filtered proxy in processes of
-their own; clients in this process listen at every station and at the vendor itself. All latencies of a station come from the
-same events in the same run, so the differences between stations are what the hops cost; sending, receiving and this
-process' own work are in every figure alike.
+their own; clients in this process listen at every station and at the vendor itself. All latencies come from the same
+run, so the differences between stations are what the hops cost; sending, receiving and this process' own work are in
+every figure alike.
 """
 
 import argparse
