@@ -66,7 +66,7 @@ class Fanout:
             sink: where to write what the client gets.
 
         Returns:
-            the client's number, lowest free first.
+            the client's number: one that no other client has.
         """
 
     def remove_client(self, client: int) -> None:

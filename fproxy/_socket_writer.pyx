@@ -36,6 +36,7 @@ _logger = logging.getLogger("fproxy.server")
 cdef class SocketWriter(FrameSink):
     cdef int _socket
     cdef object _transport_write
+    cdef object _transport_abort
     cdef object _waiting_bytes
     # Whether the transport may have something waiting, which must go first.
     cdef bint _transport_busy
@@ -45,6 +46,7 @@ cdef class SocketWriter(FrameSink):
         secure = transport.get_extra_info("ssl_object") is not None
         self._socket = -1 if secure or connection is None else connection.fileno()
         self._transport_write = transport.write
+        self._transport_abort = transport.abort
         self._waiting_bytes = transport.get_write_buffer_size
         self._transport_busy = True
 
@@ -66,7 +68,17 @@ cdef class SocketWriter(FrameSink):
             self._transport_write(PyBytes_FromStringAndSize(frames, size))
             self._transport_busy = self._socket < 0 or self._waiting_bytes() != 0
         except Exception:
-            _logger.exception("a client's transport failed; the other clients are not affected")
+            # Part of a frame may be out: what follows could not be understood.
+            _logger.exception("a client's transport failed, and its connection is dropped; no other is affected")
+            self._drop()
+
+    cdef void _drop(self) noexcept:
+        abort = self._transport_abort
+        self.stop()
+        try:
+            abort()
+        except Exception:
+            _logger.exception("a client's transport could not be dropped")
 
     def write(self, bytes frames not None):
         self.write_frames(PyBytes_AS_STRING(frames), PyBytes_GET_SIZE(frames))
@@ -75,4 +87,5 @@ cdef class SocketWriter(FrameSink):
         self._socket = -1
         self._transport_busy = True
         self._transport_write = None
+        self._transport_abort = None
         self._waiting_bytes = None

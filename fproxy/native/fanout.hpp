@@ -26,7 +26,7 @@ class Fanout {
 
     TopicTable &topics() { return topics_; }
 
-    // The lowest number that no client has.
+    // A number that no client has.
     ClientId add_client() {
         if (free_clients_.empty()) {
             audience_of_.push_back(kNone);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <random>
 
 namespace fproxy {
 
@@ -67,13 +68,23 @@ struct Text {
     }
 
   private:
+    // Strangers choose the texts, so the hash depends on a number that they do not know.
     static uint64_t hash(const char *data, size_t length) {
-        uint64_t sum = length * 0x9E3779B97F4A7C15u;
+        static const uint64_t seed = random_seed();
+        uint64_t sum = seed ^ length;
         for (size_t i = 0; i < length; i += 8) {
-            sum = (sum ^ load8_before(data + i, data + length)) * 0xD6E8FEB86659FD93u;
-            sum ^= sum >> 32;
+            // A multiplication to 128 bits whose halves are folded: what one piece does cannot be undone by the next
+            // without knowing the sum.
+            const unsigned __int128 product = static_cast<unsigned __int128>(sum ^ load8_before(data + i, data + length)) *
+                                              (seed | 0x9E3779B97F4A7C15u);
+            sum = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64) ^ seed;
         }
         return sum;
+    }
+
+    static uint64_t random_seed() {
+        std::random_device random;
+        return static_cast<uint64_t>(random()) << 32 | random() | 1;
     }
 };
 

@@ -156,6 +156,7 @@ class TopicTable {
         uint64_t type_key = 0;
         uint64_t symbol_key = 0;
         uint32_t symbol_length = 0;
+        uint32_t type_length = 0;
         TopicId topic = kNone;
     };
 
@@ -247,7 +248,7 @@ class TopicTable {
             const Slot &slot = slots_[i];
             if (slot.topic == kNone) return kNone;
             if (slot.symbol_key == symbol.key && slot.type_key == type.key && slot.symbol_length == symbol.length &&
-                same_texts(topics_[slot.topic], type, symbol))
+                slot.type_length == type.length && same_texts(topics_[slot.topic], type, symbol))
                 return slot.topic;
         }
     }
@@ -262,7 +263,8 @@ class TopicTable {
     Slot slot_of(TopicId id) const {
         const Topic &topic = topics_[id];
         const Text symbol = Text::of(topic.symbol.data(), topic.symbol.size());
-        return Slot{types_[topic.type].text.key, symbol.key, symbol.length, id};
+        const Text &type = types_[topic.type].text;
+        return Slot{type.key, symbol.key, symbol.length, type.length, id};
     }
 
     void insert(TopicId id) {
