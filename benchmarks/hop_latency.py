@@ -20,6 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 KEY = "hop-latency"
+WARM_UP = 100
 STATIONS = {
     "vendor": ("the vendor itself", "T"),
     "firehose": ("firehose", "T"),
@@ -105,18 +106,22 @@ async def measure(events: int, interval: float) -> dict[str, list[float]]:
             client = await join(ports[station.split(",")[0]])
             listeners.append(asyncio.create_task(listen(client, kind, sent, late[station])))
         number = 0
-        # First until every station has heard of it, then for the record.
-        while not all(late[station] for station in STATIONS) or number < events:
-            if number == 0 or not all(late[station] for station in STATIONS):
-                begun = number
+
+        async def send_one() -> None:
+            nonlocal number
             for kind in ("T", "A"):
                 sent[kind, number] = time.perf_counter()
                 broadcast(vendor.connections, json.dumps([{"ev": kind, "sym": "HOP", "n": number}]))
                 await asyncio.sleep(interval)
             number += 1
-            if number == begun + 100:
-                for figures in late.values():
-                    figures.clear()
+
+        # First until every station has heard of some; then for the record.
+        while not all(len(late[station]) >= WARM_UP for station in STATIONS):
+            await send_one()
+        for figures in late.values():
+            figures.clear()
+        for _ in range(events):
+            await send_one()
         await asyncio.sleep(1)
     finally:
         for listener in listeners:

@@ -2,7 +2,7 @@
 
 The bytes of the connection go through websockets' sans-I/O protocol on the way in, which answers pings and
 closes and keeps the limits. On the way out, market data bypasses it: ready-made frames go straight to the
-transport. There is no task, no queue and no timer for a client, and all timeouts of a server share one wheel.
+socket, or to the transport while that has something waiting. There is no task, no queue and no timer for a client, and all timeouts of a server share one wheel.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class Client(asyncio.BufferedProtocol):
         write: the hot path, ``write(frame: bytes) -> None``: send ready-made, whole WebSocket frames, in
             order with all else that is sent. It never blocks and never raises; after ``close`` and after the
             client has gone it does nothing. A client that leaves more than the limit unsent is closed as a
-            slow consumer. This is the transport's own method, and is replaced at the end: look it up at each
+            slow consumer. This is the writer's own method, and is replaced at the end: look it up at each
             use, do not keep it.
         account: after auth, an opaque name of the key's holder, the same for the same key; empty before.
         context: whatever the role wants to keep with the client.
