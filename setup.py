@@ -4,7 +4,6 @@
 AVX2, NEON or portable code when it runs, so that one wheel serves every machine of its architecture.
 """
 
-import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -12,19 +11,17 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError
 
-COMPILE_FLAGS = (
-    ["/O2", "/std:c++17"] if sys.platform == "win32" else ["-O3", "-std=c++17", "-g0", "-fno-math-errno"]
-)
+COMPILE_FLAGS = ["-O3", "-std=c++17", "-g0", "-fno-math-errno"]
 HEADERS = sorted(str(header) for header in Path("fproxy/native").glob("*.hpp"))
 
 NO_COMPILER = """
 fproxy could not be compiled: {error}
 
-fproxy's hot path is compiled when it is installed, which needs a C++17 compiler and Python's headers:
+fproxy's hot path is compiled when it is installed, which needs GCC or Clang with C++17 on a 64-bit machine, and Python's
+headers:
   Debian, Ubuntu   apt install g++ python3-dev
   Fedora, RHEL     dnf install gcc-c++ python3-devel
   macOS            xcode-select --install
-  Windows          the "Desktop development with C++" workload of the Visual Studio Build Tools
 """
 
 

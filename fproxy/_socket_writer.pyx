@@ -11,10 +11,6 @@ from fproxy._fastpath cimport FrameSink
 cdef extern from *:
     """
     #include <cstddef>
-    #if defined(_WIN32)
-    // Windows' sockets are not file descriptors: leave everything to the transport.
-    static inline long send_some(int, const char *, std::size_t) { return 0; }
-    #else
     #include <sys/socket.h>
     #include <sys/types.h>
     #ifndef MSG_NOSIGNAL
@@ -25,7 +21,6 @@ cdef extern from *:
         const ssize_t sent = ::send(socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
         return sent < 0 ? 0 : static_cast<long>(sent);
     }
-    #endif
     """
     long send_some(int socket, const char *data, size_t size) nogil
 

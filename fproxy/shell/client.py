@@ -2,7 +2,8 @@
 
 The bytes of the connection go through websockets' sans-I/O protocol on the way in, which answers pings and
 closes and keeps the limits. On the way out, market data bypasses it: ready-made frames go straight to the
-socket, or to the transport while that has something waiting. There is no task, no queue and no timer for a client, and all timeouts of a server share one wheel.
+socket, or to the transport while that has something waiting. There is no task, no queue and no timer for a
+client, and all timeouts of a server share one wheel.
 """
 
 import asyncio
