@@ -17,8 +17,8 @@ HEADERS = sorted(str(header) for header in Path("fproxy/native").glob("*.hpp"))
 NO_COMPILER = """
 fproxy could not be compiled: {error}
 
-fproxy's hot path is compiled when it is installed, which needs GCC or Clang with C++17 on a 64-bit machine, and Python's
-headers:
+fproxy's hot path is compiled when it is installed, which needs a 64-bit machine, GCC or Clang with C++17, and
+Python's headers:
   Debian, Ubuntu   apt install g++ python3-dev
   Fedora, RHEL     dnf install gcc-c++ python3-devel
   macOS            xcode-select --install

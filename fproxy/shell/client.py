@@ -36,6 +36,11 @@ MAX_CLOSE_REASON_BYTES: Final = 123
 DRAIN_TIMEOUTS: Final = 6
 """How many close timeouts a client that goes on reading gets to read what is left for it."""
 
+NO_REPLAY: Final = control.status_message(
+    ("error", "'since' is not served here, only by an ms-aggregator; subscribed to what comes from now on")
+)
+"""What a client is told that asks a role for what has passed, which does not keep it."""
+
 _BUSY_RESPONSE: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -369,6 +374,8 @@ class Client(asyncio.BufferedProtocol):
                     shared.handler.subscribe_since(self, topics, since)
                 else:
                     shared.handler.subscribe(self, topics)
+                    if since is not None and self._say_no_replay not in (self._after_reply or ()):
+                        self.after_reply(self._say_no_replay)
             case control.Unsubscribe(topics):
                 shared.handler.unsubscribe(self, topics)
             case control.Authenticated(account):
@@ -380,6 +387,10 @@ class Client(asyncio.BufferedProtocol):
                 shared.auth_failure_log.log("%s refused: %s", self.peer, what)
             case control.Close(code, reason):
                 self.close(code, reason)
+
+    def _say_no_replay(self) -> None:
+        self._shared.metrics.control_errors.inc()
+        self.send_status(NO_REPLAY)
 
     def _join(self) -> None:
         shared = self._shared

@@ -214,6 +214,23 @@ def test_status_events_are_returned_and_go_to_no_client(sink: Sink, received: li
     assert unframe(received[0]) == [b"[" + trade("AAPL") + b"]"]
 
 
+def test_types_and_symbols_that_begin_alike_are_told_apart(sink: Sink, received: list[bytes]) -> None:
+    fanout = Fanout()
+    fanout.subscribe(fanout.add_client(sink), parsed(["T.AAPL", "T.ABCDEFGHI"]))
+    others = [
+        ("T\0", "AAPL"),
+        ("T", "AAPL\0"),
+        ("TT", "AAPL"),
+        ("T", "AAP"),
+        ("T", "ABCDEFGH"),
+        ("T", "ABCDEFGHIJ"),
+    ]
+    fanout.feed(0, json.dumps([{"ev": event_type, "sym": symbol} for event_type, symbol in others]).encode())
+    fanout.feed(0, b"[" + trade("ABCDEFGHI") + b"]")
+    fanout.flush()
+    assert [unframe(data) for data in received] == [[b"[" + trade("ABCDEFGHI") + b"]"]]
+
+
 @pytest.mark.parametrize("size", [1, 2, 50, 125, 126, 127, 1000, 65_534, 65_535, 65_536, 65_537, 300_000])
 @pytest.mark.parametrize("before", [0, 1, 40])
 def test_messages_of_every_size(sink: Sink, received: list[bytes], size: int, before: int) -> None:
