@@ -244,10 +244,18 @@ async def test_the_stack_may_have_workers(start: StartProgram) -> None:
             *("--polygon-ws-url", vendor.url),
             POLYGON_API_KEY="sesame",
         )
-        await stack.error_line("Clients connect to port")
         await vendor.until_connected(1)
-        for _ in range(4):
-            await stack.error_line("INFO worker ")
+        # In any order, with the line that tells where clients connect anywhere among them.
+        awaited = {
+            "Clients connect to port",
+            *(
+                f"worker {w}: stocks connected to {u} proxy"
+                for w in (1, 2)
+                for u in ("firehose", "ms-aggregator")
+            ),
+        }
+        while not all(any(text in line for line in stack.errors) for text in awaited):
+            await stack.error_line("INFO ")
         assert (await stack.finish(signal.SIGTERM))[0] == 0
 
 
