@@ -15,6 +15,7 @@ from fproxy.core.bar_errors import TooManyIntervalsError
 from fproxy.core.bar_wants import BarWants
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.control import status_message
+from fproxy.core.demand import Changes
 from fproxy.core.topics import (
     AGGREGATOR_TYPES,
     BARS,
@@ -75,6 +76,23 @@ class _ClientState:
     replays: set[BarReplay] = field(default_factory=set)
 
 
+class _BarTradeDemand(TradeDemand):
+    """The demand for trades, which gives up bars that nobody wants before it gives up their trades.
+
+    Else the open windows of those bars would count as lost.
+    """
+
+    __slots__ = ("_wants",)
+
+    def __init__(self, builder: BarBuilder, wants: BarWants, *, linger: float) -> None:
+        super().__init__(builder, linger=linger)
+        self._wants = wants
+
+    def changes(self, now: float) -> Changes:
+        self._wants.expire(now)
+        return super().changes(now)
+
+
 class Aggregator:
     """The role that builds millisecond bars and forwards the vendor's own."""
 
@@ -109,7 +127,7 @@ class Aggregator:
             limits=settings.server.limits,
             max_clients=settings.server.max_clients,
         )
-        self._demand = TradeDemand(self._builder, linger=settings.unsubscribe_linger)
+        self._demand = _BarTradeDemand(self._builder, self._wants, linger=settings.unsubscribe_linger)
         self._firehose = UpstreamConnection(
             name=UPSTREAM_NAME,
             market=MARKET,
@@ -206,10 +224,10 @@ class Aggregator:
             for topic in topics:
                 replay.drop(topic)
         self._fanout.unsubscribe(state.number, topics)
-        self._subscriptions.unsubscribe(client, topics)
         gone = state.bars.intersection(topics)
         state.bars -= gone
-        self._release(gone)
+        self._release(gone)  # before their trades, so that it is not later that they have lingered enough
+        self._subscriptions.unsubscribe(client, topics)
 
     def client_left(self, client: Client) -> None:
         """Forget a client."""
@@ -217,8 +235,8 @@ class Aggregator:
         for replay in state.replays:
             replay.cancel()
         self._fanout.remove_client(state.number)
+        self._release(state.bars)  # before their trades, as in unsubscribe
         self._subscriptions.remove_client(client)
-        self._release(state.bars)
 
     def _admit(self, client: Client, topics: Sequence[Topic]) -> list[Topic]:
         """Count a client's topics; return those that are served. The client is told of the others."""

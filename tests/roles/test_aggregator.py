@@ -285,6 +285,18 @@ async def test_a_window_across_a_lost_connection_has_no_bar(system: System) -> N
     assert system.count("lost_windows_total") == 2
 
 
+@pytest.mark.parametrize("linger", [0.0, 0.05])
+async def test_a_window_that_nobody_wants_any_more_is_not_lost(linger: float) -> None:
+    async with running(unsubscribe_linger=linger) as system:
+        client = await system.client(f"{NINE}.AAPL")
+        await system.begin("T.AAPL")
+        await system.trades(trade("AAPL", nth(0)), trade("AAPL", nth(1)))
+        await client.bars(1)  # the second window is open
+        await client.send("unsubscribe", f"{NINE}.AAPL")
+        await system.firehose.until(lambda: not system.firehose.topics)
+        assert system.count("lost_windows_total") == 0
+
+
 async def test_a_firehose_that_lost_the_vendor_says_so_and_its_windows_have_no_bar(system: System) -> None:
     client = await system.client(f"{NINE}.AAPL")
     await system.begin("T.AAPL")
