@@ -22,6 +22,13 @@ LOOPBACK: Final = "127.0.0.1"
 
 _WILDCARD_HOSTS: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared with, not listened on.
 _COLOURS: Final = ("cyan", "green", "magenta", "blue")
+_PROXY_ALONE: Final = (
+    "FPROXY_CLIENT_KEYS",
+    "FPROXY_MAX_CLIENTS",
+    "FPROXY_MAX_UNSENT_BYTES",
+    "FPROXY_METRICS_PORT",
+)
+"""Settings of a stack that are about its clients, or of which there can be only one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +131,7 @@ def stack_children(ports: Ports, *, host: str, flags: Mapping[str, str]) -> tupl
     """Return the roles of ``fproxy stack``, which find their settings where they always do.
 
     The firehose and the aggregator want the vendor's key of each other and of the proxy; the clients' keys
-    are for the proxy alone.
+    and limits are for the proxy alone.
 
     Args:
         ports: where each listens.
@@ -132,7 +139,7 @@ def stack_children(ports: Ports, *, host: str, flags: Mapping[str, str]) -> tupl
         flags: settings given as flags, as environment variables.
     """
     return (
-        *upstream_roles(ports, environment={**flags, "FPROXY_CLIENT_KEYS": "", "FPROXY_METRICS_PORT": ""}),
+        *upstream_roles(ports, environment={**flags, **dict.fromkeys(_PROXY_ALONE, "")}),
         filtered_proxy(ports, host=host, environment=flags),
     )
 

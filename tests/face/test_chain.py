@@ -125,15 +125,23 @@ def test_the_stack_wants_a_key_for_the_vendor(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_only_the_proxy_of_a_stack_is_for_others() -> None:
-    flags = {"FPROXY_CLIENT_KEYS": "sesame", "FPROXY_HOST": "0.0.0.0", "FPROXY_METRICS_PORT": "9000"}
+    limits = {"FPROXY_MAX_CLIENTS": "1", "FPROXY_MAX_UNSENT_BYTES": "65536"}
+    flags = {
+        "FPROXY_CLIENT_KEYS": "sesame",
+        "FPROXY_HOST": "0.0.0.0",
+        "FPROXY_METRICS_PORT": "9000",
+        **limits,
+    }
     ports = Ports(proxy=1, aggregator=2, firehose=3)
     firehose, aggregator, proxy = stack_children(ports, host="0.0.0.0", flags=flags)
     for child in (firehose, aggregator):
         assert child.command[-4:-1] == ("--host", LOOPBACK, "--port")
         assert child.environment["FPROXY_CLIENT_KEYS"] == child.environment["FPROXY_METRICS_PORT"] == ""
+        assert {child.environment[name] for name in limits} == {""}
     assert proxy.command[-4:] == ("--host", "0.0.0.0", "--port", "1")
     assert proxy.host == LOOPBACK  # where to look whether it is ready
     assert proxy.environment["FPROXY_CLIENT_KEYS"] == "sesame"
+    assert limits.items() <= proxy.environment.items()
     assert "sesame" not in repr((firehose, aggregator, proxy))
 
 
