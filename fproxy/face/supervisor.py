@@ -196,9 +196,21 @@ class Supervisor:
             if time.monotonic() - began >= SETTLED_AFTER:
                 delay = self._restart_delay
             self._report(child.name, f"WARNING {exit_text(returncode)}; starting again in {delay:g} s")
+            delay = await self._launch_again(child, delay)
+
+    async def _launch_again(self, child: Child, delay: float) -> float:
+        """Launch a child after ``delay`` seconds, or as soon after as it can be; return the next delay."""
+        while True:
             await asyncio.sleep(delay)
             delay = min(2 * delay, RESTART_DELAY_MAX)
-            await self._launch(child)
+            try:
+                await self._launch(child)
+            except OSError as error:  # no memory or no process to spare, or the program is being replaced
+                self._report(
+                    child.name, f"WARNING Could not be started: {error}; trying again in {delay:g} s"
+                )
+            else:
+                return delay
 
     async def _stop_process(self, child: Child, process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -125,6 +125,26 @@ open({str(mark)!r}, "w").close()
     assert delays[:3] == ["0.01 s", "0.02 s", "0.04 s"]
 
 
+async def test_a_child_whose_program_is_away_for_a_while_is_tried_again(
+    reports: Reports, tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    program.symlink_to(sys.executable)
+    port = free_port("127.0.0.1")
+    command = (str(program), "-c", UNTIL_TERMINATED, str(port))
+    one = Child(name="one", command=command, host="127.0.0.1", port=port)
+    supervisor = Supervisor([one], reports, restart_delay=0.01)
+    async with running(supervisor):
+        program.unlink()
+        os.kill(supervisor.pids["one"], signal.SIGKILL)
+        await reports.until(lambda lines: any("Could not be started" in line for _, line in lines))
+        program.symlink_to(sys.executable)
+        await reports.until(lambda lines: lines.count(("one", "listening")) == 2)
+    (first, *_) = [line for _, line in reports.lines if "Could not be started" in line]
+    assert str(program) in first
+    assert first.endswith("; trying again in 0.02 s")
+
+
 async def test_a_child_that_cannot_start_is_named_with_its_output(reports: Reports) -> None:
     good = child("good", UNTIL_TERMINATED)
     bad = child("bad", "print('no such thing'); raise SystemExit(3)")
