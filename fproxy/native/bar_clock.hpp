@@ -14,8 +14,7 @@ namespace fproxy::bars {
 constexpr int64_t kBelievableAheadMs = 10'000;
 
 // A trade dated further behind than this is late for every window there can be: no interval is longer than a minute, and
-// no delay. A run of them means that the stream has
-// begun again at an earlier time.
+// no delay. A run of them means that the stream has begun again at an earlier time.
 constexpr int64_t kBelievableBehindMs = 180'000;
 
 class StreamClock {
