@@ -56,7 +56,6 @@ class RetainedTrades {
         complete_from_ = INT64_MIN;
     }
 
-    bool empty() const { return count_ == 0; }
     size_t size() const { return count_; }
 
     // Trades of this time and later are all still here, as far as they came at all.

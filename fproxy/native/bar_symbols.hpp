@@ -157,8 +157,7 @@ class SymbolTable {
     size_t count_ = 0;
 
     size_t home(uint64_t key) const {
-        key = (key ^ key >> 32) * 0x9E3779B97F4A7C15u;
-        return static_cast<size_t>(key ^ key >> 29) & (slots_.size() - 1);
+        return static_cast<size_t>(fold(key ^ process_seed(), 0x9E3779B97F4A7C15u)) & (slots_.size() - 1);
     }
 
     static bool same(const Symbol &symbol, const Text &name) {

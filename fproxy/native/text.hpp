@@ -43,6 +43,21 @@ constexpr bool begins(uint64_t word, const char (&literal)[N]) {
     return (word & low_bytes(N - 1)) == packed(literal);
 }
 
+// A random number of this process: what strangers choose is hashed with it, so that they cannot choose collisions.
+inline uint64_t process_seed() {
+    static const uint64_t seed = [] {
+        std::random_device random;
+        return static_cast<uint64_t>(random()) << 32 | random() | 1;
+    }();
+    return seed;
+}
+
+// The two halves of a product folded into one: nothing of it can be undone without knowing both factors.
+inline uint64_t fold(uint64_t one, uint64_t other) {
+    const unsigned __int128 product = static_cast<unsigned __int128>(one) * other;
+    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
 // A text, and a 64-bit stand-in for it: the bytes themselves up to eight, a hash of them beyond.
 struct Text {
     const char *data = nullptr;
@@ -68,23 +83,12 @@ struct Text {
     }
 
   private:
-    // Strangers choose the texts, so the hash depends on a number that they do not know.
     static uint64_t hash(const char *data, size_t length) {
-        static const uint64_t seed = random_seed();
+        const uint64_t seed = process_seed();
         uint64_t sum = seed ^ length;
-        for (size_t i = 0; i < length; i += 8) {
-            // A multiplication to 128 bits whose halves are folded: what one piece does cannot be undone by the next
-            // without knowing the sum.
-            const unsigned __int128 product = static_cast<unsigned __int128>(sum ^ load8_before(data + i, data + length)) *
-                                              (seed | 0x9E3779B97F4A7C15u);
-            sum = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64) ^ seed;
-        }
+        for (size_t i = 0; i < length; i += 8)
+            sum = fold(sum ^ load8_before(data + i, data + length), seed ^ 0x9E3779B97F4A7C15u) ^ seed;
         return sum;
-    }
-
-    static uint64_t random_seed() {
-        std::random_device random;
-        return static_cast<uint64_t>(random()) << 32 | random() | 1;
     }
 };
 
