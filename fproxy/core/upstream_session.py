@@ -31,6 +31,7 @@ from typing import Final
 
 from fproxy.core.demand import Changes
 from fproxy.core.status_event import StatusError, parse_status
+from fproxy.core.topics import TopicError, parse_topic
 from fproxy.core.upstream_failure import UpstreamFailure
 
 MAX_TOPICS_PER_REQUEST: Final = 1_000
@@ -141,7 +142,15 @@ class UpstreamSession:
         ready: whether the upstream takes subscriptions.
     """
 
-    __slots__ = ("_api_key", "_awaiting", "_lost_track_until", "_outstanding", "_over", "ready")
+    __slots__ = (
+        "_api_key",
+        "_awaiting",
+        "_lost_track_until",
+        "_outstanding",
+        "_over",
+        "_subscribed",
+        "ready",
+    )
 
     def __init__(self, api_key: str) -> None:
         """Prepare a session.
@@ -156,6 +165,7 @@ class UpstreamSession:
         self._outstanding: deque[_Request] = deque()  # in the order of sending
         # (action, topic) -> the outstanding requests that await an answer for it, in the order of sending
         self._awaiting: dict[tuple[str, str], deque[_Request]] = {}
+        self._subscribed: set[str] = set()  # the topics asked for on this connection and not given up since
         # Until when a request may yet be answered that is not remembered any more. Until then, or until an
         # answer shows that the upstream has got past it, nobody knows what an error answers.
         self._lost_track_until = -float("inf")
@@ -184,6 +194,10 @@ class UpstreamSession:
         for action, topics in ((_SUBSCRIBE, changes.subscribe), (_UNSUBSCRIBE, changes.unsubscribe)):
             for part in split_topics(topics):
                 effects.append(Send(_message(action, ",".join(part))))
+                if action == _SUBSCRIBE:
+                    self._subscribed.update(part)
+                else:
+                    self._subscribed.difference_update(part)
                 self._expect(_Request(action, part, now))
         return effects
 
@@ -248,6 +262,15 @@ class UpstreamSession:
                     yield _refusal(action, (word,), shown)
                     yield from self._settle(request, word)
                     return
+        for word in _words(text):
+            if word in self._subscribed:
+                # Some acknowledge first and refuse later, when they have asked upstream themselves.
+                yield _refusal(_SUBSCRIBE, (word,), shown)
+                return
+            if _is_topic(word):
+                # Of whatever it speaks, it is no answer to another request.
+                yield Notice(f"reports an error: {shown}")
+                return
         if not self._outstanding or now < self._lost_track_until:
             yield Notice(f"reports an error: {shown}")
             return
@@ -353,6 +376,14 @@ def _words(text: str) -> Iterator[str]:
         bare = word.strip(_PUNCTUATION)
         if bare != word:
             yield bare
+
+
+def _is_topic(word: str) -> bool:
+    try:
+        parse_topic(word)
+    except TopicError:
+        return False
+    return True
 
 
 def _refusal(action: str, topics: tuple[str, ...], message: str) -> Effect:

@@ -103,4 +103,6 @@ class Subscriptions:
             reasons = (connection.refusal(text) for connection in self._connections.values())
             reason = next((reason for reason in reasons if reason is not None), None)
             if reason is not None:
+                # Some upstreams name the topic, as we do.
+                reason = reason.removesuffix(f": {text}")
                 client.send_status(status_message((REFUSED_STATUS, f"{reason}: {text}")))
