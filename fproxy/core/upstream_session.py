@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fproxy.core.demand import Changes
+from fproxy.core.redaction import redact
 from fproxy.core.status_event import StatusError, parse_status
 from fproxy.core.topics import TopicError, parse_topic
 from fproxy.core.upstream_failure import UpstreamFailure
@@ -45,9 +46,6 @@ MAX_OUTSTANDING: Final = 1_024
 
 ANSWER_TIME: Final = 30.0
 """How long a request is expected to be answered, in seconds."""
-
-MAX_SHOWN: Final = 200
-"""How many characters of what an upstream says are repeated."""
 
 _SUBSCRIBE = "subscribe"
 _UNSUBSCRIBE = "unsubscribe"
@@ -148,19 +146,22 @@ class UpstreamSession:
         "_lost_track_until",
         "_outstanding",
         "_over",
+        "_secrets",
         "_subscribed",
         "ready",
     )
 
-    def __init__(self, api_key: str) -> None:
+    def __init__(self, api_key: str, other_secrets: Iterable[str] = ()) -> None:
         """Prepare a session.
 
         Args:
             api_key: the key to authenticate with; empty when there is none. It appears in no effect but
                 ``Send``.
+            other_secrets: what the upstream knows too, and must not appear in any effect either.
         """
         self.ready = False
         self._api_key = api_key
+        self._secrets = (api_key, *other_secrets)
         self._over = False
         self._outstanding: deque[_Request] = deque()  # in the order of sending
         # (action, topic) -> the outstanding requests that await an answer for it, in the order of sending
@@ -327,11 +328,8 @@ class UpstreamSession:
             self._forget_awaiting(request, topic)
 
     def _shown(self, text: str) -> str:
-        """Return what the upstream said as one printable line, cut short and without the key."""
-        if self._api_key:
-            text = text.replace(self._api_key, "***")
-        text = "".join(character if character.isprintable() else " " for character in text[:MAX_SHOWN])
-        return text.strip() or "nothing more"
+        """Return what the upstream said as one printable line, cut short and without secrets."""
+        return redact(text, self._secrets) or "nothing more"
 
 
 def split_topics(

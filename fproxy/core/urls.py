@@ -1,8 +1,12 @@
 """URLs of upstreams: what is accepted, and how one is shown without its secrets."""
 
-from urllib.parse import urlsplit
+from typing import Final
+from urllib.parse import unquote, unquote_plus, urlsplit
 
-HIDDEN = "***"
+from fproxy.core.redaction import HIDDEN
+
+LEAST_SECRET: Final = 4
+"""How long a user or a value in a query must be to be a secret: ``v=1`` holds none, and many texts hold a 1."""
 
 
 class UrlError(ValueError):
@@ -43,3 +47,18 @@ def redacted_url(url: str) -> str:
     return parts._replace(
         netloc=f"{HIDDEN}@{address}" if at else address, query=HIDDEN if parts.query else "", fragment=""
     ).geturl()
+
+
+def url_secrets(url: str) -> frozenset[str]:
+    """Return what ``redacted_url`` hides, each as it stands there and with its percent-encoding undone.
+
+    It is for ``redact``: upstreams repeat what they were sent.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return frozenset()
+    values = (part.partition("=")[2] for part in parts.query.split("&"))
+    long_enough = (text for text in (parts.username or "", parts.query, *values) if len(text) >= LEAST_SECRET)
+    found = {parts.password or "", *long_enough} - {""}
+    return frozenset(found | {unquote(text) for text in found} | {unquote_plus(text) for text in found})

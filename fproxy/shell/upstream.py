@@ -19,7 +19,7 @@ from fproxy.core.backoff import Backoff
 from fproxy.core.demand import Demand
 from fproxy.core.upstream_failure import UpstreamFailure
 from fproxy.core.upstream_session import UpstreamSession
-from fproxy.core.urls import check_upstream_url, redacted_url
+from fproxy.core.urls import check_upstream_url, redacted_url, url_secrets
 from fproxy.metrics import Metrics
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.upstream_dial import dial, explain
@@ -80,6 +80,7 @@ class UpstreamConnection:
         self._url = check_upstream_url(url)
         self._shown_url = redacted_url(url)
         self._api_key = api_key
+        self._secrets = url_secrets(url) | {api_key}
         self._demand = demand
         self._listener = listener
         self._options = options
@@ -181,10 +182,11 @@ class UpstreamConnection:
         options = self._options
         link = self._link = UpstreamLink(
             name=self.name,
-            session=UpstreamSession(self._api_key),
+            session=UpstreamSession(self._api_key, self._secrets),
             demand=self._demand,
             listener=self._listener,
             options=options,
+            secrets=self._secrets,
             on_ready=self._became_ready,
             on_refused=self._refused_counter.inc,
             notices=self._notices,
@@ -211,7 +213,10 @@ class UpstreamConnection:
             return link.end(transport)
         except Exception as error:
             failure, text = explain(
-                error, host=urlsplit(self._url).hostname or "", time_limit=options.connect_timeout
+                error,
+                host=urlsplit(self._url).hostname or "",
+                time_limit=options.connect_timeout,
+                secrets=self._secrets,
             )
             if failure is UpstreamFailure.INTERNAL:
                 logger.exception("Unexpected error in the connection to %s", self.name)

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import ssl
+from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 from picows import WSHandshakeError, WSListener, WSTransport, ws_connect
 
+from fproxy.core.redaction import redact
 from fproxy.core.upstream_failure import UpstreamFailure
 
 if TYPE_CHECKING:
@@ -25,9 +27,6 @@ READ_BUFFER_BYTES: Final = 256 * 1024
 What one read brings is one burst, and a burst is what the writes to clients are shared over. 256 KiB is as
 much as the transport reads before it lets others run, and still fits a core's second-level cache.
 """
-
-MAX_SHOWN: Final = 200
-"""How many characters of an error that holds what a server sent are repeated."""
 
 
 class HandshakeBrokenOffError(Exception):
@@ -112,13 +111,16 @@ async def hang_up(transport: WSTransport, *, patience: float = 0.0) -> None:
         ended.exception()  # Otherwise the loop would complain that nobody looked at it.
 
 
-def explain(error: Exception, *, host: str, time_limit: float) -> tuple[UpstreamFailure, str]:
+def explain(
+    error: Exception, *, host: str, time_limit: float, secrets: Iterable[str] = ()
+) -> tuple[UpstreamFailure, str]:
     """Say in a few words, for one line of the log, what made ``dial`` fail.
 
     Args:
         error: what it raised.
         host: the host that was dialed.
         time_limit: how long it had, in seconds.
+        secrets: what the server was sent that must not be shown.
     """
     match error:
         case TimeoutError():
@@ -130,23 +132,23 @@ def explain(error: Exception, *, host: str, time_limit: float) -> tuple[Upstream
         case ConnectionRefusedError():
             return UpstreamFailure.REFUSED, "connection refused"
         case ssl.SSLCertVerificationError():
-            return UpstreamFailure.TLS, f"certificate not accepted: {printable(error.verify_message)}"
+            return UpstreamFailure.TLS, f"certificate not accepted: {redact(error.verify_message, secrets)}"
         case ssl.SSLError():
             reason = (error.reason or error.strerror or "unknown error").replace("_", " ").lower()
-            return UpstreamFailure.TLS, f"TLS handshake failed: {printable(reason)}"
+            return UpstreamFailure.TLS, f"TLS handshake failed: {redact(reason, secrets)}"
         case WSHandshakeError(response=response) if (
             response is not None and response.status is not HTTPStatus.SWITCHING_PROTOCOLS
         ):
             status = response.status
             return UpstreamFailure.HTTP_STATUS, f"HTTP status {status.value} {status.phrase}"
         case WSHandshakeError():
-            return UpstreamFailure.HANDSHAKE, f"not a WebSocket server: {printable(str(error))}"
+            return UpstreamFailure.HANDSHAKE, f"not a WebSocket server: {redact(str(error), secrets)}"
         case HandshakeBrokenOffError() | ConnectionError():
             return UpstreamFailure.HANDSHAKE, "connection closed during the handshake"
         case OSError():
             # asyncio puts the address where the system's text would be, and the log line has that already.
             text = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
-            return UpstreamFailure.NETWORK, printable(text[:1].lower() + text[1:])
+            return UpstreamFailure.NETWORK, redact(text[:1].lower() + text[1:], secrets)
         case _:
             return UpstreamFailure.INTERNAL, f"unexpected error: {type(error).__name__}"
 
@@ -172,11 +174,6 @@ async def _connect_socket(host: str, port: int, time_limit: float) -> socket.soc
         else:
             return sock
     raise error
-
-
-def printable(text: str) -> str:
-    """Return what a server sent as one line for the log, cut short."""
-    return "".join(character if character.isprintable() else " " for character in text[:MAX_SHOWN])
 
 
 class _PicowsLog(_LoggerAdapter):

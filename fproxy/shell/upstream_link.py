@@ -10,6 +10,7 @@ from typing import Final, ParamSpec, Protocol, TypeVar
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from fproxy.core.demand import Demand
+from fproxy.core.redaction import redact
 from fproxy.core.upstream_failure import UpstreamFailure
 from fproxy.core.upstream_session import (
     Abandon,
@@ -22,7 +23,7 @@ from fproxy.core.upstream_session import (
     shown_topics,
 )
 from fproxy.shell.log_throttle import LogThrottle
-from fproxy.shell.upstream_dial import hang_up, printable
+from fproxy.shell.upstream_dial import hang_up
 from fproxy.shell.upstream_options import UpstreamOptions
 
 # An attribute of an enum takes longer to look up than a frame takes to handle.
@@ -105,6 +106,7 @@ class UpstreamLink(WSListener):
         demand: Demand,
         listener: UpstreamListener,
         options: UpstreamOptions,
+        secrets: frozenset[str],
         on_ready: Callable[[], None],
         on_refused: Callable[[int], None],
         notices: LogThrottle,
@@ -118,6 +120,7 @@ class UpstreamLink(WSListener):
             demand: what to subscribe to; nothing of it is active.
             listener: takes what comes.
             options: times and limits.
+            secrets: what the upstream is sent that must not be shown.
             on_ready: called once when the upstream takes subscriptions.
             on_refused: called with the number of topics that the upstream refused.
             notices: where to log what the upstream complains of.
@@ -132,6 +135,7 @@ class UpstreamLink(WSListener):
         self._frame = listener.frame
         self._drained = listener.drained
         self._options = options
+        self._secrets = secrets
         self._on_ready = on_ready
         self._on_refused = on_refused
         self._notices = notices
@@ -238,7 +242,7 @@ class UpstreamLink(WSListener):
         if handshake is None:
             return LinkEnd(UpstreamFailure.LOST, "the connection broke off")
         if handshake.recv is not None:
-            code, reason = handshake.recv.code.value, printable(handshake.recv.reason or "")
+            code, reason = handshake.recv.code.value, redact(handshake.recv.reason or "", self._secrets)
             failure = (
                 UpstreamFailure.MAX_CONNECTIONS
                 if code == WSCloseCode.POLICY_VIOLATION.value and MAX_CONNECTIONS_TEXT in reason.lower()
@@ -250,7 +254,8 @@ class UpstreamLink(WSListener):
         assert sent is not None, "a close handshake has a close frame"
         if sent.code is WSCloseCode.MESSAGE_TOO_BIG:
             return self._too_big()
-        return LinkEnd(UpstreamFailure.PROTOCOL, f"the upstream broke the protocol: {printable(sent.reason)}")
+        reason = redact(sent.reason or "", self._secrets)
+        return LinkEnd(UpstreamFailure.PROTOCOL, f"the upstream broke the protocol: {reason}")
 
     def _take_other_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take a frame that is not a whole message, or that comes too late."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fproxy.core.urls import UrlError, check_upstream_url, redacted_url
+from fproxy.core.urls import UrlError, check_upstream_url, redacted_url, url_secrets
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,28 @@ def test_others_are_refused_without_being_repeated(url: str) -> None:
 )
 def test_secrets_of_a_url_are_not_shown(url: str, shown: str) -> None:
     assert redacted_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("wss://host:1/stocks", set()),
+        ("ws://user:sesame@host:1/stocks", {"user", "sesame"}),
+        ("ws://ses%40me@host", {"ses%40me", "ses@me"}),
+        (
+            "ws://host/p?v=1&key=ses%2Fame+x",
+            {
+                "v=1&key=ses%2Fame+x",
+                "v=1&key=ses/ame+x",
+                "v=1&key=ses/ame x",
+                "ses%2Fame+x",
+                "ses/ame+x",
+                "ses/ame x",
+            },
+        ),
+        ("ws://me:x@host/?v=1", {"x"}),
+        ("ws://[sesame", set()),
+    ],
+)
+def test_the_secrets_of_a_url_are_known_in_every_form(url: str, secrets: set[str]) -> None:
+    assert url_secrets(url) == secrets

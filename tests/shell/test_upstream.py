@@ -891,6 +891,27 @@ class TestFailuresToConnect:
         assert "s3cret" not in text
         assert shown_url in text
 
+    async def test_secrets_that_an_upstream_repeats_are_not_shown(self, log: LogWatch) -> None:
+        async def close(_upstream: Upstream, connection: ServerConnection) -> None:
+            await connection.close(4001, f"{KEY} has no plan; nor has s3cret, of hunter2")
+
+        async with Upstream(close) as upstream:
+            url = f"ws://me:hunter2@localhost:{upstream.port}/stocks?apiKey=s3cret"
+            async with Harness(url):
+                await log.line(r".*\(\*\*\* has no plan; nor has \*\*\*, of \*\*\*\); next try in .* s")
+
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"WHAT IS {KEY} /stocks?apiKey=s3cret\r\n\r\n".encode())
+
+        async with raw_server(refuse) as raw_url, Harness(raw_url + "/stocks?apiKey=s3cret"):
+            await log.line(
+                r".*: not a WebSocket server: .*what is \*\*\* /stocks\?\*\*\*.*; next try in .* s"
+            )
+        text = "\n".join(log.lines)
+        assert not any(secret in text.lower() for secret in (KEY.lower(), "hunter2", "s3cret"))
+
     def test_a_url_that_is_none(self) -> None:
         with pytest.raises(UrlError):
             Harness("http://localhost:8767")
