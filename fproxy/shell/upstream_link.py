@@ -36,9 +36,6 @@ _DATA: Final = (WSMsgType.TEXT, WSMsgType.BINARY)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MAX_CONTROL_PAYLOAD: Final = 125
-"""The most bytes that a control frame may hold (RFC 6455, section 5.5)."""
-
 COPIED_PAYLOAD: Final = 1024
 """Up to how many bytes a message is copied, which for so few is cheaper than a view of them."""
 
@@ -166,16 +163,13 @@ class UpstreamLink(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take one frame. This runs once for every message, so it is as short as it can be."""
-        # What begins a message and ends it is a message, unless it is a control frame. Length tells most of
-        # those apart for a quarter of what asking for the opcode costs. (A continuation of nothing that
-        # gets by in this way is not sound JSON, and is refused for that.)
-        size = frame.payload_size
-        if self._at_message_start and frame.fin and (size > MAX_CONTROL_PAYLOAD or frame.msg_type in _DATA):
+        # What begins a message and ends it is a message, unless it is a control frame or continues nothing.
+        if self._at_message_start and frame.fin and frame.msg_type in _DATA:
             self.messages += 1
             try:
                 statuses = self._frame(
                     frame.get_payload_as_bytes()
-                    if size <= COPIED_PAYLOAD
+                    if frame.payload_size <= COPIED_PAYLOAD
                     else frame.get_payload_as_memoryview()
                 )
             except Exception:

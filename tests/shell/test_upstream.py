@@ -594,6 +594,11 @@ class TestFrames:
                 "the upstream broke the protocol: a fragment out of place",
             ),
             (
+                frame(CONTINUATION, MIDDLE),  # long, and sound JSON
+                "protocol",
+                "the upstream broke the protocol: a fragment out of place",
+            ),
+            (
                 frame(TEXT, b"x", fin=False) + frame(TEXT, b"x" * 200),
                 "protocol",
                 "the upstream broke the protocol: a fragment out of place",
@@ -604,7 +609,14 @@ class TestFrames:
                 "the upstream broke the protocol: Received frame with invalid opcode.*",
             ),
         ],
-        ids=["too big", "too big in all", "continuation of nothing", "message in a message", "opcode"],
+        ids=[
+            "too big",
+            "too big in all",
+            "continuation of nothing",
+            "long continuation of nothing",
+            "message in a message",
+            "opcode",
+        ],
     )
     async def test_what_may_not_be_drops_the_connection(
         self, log: LogWatch, frames: bytes, reason: str, text: str
