@@ -33,6 +33,9 @@ logger: Final = logging.getLogger("fproxy.server")
 MAX_CLOSE_REASON_BYTES: Final = 123
 """What a close frame holds beside its code (RFC 6455, section 5.5)."""
 
+MAX_BYTES_BEFORE_AUTH: Final = 256 * 1024
+"""How much a client may send before it has authenticated, in bytes of frames: of a stranger no more is kept."""
+
 DRAIN_TIMEOUTS: Final = 6
 """How many close timeouts a client that goes on reading gets to read what is left for it."""
 
@@ -74,6 +77,7 @@ class Client(asyncio.BufferedProtocol):
     __slots__ = (
         "_after_reply",
         "_assembler",
+        "_bytes_before_auth",
         "_drain_end",
         "_handshake",
         "_input_waits",
@@ -105,6 +109,7 @@ class Client(asyncio.BufferedProtocol):
         self._input_waits = False
         # Whether a ping was sent and nothing has been heard since.
         self._pinged = False
+        self._bytes_before_auth = 0
         self._handshake: Handshake | None = None
         self._session: control.Session | None = None
         self._assembler: MessageAssembler | None = None
@@ -359,6 +364,13 @@ class Client(asyncio.BufferedProtocol):
                 callbacks, self._after_reply = self._after_reply, None
                 for callback in callbacks:
                     callback()
+        if self._stage is _Stage.AUTHENTICATING:
+            # Counted here, as the parser's own limit would also hold for what comes in one piece with auth.
+            self._bytes_before_auth += len(data)
+            if self._bytes_before_auth > MAX_BYTES_BEFORE_AUTH:
+                protocol.fail(
+                    CloseCode.MESSAGE_TOO_BIG, f"more than {MAX_BYTES_BEFORE_AUTH} bytes before auth"
+                )
         # Pongs and the answer to a close go out behind the replies to what came before them.
         if self._stage is not _Stage.CLOSED:
             self._send_protocol_frames(protocol)

@@ -9,6 +9,7 @@ from websockets.frames import Frame, Opcode
 
 from fproxy.core.control import TOPICS_PER_EFFECT, status_message
 from fproxy.core.frames import text_frame
+from fproxy.shell.client import MAX_BYTES_BEFORE_AUTH
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.timer_wheel import NO_TICK
 
@@ -98,6 +99,59 @@ async def test_a_very_big_message_ends_the_connection_before_it_has_come() -> No
         await client.join()
         client.writer.write(bytes([FINAL | TEXT, 0x80 | 127]) + (1 << 40).to_bytes(8))
         assert (await client.close_frame())[0] == 1009
+
+
+async def test_the_limit_of_a_message_is_a_mebibyte() -> None:
+    async with serving() as server, raw_client(server) as client:
+        await client.join()
+        client.send(FINAL | TEXT, b" " * (1 << 20))
+        assert b"not JSON" in (await client.frame())[1]
+        client.send(FINAL | TEXT, b" " * ((1 << 20) + 1))
+        assert (await client.close_frame())[0] == 1009
+
+
+def pings(size: int) -> bytes:
+    ping = masked_frame(FINAL | PING, b" " * 119)
+    return ping * (size // len(ping))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        masked_frame(FINAL | TEXT, b" " * MAX_BYTES_BEFORE_AUTH),
+        masked_frame(TEXT, b" " * (MAX_BYTES_BEFORE_AUTH // 2))
+        + masked_frame(CONTINUATION, b" " * (MAX_BYTES_BEFORE_AUTH // 2)),
+        pings(MAX_BYTES_BEFORE_AUTH + 4096),
+    ],
+    ids=["message", "fragments", "pings"],
+)
+async def test_a_client_may_not_send_much_before_it_has_authenticated(data: bytes) -> None:
+    async with serving() as server, raw_client(server) as client:
+        await client.open("/")
+        client.writer.write(data[:MAX_BYTES_BEFORE_AUTH])
+        client.writer.write(data[MAX_BYTES_BEFORE_AUTH:])
+        assert await client.close_frame() == (1009, "more than 262144 bytes before auth")
+        assert await client.ended()
+        assert server.role.calls == []
+
+
+async def test_what_comes_with_auth_may_be_large() -> None:
+    async with serving() as server, raw_client(server) as client:
+        padding = b" " * ((1 << 20) - len(SUBSCRIBE))
+        await client.open("/")
+        client.writer.write(pings(MAX_BYTES_BEFORE_AUTH - 4096))
+        client.writer.write(
+            masked_frame(FINAL | TEXT, request("auth", KEY).encode())
+            + masked_frame(FINAL | TEXT, SUBSCRIBE + padding)
+            + masked_frame(FINAL | TEXT, SUBSCRIBE + padding)
+        )
+        answers: list[bytes] = []
+        while len(answers) < 3:
+            first_byte, payload = await client.frame()
+            if first_byte == FINAL | TEXT:
+                answers.append(payload)
+        assert b"auth_success" in answers[0]
+        assert answers[1:] == [SUBSCRIBED, SUBSCRIBED]
 
 
 @pytest.mark.parametrize(
