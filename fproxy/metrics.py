@@ -38,6 +38,7 @@ class Metrics:
         registry: the Prometheus registry that holds everything below.
         clients: clients connected and authenticated now.
         connections: client connections accepted.
+        refused_origins: web pages of other hosts refused because any key would have let them in.
         auth_failures: clients refused, by ``reason`` (``bad_key`` or ``timeout``).
         control_errors: control messages, or topics in them, answered with an error.
         slow_consumers: clients disconnected because they read too slowly.
@@ -53,6 +54,7 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self.clients = self._gauge("clients", "Clients connected and authenticated now.")
         self.connections = self._counter("connections", "Client connections accepted.")
+        self.refused_origins = self._counter("refused_origins", "Web pages of other hosts refused.")
         self.auth_failures = self._counter("auth_failures", "Clients refused at authentication.", "reason")
         self.control_errors = self._counter("control_errors", "Errors in clients' control messages.")
         self.slow_consumers = self._counter("slow_consumers", "Clients disconnected as slow consumers.")

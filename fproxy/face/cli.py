@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from fproxy import __version__
+from fproxy.core.loopback import is_loopback
 from fproxy.core.urls import redacted_url
 from fproxy.face.logs import configure_logging
 from fproxy.face.role_options import (
@@ -30,7 +31,7 @@ from fproxy.face.role_settings import (
 from fproxy.face.settings import Setting, given_flags, unknown_settings
 from fproxy.face.tail_settings import tail_options, tail_settings
 from fproxy.metrics import Metrics
-from fproxy.roles.settings import ServerSettings, is_loopback
+from fproxy.roles.settings import ServerSettings
 
 if TYPE_CHECKING:
     from fproxy.face.chain import Ports

@@ -16,11 +16,11 @@ import click
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
+from fproxy.core.loopback import is_loopback
 from fproxy.core.urls import redacted_url
 from fproxy.face.event_loop import stop_signals
 from fproxy.face.event_text import Event, event_line, events_in
 from fproxy.face.tail_settings import TailSettings
-from fproxy.roles.settings import is_loopback
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """The largest message accepted: generous, because this is a tool for looking at whatever a server sends."""

@@ -7,9 +7,9 @@ Secrets are left out of every ``repr``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Final
 
+from fproxy.core.loopback import is_loopback
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.upstream_options import UpstreamOptions
 
@@ -19,16 +19,6 @@ ANY_KEY: Final = "*"
 
 class OpenServerError(ValueError):
     """A server would accept any key on an address open to other machines; the message says what to set."""
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a server that listens on ``host`` (an address or a name)."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def client_keys_for(host: str, client_keys: Sequence[str], polygon_api_key: str) -> tuple[str, ...]:

@@ -213,7 +213,7 @@ class Client(asyncio.BufferedProtocol):
             self._transport.close()
         else:
             shared.metrics.connections.inc()
-            self._handshake = Handshake(shared.paths)
+            self._handshake = Handshake(shared.paths, local_pages_only=shared.keys.is_open)
             shared.timers.schedule(self, shared.limits.handshake_timeout)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -321,6 +321,14 @@ class Client(asyncio.BufferedProtocol):
         self._handshake = None
         self._transport.write(outcome.response)
         if not outcome.accepted:
+            if outcome.refused_origin is not None:
+                self._shared.metrics.refused_origins.inc()
+                self._shared.origin_log.log(
+                    "%s refused: it is a web page of %.100r, and any key will do here; set FPROXY_CLIENT_KEYS to let "
+                    "pages of other hosts in",
+                    self.peer,
+                    outcome.refused_origin,
+                )
             self._start_closing()
             self._end_output()
             return b""

@@ -6,7 +6,7 @@ handshake, because a request and its parser weigh more than all else that the se
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -14,8 +14,15 @@ from websockets.http11 import Request
 from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 
+from fproxy.core.loopback import is_loopback_origin
+
 MAX_REQUEST_BYTES: Final = 16 * 1024
 """The longest request accepted, in bytes: a browser's with its cookies is a quarter of that."""
+
+FOREIGN_PAGE: Final = (
+    "Any key will do here, so web pages of other hosts are refused; set FPROXY_CLIENT_KEYS to let them in.\n"
+)
+"""What a web page is told that is refused for its origin."""
 
 _END_OF_REQUEST: Final = b"\r\n\r\n"
 
@@ -33,25 +40,31 @@ class Outcome:
         accepted: whether the connection is a WebSocket connection now; else it is to be closed.
         greets: whether the server speaks first on the path that was asked for.
         rest: what the client sent behind its request.
+        refused_origin: the origin for which it was refused; None when it was not for that.
     """
 
     response: bytes
     accepted: bool
     greets: bool = False
     rest: bytes = b""
+    refused_origin: str | None = None
 
 
 class Handshake:
     """The opening handshake of one client that is not over yet."""
 
-    __slots__ = ("_paths", "_protocol", "_received", "_tail")
+    __slots__ = ("_local_pages_only", "_paths", "_protocol", "_received", "_tail")
 
-    def __init__(self, paths: Mapping[str, bool]) -> None:
+    def __init__(self, paths: Mapping[str, bool], *, local_pages_only: bool = False) -> None:
         """Prepare a handshake.
 
         Args:
             paths: the paths served, each with whether the server speaks first there.
+            local_pages_only: refuse web pages of other machines. Browsers let every page connect to whatever the
+                browser can reach, and say which page it is in ``Origin`` (RFC 6455, section 10.2); other clients
+                send none.
         """
+        self._local_pages_only = local_pages_only
         self._paths = paths
         self._protocol = ServerProtocol(logger=quiet_logger)
         self._received = 0
@@ -82,6 +95,10 @@ class Handshake:
         release(self._protocol)
 
     def _answered(self, request: Request, rest: bytes) -> Outcome:
+        if self._local_pages_only:
+            foreign = [text for text in request.headers.get_all("Origin") if not is_loopback_origin(text)]
+            if foreign:
+                return replace(self._rejected(HTTPStatus.FORBIDDEN, FOREIGN_PAGE), refused_origin=foreign[0])
         path = request.path.partition("?")[0].rstrip("/") or "/"
         if path not in self._paths:
             served = " or ".join(sorted(self._paths, reverse=True))

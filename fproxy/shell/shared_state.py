@@ -59,3 +59,4 @@ class SharedState:
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     auth_failure_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING))
     busy_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING, 10.0))
+    origin_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING, 10.0))

@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from fproxy.core.loopback import is_loopback
 from fproxy.face import role_options, role_settings
 from fproxy.face.cli import fproxy, known_settings
 from fproxy.face.environment import EnvFileError, read_env_file, unknown_names
@@ -18,7 +19,6 @@ from fproxy.roles.settings import (
     FirehoseSettings,
     OpenServerError,
     client_keys_for,
-    is_loopback,
 )
 
 

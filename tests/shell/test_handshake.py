@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 from server_harness import UPGRADE, raw_client, serving
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
+from fproxy.core.client_keys import ClientKeys
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.handshake import MAX_REQUEST_BYTES, Handshake, Outcome
 
 PATHS = {"/": False, "/stocks": True}
 
 
-def shake_hands(*pieces: bytes) -> Outcome | None:
-    handshake = Handshake(PATHS)
+def shake_hands(*pieces: bytes, local_pages_only: bool = False) -> Outcome | None:
+    handshake = Handshake(PATHS, local_pages_only=local_pages_only)
     try:
         for piece in pieces:
             outcome = handshake.received(piece)
@@ -35,8 +37,9 @@ def status_of(outcome: Outcome | None) -> int:
     return int(match[1])
 
 
-def upgrade(path: str = "/stocks") -> bytes:
-    return UPGRADE.format(path=path).encode()
+def upgrade(path: str = "/stocks", *headers: str) -> bytes:
+    request = UPGRADE.format(path=path).removesuffix("\r\n")
+    return "".join([request, *(f"{header}\r\n" for header in headers), "\r\n"]).encode()
 
 
 @pytest.mark.parametrize(
@@ -107,6 +110,53 @@ def test_what_is_not_http_gets_no_answer(data: bytes) -> None:
 def test_whatever_comes_the_handshake_does_not_raise(pieces: list[bytes]) -> None:
     outcome = shake_hands(*pieces)
     assert outcome is None or not outcome.accepted
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Origin: https://example.com"],
+        ["origin: null"],
+        ["Origin:"],
+        ["Origin: http://localhost", "Origin: https://example.com"],
+    ],
+)
+def test_a_page_of_another_host_is_refused_where_any_key_will_do(headers: list[str]) -> None:
+    outcome = shake_hands(upgrade("/stocks", *headers), local_pages_only=True)
+    assert status_of(outcome) == 403
+    assert outcome is not None
+    assert not outcome.accepted
+    assert outcome.refused_origin is not None
+    assert b"FPROXY_CLIENT_KEYS" in outcome.response
+
+
+@pytest.mark.parametrize("headers", [[], ["Origin: http://localhost:3000"], ["Origin: http://127.0.0.1"]])
+def test_other_clients_and_pages_of_this_host_are_not(headers: list[str]) -> None:
+    assert status_of(shake_hands(upgrade("/stocks", *headers), local_pages_only=True)) == 101
+
+
+def test_where_keys_are_asked_for_any_page_may_try() -> None:
+    assert status_of(shake_hands(upgrade("/stocks", "Origin: https://example.com"))) == 101
+
+
+async def test_an_open_server_refuses_a_page_of_another_host_and_says_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    page = Origin(r"https://exam\ple.com" + "x" * 1000)
+    async with serving(keys=ClientKeys()) as server:
+        for _ in range(3):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(server.url(), origin=page)
+            assert refused.value.response.status_code == 403
+        assert server.metric("refused_origins_total") == 3
+        async with connect(server.url()), connect(server.url(), origin=Origin("http://localhost:80")):
+            pass
+        assert server.metric("refused_origins_total") == 3
+    [line] = [record.getMessage() for record in caplog.records if "web page" in record.getMessage()]
+    assert "FPROXY_CLIENT_KEYS" in line
+    assert len(line) < 400
+    async with serving() as server, connect(server.url(), origin=page):
+        assert server.metric("refused_origins_total") == 0
 
 
 async def test_over_a_socket_the_answer_arrives_and_the_connection_ends() -> None:
