@@ -1,7 +1,7 @@
 """Build the compiled extensions; everything declarative is in pyproject.toml.
 
 ``pip install .`` compiles each ``fproxy/*.pyx`` as C++17. Nothing is compiled with ``-march=native``: the scanner picks
-AVX2, NEON or portable code when it runs, so that one wheel serves every machine of its architecture.
+AVX2, NEON or portable code when the program runs, so that one wheel serves every machine of its architecture.
 """
 
 from pathlib import Path

@@ -16,7 +16,7 @@ from benchmarks.references import REFERENCES, reference
 from fproxy._fastpath import available_scan_paths, count_events
 
 FPROXY: Final = "fproxy"
-PATHS: Final = {f"{FPROXY}-{path}": path for path in (*available_scan_paths(), "exact")}
+PATHS: Final = {f"{FPROXY}-{path}": path for path in available_scan_paths()}
 
 
 def scanning(program: str, frames: Sequence[bytes]) -> Callable[[], int]:

@@ -166,7 +166,7 @@ def scan(payload: Buffer, *, path: str | None = None) -> list[ScannedEvent]:
 
     Args:
         payload: as for :meth:`Fanout.feed`.
-        path: one of :func:`available_scan_paths`, or ``exact`` for the exact scanner alone; by default the first.
+        path: one of :func:`available_scan_paths`; by default the first.
 
     Raises:
         FrameError: the message is not sound.
@@ -180,4 +180,8 @@ def split_events(payload: Buffer) -> list[bytes]:
     """Return the events of a message, each byte for byte as it came. Raises FrameError."""
 
 def available_scan_paths() -> list[str]:
-    """Return the compact scanners that this machine can run, the one in use first: ``avx2``, ``neon``, ``portable``."""
+    """Return the ways to scan that this machine has, the one in use first.
+
+    ``avx2`` or ``neon``: the compact scanner, and the exact one for what that does not vouch for. ``exact``: the exact
+    one alone, in portable C++, as on machines that have neither.
+    """

@@ -367,7 +367,7 @@ cdef CompactScan scan_path(str name) except? NULL:
     for i in range(scan_paths().size()):
         if scan_paths()[i].name == name.encode():
             return scan_paths()[i].scan
-    raise ValueError(f"no scan path {name!r} on this machine: it has {', '.join(available_scan_paths())}, exact")
+    raise ValueError(f"no scan path {name!r} on this machine: it has {', '.join(available_scan_paths())}")
 
 
 cdef Scanner *new_scanner(str path) except NULL:
@@ -380,7 +380,7 @@ cdef Scanner *new_scanner(str path) except NULL:
 
 def available_scan_paths():
     cdef size_t i
-    return [scan_paths()[i].name.decode() for i in range(scan_paths().size())]
+    return [scan_paths()[i].name.decode() for i in range(scan_paths().size())] + ["exact"]
 
 
 def scan(object payload, *, str path=None):

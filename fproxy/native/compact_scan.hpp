@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <limits>
 
 #include "event.hpp"
 
@@ -23,75 +24,57 @@ namespace fproxy {
 // How many characters a lane has that the lane before has not.
 constexpr int kLaneAdvance = 63;
 
-// The characters that the rules are about; those in kCharacters, and any digit.
-enum Character : int {
-    kQuote, kColon, kComma, kOpenBrace, kCloseBrace, kOpenBracket, kCloseBracket, kZero, kPoint, kSingles, kDigit = kSingles
-};
-constexpr char kCharacters[kSingles] = {'"', ':', ',', '{', '}', '[', ']', '0', '.'};
+// The letters that routing keys end with, by their low six bits.
+constexpr uint64_t kLastLetters = [] {
+    uint64_t letters = 0;
+    for (const char letter : {'v', 'm', 'T', 'S', 'r', 'p'}) letters |= uint64_t{1} << (letter & 63);
+    return letters;
+}();
 
-namespace portable {
-
-// 64 characters as eight integers; a mask of one lane.
-class Block {
-  public:
-    using Mask = uint64_t;
-    static constexpr int kLanes = 1;
-    static constexpr int kAdvance = kLaneAdvance;
-    static constexpr int kReads = 64;
-
-    // Whether any character was a backslash, a control character or outside ASCII.
-    class Unusual {
-      public:
-        void add(uint64_t word) {
-            seen_ |= word | ~((word | kHigh) - spread(' ')) | zero_bytes(word ^ spread('\\'));
-        }
-        bool any() const { return (seen_ & kHigh) != 0; }
-
-      private:
-        uint64_t seen_ = 0;
-    };
-
-    // Takes the characters at `at`.
-    FPROXY_INLINE void take(const char *at, Unusual &unusual) {
-        for (int i = 0; i < 8; ++i) {
-            words_[i] = load8(at + 8 * i);
-            unusual.add(words_[i]);
-        }
-    }
-
-    FPROXY_INLINE Mask get(Character character) const {
-        if (character == kDigit)
-            return gather([](uint64_t word) {
-                return ((word | kHigh) - spread('0')) & ((spread('9') | kHigh) - (word & ~kHigh)) & ~word & kHigh;
-            });
-        const uint64_t pattern = spread(kCharacters[character]);
-        return gather([pattern](uint64_t word) { return zero_bytes(word ^ pattern); });
-    }
-
-#include "one_lane.inl.hpp"
-
-  private:
-    static constexpr uint64_t kHigh = 0x8080808080808080u;
-    uint64_t words_[8];
-
-    static constexpr uint64_t spread(char character) {
-        return 0x0101010101010101u * static_cast<unsigned char>(character);
-    }
-
-    // The high bit of each byte that is zero.
-    static constexpr uint64_t zero_bytes(uint64_t word) { return ~(((word & ~kHigh) + ~kHigh) | word | ~kHigh); }
-
-    template <class HighBits>
-    FPROXY_INLINE uint64_t gather(HighBits high_bits) const {
-        uint64_t mask = 0;
-        for (int i = 0; i < 8; ++i) mask |= ((high_bits(words_[i]) >> 7) * 0x0102040810204080u >> 56) << (8 * i);
-        return mask;
-    }
+// What the rules are about, by the bit that says so in a character's class. A class is looked up by the character's two
+// halves, as the conjunction of what is known of either: so a bit can stand for any set of low halves with any set of
+// high halves, and the pairs of characters that one bit leaves together are told apart by another.
+enum Class : unsigned {
+    kCommaOrPoint,
+    kDigitOrColon,
+    kBracket,
+    kBrace,
+    kSecondOfPair,  // the point, the colon, the opening one; of other characters it says nothing
+    kZero,
+    kQuotes,
+    kClasses,
+    kBackslash = kClasses,
 };
 
-#include "compact_scan.inl.hpp"
+constexpr uint8_t bits_of(std::initializer_list<Class> classes) {
+    uint8_t bits = 0;
+    for (const Class one : classes) bits = static_cast<uint8_t>(bits | 1u << one);
+    return bits;
+}
 
-}  // namespace portable
+constexpr uint8_t kDigits = bits_of({kDigitOrColon});
+alignas(16) constexpr uint8_t kClassesOfLow[16] = {
+    bits_of({kDigitOrColon, kZero}),
+    kDigits,
+    bits_of({kDigitOrColon, kQuotes}),
+    kDigits, kDigits, kDigits, kDigits, kDigits, kDigits, kDigits,
+    bits_of({kDigitOrColon, kSecondOfPair}),
+    bits_of({kBracket, kBrace, kSecondOfPair}),
+    bits_of({kCommaOrPoint, kBackslash}),
+    bits_of({kBracket, kBrace}),
+    bits_of({kCommaOrPoint, kSecondOfPair}),
+    0,
+};
+alignas(16) constexpr uint8_t kClassesOfHigh[16] = {
+    0, 0,
+    bits_of({kCommaOrPoint, kQuotes, kSecondOfPair}),
+    bits_of({kDigitOrColon, kZero, kSecondOfPair}),
+    0,
+    bits_of({kBracket, kBackslash, kSecondOfPair}),
+    0,
+    bits_of({kBrace, kSecondOfPair}),
+    0, 0, 0, 0, 0, 0, 0, 0,
+};
 
 #if FPROXY_HAS_AVX2
 
@@ -104,6 +87,23 @@ class Block {
 
 namespace avx2 {
 
+// For each set of odd ones among five (what is before the first lane, and the first four lanes): all ones in the lanes
+// before which an odd number of them stands. The last one stands before no lane.
+struct OddBefore {
+    alignas(32) uint64_t lanes[32][4] = {};
+
+    constexpr OddBefore() {
+        for (unsigned odd = 0; odd < 32; ++odd) {
+            unsigned before = 0;
+            for (unsigned lane = 0; lane < 4; ++lane) {
+                before ^= odd >> lane & 1;
+                lanes[odd][lane] = uint64_t{0} - before;
+            }
+        }
+    }
+};
+constexpr OddBefore kOddBefore;
+
 // 253 characters; a mask of four lanes.
 class Block {
   public:
@@ -115,18 +115,22 @@ class Block {
     // Whether any character was a backslash, a control character or outside ASCII.
     class Unusual {
       public:
-        FPROXY_INLINE Unusual() : seen_(_mm256_setzero_si256()) {}
+        FPROXY_INLINE Unusual() : lowest_(_mm256_set1_epi8(127)), classes_(_mm256_setzero_si256()) {}
 
-        // As signed bytes, control characters and all outside ASCII are less than a space.
-        FPROXY_INLINE void add(__m256i text) {
-            seen_ = _mm256_or_si256(seen_, _mm256_or_si256(_mm256_cmpgt_epi8(_mm256_set1_epi8(' '), text),
-                                                           _mm256_cmpeq_epi8(text, _mm256_set1_epi8('\\'))));
+        FPROXY_INLINE void add(__m256i text, __m256i classes) {
+            lowest_ = _mm256_min_epi8(lowest_, text);
+            classes_ = _mm256_or_si256(classes_, classes);
         }
 
-        FPROXY_INLINE bool any() const { return _mm256_movemask_epi8(seen_) != 0; }
+        // As signed bytes, control characters and all outside ASCII are less than a space.
+        FPROXY_INLINE bool any() const {
+            const __m256i backslash = _mm256_slli_epi16(classes_, 7 - kBackslash);
+            return _mm256_movemask_epi8(_mm256_or_si256(_mm256_cmpgt_epi8(_mm256_set1_epi8(' '), lowest_), backslash)) != 0;
+        }
 
       private:
-        __m256i seen_;
+        __m256i lowest_;
+        __m256i classes_;
     };
 
     // Takes the characters at `at`. What is found is stored in halves of lanes and loaded in whole masks, which is slow
@@ -138,8 +142,9 @@ class Block {
         }
     }
 
-    FPROXY_INLINE Mask get(Character character) const {
-        return (Mask)_mm256_load_si256(reinterpret_cast<const __m256i *>(halves_[character]));
+    // Where the characters of a class are.
+    FPROXY_INLINE Mask get(Class one) const {
+        return (Mask)_mm256_load_si256(reinterpret_cast<const __m256i *>(halves_[one]));
     }
 
     FPROXY_INLINE static Mask all() { return each(~uint64_t{0}); }
@@ -159,61 +164,76 @@ class Block {
 
     FPROXY_INLINE static bool any(Mask mask) { return !_mm256_testz_si256((__m256i)mask, (__m256i)mask); }
 
-    FPROXY_INLINE static bool any_full(Mask mask) {
-        return _mm256_movemask_epi8(_mm256_cmpeq_epi64((__m256i)mask, _mm256_set1_epi8(-1))) != 0;
+    // All ones in each lane that is all ones, zero in the others.
+    FPROXY_INLINE static Mask full(Mask mask) {
+        return (Mask)_mm256_cmpeq_epi64((__m256i)mask, _mm256_set1_epi8(-1));
     }
 
     FPROXY_INLINE static void store(Mask mask, uint64_t *lanes) {
         _mm256_storeu_si256(reinterpret_cast<__m256i *>(lanes), (__m256i)mask);
     }
 
-    // Bit i of the result is the exclusive or of bits 0 to i of all lanes and of `before`, which is then what holds
-    // before the next block's bit 0.
-    FPROXY_INLINE static Mask parity(Mask mask, uint64_t &before) {
+    // Whether a parity is odd just before the next block's bit 0.
+    class Parity {
+      public:
+        FPROXY_INLINE Mask add(Mask mask) {
+            // Bit 63 is the next lane's bit 0, so it is bit 62 that holds before it.
+            odd_ |= static_cast<unsigned>(_mm256_movemask_pd((__m256d)(mask << 1))) << 1;
+            const Mask lanes_before = (Mask)_mm256_load_si256(reinterpret_cast<const __m256i *>(kOddBefore.lanes[odd_]));
+            odd_ = static_cast<unsigned>(__builtin_popcount(odd_)) & 1;
+            return mask ^ lanes_before;
+        }
+
+      private:
+        unsigned odd_ = 0;
+    };
+
+    // Bit i of the result is the exclusive or of bits 0 to i of all lanes and of `before`.
+    FPROXY_INLINE static Mask parity(Mask mask, Parity &before) {
         mask ^= mask << 1;
         mask ^= mask << 2;
         mask ^= mask << 4;
         mask ^= mask << 8;
         mask ^= mask << 16;
         mask ^= mask << 32;
-        // Bit 63 is the next lane's bit 0, so it is bit 62 that holds before it.
-        unsigned odd = static_cast<unsigned>(_mm256_movemask_pd((__m256d)(mask << 1)));
-        odd ^= odd << 1;
-        odd ^= odd << 2;
-        const unsigned lanes_before = (odd << 1 ^ static_cast<unsigned>(before)) & 15;
-        before = uint64_t{0} - ((odd >> 3 & 1) ^ (before & 1));
-        const __m256i bit = _mm256_setr_epi64x(1, 2, 4, 8);
-        const __m256i set = _mm256_and_si256(_mm256_set1_epi64x(lanes_before), bit);
-        return mask ^ (Mask)_mm256_cmpeq_epi64(set, bit);
+        return before.add(mask);
     }
 
+    // What a block's last lane passes on: it stands in the first lane.
+    using Carry = Mask;
+    FPROXY_INLINE static Carry carry(uint64_t lane) { return lane_0(lane); }
+
     // Each lane gets the lane before it; the first gets `carried`, which is then the last.
-    FPROXY_INLINE static Mask from_lane_before(Mask mask, uint64_t &carried) {
-        const uint64_t last = mask[kLanes - 1];
-        const __m256i moved = _mm256_permute4x64_epi64((__m256i)mask, 0x90);
-        const __m256i first = _mm256_zextsi128_si256(_mm_cvtsi64_si128(static_cast<long long>(carried)));
-        carried = last;
-        return (Mask)_mm256_blend_epi32(moved, first, 3);
+    FPROXY_INLINE static Mask from_lane_before(Mask mask, Carry &carried) {
+        const __m256i turned = _mm256_permute4x64_epi64((__m256i)mask, 0x93);
+        const __m256i moved = _mm256_blend_epi32(turned, (__m256i)carried, 3);
+        carried = (Carry)turned;
+        return (Mask)moved;
     }
 
   private:
-    alignas(32) uint32_t halves_[kDigit + 1][2 * kLanes];
+    alignas(32) uint32_t halves_[kClasses][2 * kLanes];
 
     FPROXY_INLINE void take_half(const char *at, int half, Unusual &unusual) {
         const __m256i text = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at));
-        unusual.add(text);
+        const __m256i high = _mm256_and_si256(_mm256_srli_epi16(text, 4), _mm256_set1_epi8(15));
+        __m256i classes = _mm256_and_si256(_mm256_shuffle_epi8(table(kClassesOfLow), text),
+                                           _mm256_shuffle_epi8(table(kClassesOfHigh), high));
+        unusual.add(text, classes);
 #if defined(__clang__)
 #pragma clang loop unroll(full)
 #else
 #pragma GCC unroll 16
 #endif
-        for (int character = 0; character < kSingles; ++character)
-            halves_[character][half] = bits(_mm256_cmpeq_epi8(text, _mm256_set1_epi8(kCharacters[character])));
-        const __m256i value = _mm256_sub_epi8(text, _mm256_set1_epi8('0'));
-        halves_[kDigit][half] = bits(_mm256_cmpeq_epi8(_mm256_min_epu8(value, _mm256_set1_epi8(9)), value));
+        for (int one = kClasses - 1; one >= 0; --one) {
+            classes = _mm256_add_epi8(classes, classes);  // its bit becomes the uppermost one
+            halves_[one][half] = static_cast<uint32_t>(_mm256_movemask_epi8(classes));
+        }
     }
 
-    FPROXY_INLINE static uint32_t bits(__m256i found) { return static_cast<uint32_t>(_mm256_movemask_epi8(found)); }
+    FPROXY_INLINE static __m256i table(const uint8_t (&entries)[16]) {
+        return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i *>(entries)));
+    }
 };
 
 #include "compact_scan.inl.hpp"
@@ -232,7 +252,7 @@ class Block {
 
 namespace neon {
 
-// 64 characters as four vectors; a mask of one lane.
+// 64 characters; a mask of one lane.
 class Block {
   public:
     using Mask = uint64_t;
@@ -243,46 +263,68 @@ class Block {
     // Whether any character was a backslash, a control character or outside ASCII.
     class Unusual {
       public:
-        // As signed bytes, control characters and all outside ASCII are less than a space.
-        FPROXY_INLINE void add(uint8x16_t text) {
-            seen_ = vorrq_u8(seen_, vorrq_u8(vcltq_s8(vreinterpretq_s8_u8(text), vdupq_n_s8(' ')),
-                                             vceqq_u8(text, vdupq_n_u8('\\'))));
+        FPROXY_INLINE void add(uint8x16_t text, uint8x16_t classes) {
+            lowest_ = vminq_s8(lowest_, vreinterpretq_s8_u8(text));
+            classes_ = vorrq_u8(classes_, classes);
         }
-        bool any() const { return vmaxvq_u8(seen_) != 0; }
+
+        // As signed bytes, control characters and all outside ASCII are less than a space.
+        FPROXY_INLINE bool any() const {
+            return vminvq_s8(lowest_) < ' ' || vmaxvq_u8(vandq_u8(classes_, vdupq_n_u8(1u << kBackslash))) != 0;
+        }
 
       private:
-        uint8x16_t seen_ = vdupq_n_u8(0);
+        int8x16_t lowest_ = vdupq_n_s8(127);
+        uint8x16_t classes_ = vdupq_n_u8(0);
     };
 
     // Takes the characters at `at`.
     FPROXY_INLINE void take(const char *at, Unusual &unusual) {
+        const uint8x16_t of_low = vld1q_u8(kClassesOfLow);
+        const uint8x16_t of_high = vld1q_u8(kClassesOfHigh);
         for (int i = 0; i < 4; ++i) {
-            parts_[i] = vld1q_u8(reinterpret_cast<const uint8_t *>(at) + 16 * i);
-            unusual.add(parts_[i]);
+            const uint8x16_t text = vld1q_u8(reinterpret_cast<const uint8_t *>(at) + 16 * i);
+            classes_[i] = vandq_u8(vqtbl1q_u8(of_low, vandq_u8(text, vdupq_n_u8(15))), vqtbl1q_u8(of_high, vshrq_n_u8(text, 4)));
+            unusual.add(text, classes_[i]);
         }
     }
 
-    FPROXY_INLINE Mask get(Character character) const {
-        if (character == kDigit)
-            return gather([](uint8x16_t text) { return vcltq_u8(vsubq_u8(text, vdupq_n_u8('0')), vdupq_n_u8(10)); });
-        const uint8x16_t pattern = vdupq_n_u8(static_cast<uint8_t>(kCharacters[character]));
-        return gather([pattern](uint8x16_t text) { return vceqq_u8(text, pattern); });
-    }
-
-#include "one_lane.inl.hpp"
-
-  private:
-    uint8x16_t parts_[4];
-
-    // One bit of each byte of four vectors: keep bit i mod 8 of byte i, then add neighbours three times.
-    template <class Match>
-    FPROXY_INLINE uint64_t gather(Match match) const {
+    // Where the characters of a class are: one bit of each byte of four vectors. Bit i mod 8 of byte i is kept, and
+    // neighbours are added three times.
+    FPROXY_INLINE Mask get(Class one) const {
         const uint8x16_t bits = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-        const uint8x16_t low = vpaddq_u8(vandq_u8(match(parts_[0]), bits), vandq_u8(match(parts_[1]), bits));
-        const uint8x16_t high = vpaddq_u8(vandq_u8(match(parts_[2]), bits), vandq_u8(match(parts_[3]), bits));
-        const uint8x16_t quarters = vpaddq_u8(low, high);
+        const uint8x16_t bit = vdupq_n_u8(static_cast<uint8_t>(1u << one));
+        const auto part = [&](int i) { return vandq_u8(vtstq_u8(classes_[i], bit), bits); };
+        const uint8x16_t quarters = vpaddq_u8(vpaddq_u8(part(0), part(1)), vpaddq_u8(part(2), part(3)));
         return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(quarters, quarters)), 0);
     }
+
+    FPROXY_INLINE static Mask all() { return ~Mask{0}; }
+    FPROXY_INLINE static Mask each(uint64_t lane) { return lane; }
+    FPROXY_INLINE static Mask lane_0(uint64_t lane) { return lane; }
+    FPROXY_INLINE static Mask first(size_t count) { return count >= 64 ? all() : (Mask{1} << count) - 1; }
+    FPROXY_INLINE static bool any(Mask mask) { return mask != 0; }
+    FPROXY_INLINE static Mask full(Mask mask) { return mask == all() ? mask : 0; }
+    FPROXY_INLINE static void store(Mask mask, uint64_t *lanes) { *lanes = mask; }
+
+    using Parity = Mask;
+    FPROXY_INLINE static Mask parity(Mask mask, Parity &before) {
+        for (int shift = 1; shift < 64; shift *= 2) mask ^= mask << shift;
+        mask ^= before;
+        before = Mask{0} - (mask >> 62 & 1);
+        return mask;
+    }
+
+    using Carry = Mask;
+    FPROXY_INLINE static Carry carry(uint64_t lane) { return lane; }
+    FPROXY_INLINE static Mask from_lane_before(Mask mask, Carry &carried) {
+        const Mask moved = carried;
+        carried = mask;
+        return moved;
+    }
+
+  private:
+    uint8x16_t classes_[4];
 };
 
 #include "compact_scan.inl.hpp"
@@ -298,7 +340,7 @@ struct ScanPath {
     CompactScan scan;
 };
 
-// The compact scanners that this machine can run, the best first.
+// The compact scanners that this machine can run, the best first; none on a machine whose vectors are not known here.
 inline const std::vector<ScanPath> &scan_paths() {
     static const std::vector<ScanPath> paths = [] {
         std::vector<ScanPath> found;
@@ -313,9 +355,6 @@ inline const std::vector<ScanPath> &scan_paths() {
                              return neon::CompactScanner(events).scan(begin, end);
                          }});
 #endif
-        found.push_back({"portable", [](const char *begin, const char *end, Events &events) {
-                             return portable::CompactScanner(events).scan(begin, end);
-                         }});
         return found;
     }();
     return paths;

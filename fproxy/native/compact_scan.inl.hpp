@@ -23,6 +23,7 @@ class CompactScanner {
     // Append the events of a message to `events`; false, with `events` in any state, for what is not of this form.
     bool scan(const char *begin, const char *end) {
         if (end - begin < 4 || *begin != '[' || end[-1] != ']') return false;
+        if (begin[3] == '"') return false;  // an empty key: string_value() relies on six characters before the first value
         begin_ = begin;
         end_ = end;
         event_begin_ = begin + 1;
@@ -50,18 +51,21 @@ class CompactScanner {
     const char *end_ = nullptr;
     typename Block::Unusual unusual_;
 
-    // Carried from one mask to the next: "before" is all ones or zero, and holds just before bit 0; "at_0" is bit 0.
-    uint64_t string_before_ = 0;
-    uint64_t array_before_ = 0;
-    uint64_t key_at_0_ = 0;           // a character of a key, or the quote that closes it
-    uint64_t event_comma_at_0_ = 1;   // separates two events; so does the array's opening bracket
-    uint64_t leading_zero_at_0_ = 0;  // a zero that begins a number
-    uint64_t fraction_at_0_ = 0;      // a digit after the decimal point
+    // Carried from one block to the next: whether it holds just before bit 0, or at bit 0.
+    typename Block::Parity string_before_{};
+    typename Block::Parity array_before_{};
+    typename Block::Carry key_at_0_{};                          // a character of a key, or the quote that closes it
+    typename Block::Carry event_comma_at_0_ = Block::carry(1);  // separates two events; so does the array's opening bracket
+    typename Block::Carry leading_zero_at_0_{};                 // a zero that begins a number
+    typename Block::Carry fraction_at_0_{};                     // a digit after the decimal point
 
     // The event being scanned. Since there is no white space, one begins two characters after the end of another.
     const char *event_begin_ = nullptr;
-    unsigned seen_ = 0;                      // bit i: routing key i was met with a string
-    const char *values_[kRoutingKeys] = {};  // the first character of that string; of the last one when it is repeated
+    // The first character of a routing key's string, of the last one when the key is repeated; null without one.
+    const char *ev_ = nullptr;
+    const char *sym_ = nullptr;
+    bool others_seen_ = false;
+    const char *others_[kRoutingKeys] = {};  // of the keys that few events have
 
     FPROXY_INLINE void take(const char *at, Block &block) {
         const size_t left = static_cast<size_t>(end_ - 1 - at);
@@ -74,63 +78,73 @@ class CompactScanner {
 
     // Scan the block whose first character stands at `text`; bits outside `valid` are not part of the events.
     FPROXY_INLINE bool block(const Block &at, Mask valid, const char *text) {
-        const Mask quote = at.get(kQuote) & valid;
+        const Mask quote = at.get(kQuotes);
         const Mask in_string = Block::parity(quote, string_before_);  // an opening quote is in, a closing one out
         const Mask outside = valid & ~in_string;
         const Mask open_quote = quote & in_string;
         const Mask close_quote = quote & outside;
 
-        const Mask colon = at.get(kColon) & outside;
-        const Mask comma = at.get(kComma) & outside;
-        const Mask open_brace = at.get(kOpenBrace) & outside;
-        const Mask close_brace = at.get(kCloseBrace) & outside;
-        const Mask open_bracket = at.get(kOpenBracket) & outside;
-        const Mask close_bracket = at.get(kCloseBracket) & outside;
-        const Mask digit = at.get(kDigit) & outside;
-        const Mask zero = at.get(kZero) & outside;
-        const Mask point = at.get(kPoint) & outside;
+        const Mask second = at.get(kSecondOfPair);
+        const Mask comma_or_point = at.get(kCommaOrPoint) & outside;
+        const Mask digit_or_colon = at.get(kDigitOrColon) & outside;
+        const Mask bracket = at.get(kBracket) & outside;
+        const Mask brace = at.get(kBrace) & outside;
+        const Mask comma = comma_or_point & ~second;
+        const Mask point = comma_or_point & second;
+        const Mask digit = digit_or_colon & ~second;
+        const Mask colon = digit_or_colon & second;
+        const Mask close_bracket = bracket & ~second;
+        const Mask open_bracket = bracket & second;
+        const Mask close_brace = brace & ~second;
+        const Mask open_brace = brace & second;
 
-        const Mask in_array = Block::parity(open_bracket | close_bracket, array_before_);
+        const Mask in_array = Block::parity(bracket, array_before_);
         const Mask after_comma = comma << 1;
+        const Mask after_object_comma = after_comma & ~in_array;
         const Mask after_colon = colon << 1;
+        const Mask after_digit = digit << 1;
+        const Mask after_point = point << 1;
         const Mask after_open_brace = open_brace << 1;
-        const Mask value_starts = after_colon | after_comma | open_bracket << 1;
-        const Mask value_end = close_quote | digit | close_bracket;
-        Mask event_comma = comma & close_brace << 1;
+        const Mask after_close_brace = close_brace << 1;
+        const Mask after_open_bracket = open_bracket << 1;
+        const Mask after_string_or_digit = close_quote << 1 | after_digit;
+        const Mask after_value = after_string_or_digit | close_bracket << 1;
+        const Mask value_starts = after_colon | after_comma | after_open_bracket;
+        Mask event_comma = comma & after_close_brace;
         event_comma |= Block::from_lane_before(event_comma >> 63, event_comma_at_0_);
         const Mask event_starts = event_comma << 1;
 
         // What each character may follow. A comma in an object may be followed by a key only.
-        Mask wrong = outside & ~(value_end | colon | comma | open_brace | close_brace | open_bracket | point);
+        Mask wrong = outside & ~(close_quote | comma_or_point | digit_or_colon | bracket | brace);
         wrong |= open_quote & (~(value_starts | after_open_brace) | event_starts);
-        wrong |= comma & ~((value_end | close_brace) << 1);
-        wrong |= open_brace ^ (event_starts & valid);
-        wrong |= close_brace & ~(value_end << 1 | after_open_brace);
+        wrong |= comma & ~(after_value | after_close_brace);
+        wrong |= open_brace ^ event_starts;
+        wrong |= close_brace & ~(after_value | after_open_brace);
         wrong |= open_bracket & ~after_colon;
-        wrong |= close_bracket & ~((close_quote | digit | open_bracket) << 1);
-        wrong |= digit & ~(value_starts | (digit | point) << 1);
-        wrong |= digit & after_comma & ~in_array;
-        wrong |= point & ~(digit << 1);
+        wrong |= close_bracket & ~(after_string_or_digit | after_open_bracket);
+        wrong |= digit & ~(value_starts | after_digit | after_point);
+        wrong |= digit & after_object_comma;
+        wrong |= point & ~after_digit;
         // Brackets alternate; no brace is inside them.
-        wrong |= (open_bracket & ~in_array) | ((close_bracket | close_brace) & in_array);
+        wrong |= (in_array ^ open_bracket) & (bracket | close_brace);
         // A colon stands behind each key and nowhere else.
-        const Mask key = open_quote & (after_open_brace | (after_comma & ~in_array));
-        const Mask past_key = past_runs(in_string, key, key_at_0_);
-        wrong |= (colon ^ past_key << 1) & valid;
+        const Mask key = open_quote & (after_open_brace | after_object_comma);
+        wrong |= colon ^ past_runs(in_string, key, key_at_0_) << 1;
         // A number's first zero is its only digit before the point.
-        Mask leading_zero = zero & value_starts;
+        Mask leading_zero = at.get(kZero) & value_starts & outside;
         leading_zero |= Block::from_lane_before(leading_zero >> 63, leading_zero_at_0_);
         wrong |= leading_zero << 1 & digit;
         // A number has one point.
-        wrong |= past_runs(digit, point << 1, fraction_at_0_) & point;
+        wrong |= past_runs(digit, after_point, fraction_at_0_) & point;
+        wrong &= valid & ~Block::each(1);
         // Runs longer than a lane would not be followed to their end.
-        if (__builtin_expect(Block::any(wrong & ~Block::each(1)) || Block::any_full(in_string | digit), 0)) return false;
+        if (__builtin_expect(Block::any(wrong | Block::full(in_string | digit)), 0)) return false;
 
         uint64_t marks[Block::kLanes];
         Block::store((open_quote & after_colon) | (close_brace & ~Block::each(1)), marks);
         for (int lane = 0; lane < Block::kLanes; ++lane, text += kLaneAdvance) {
             for (uint64_t left = marks[lane]; left != 0; left &= left - 1) {
-                const char *const mark = text + __builtin_ctzll(left);
+                const char *const mark = text + static_cast<unsigned>(__builtin_ctzll(left));
                 if (*mark == '"')
                     string_value(mark);
                 else
@@ -142,40 +156,29 @@ class CompactScanner {
 
     // Follow the runs of ones in `runs` that contain a bit of `starts` to the bit behind their end: adding makes the
     // carry run through them. `at_0` says whether the run at bit 0 is one of them, or has just ended there.
-    FPROXY_INLINE static Mask past_runs(Mask runs, Mask starts, uint64_t &at_0) {
+    FPROXY_INLINE static Mask past_runs(Mask runs, Mask starts, typename Block::Carry &at_0) {
         // What goes on into the next lane does not depend on what came from the one before, since no run fills a lane.
+        // Where a carry arrives, the sum differs from `runs`: so it does in bit 63, which is the next lane's bit 0.
         const Mask alone = runs + starts;
-        const Mask overflow = (runs & starts) | ((runs | starts) & ~alone);
-        const Mask goes_on = (overflow | (alone & ~runs)) >> 63;
-        return (alone + Block::from_lane_before(goes_on, at_0)) & ~runs;
+        return (alone + Block::from_lane_before((alone ^ runs) >> 63, at_0)) & ~runs;
     }
 
     // A member has a string, which `quote` opens: note it when its key is one of the routing keys.
     FPROXY_INLINE void string_value(const char *quote) {
-        // The eight characters that end with the quote hold the whole of the longest key, "pair":". The first event
-        // of a message may have fewer before it.
-        if (__builtin_expect(quote - begin_ < 7, 0)) return early_string_value(quote);
-        note_value(load8(quote - 7), quote + 1);
+        if (!(kLastLetters >> (static_cast<unsigned char>(quote[-3]) & 63) & 1)) return;
+        // The seven characters that end with the quote hold all of the longest key but one, "pair":".
+        const uint64_t key = load8(quote - 6) << 8;
+        if (key >> 16 == packed("\"ev\":\"")) ev_ = quote + 1;
+        else if (key == packed("\"sym\":\"") << 8) sym_ = quote + 1;
+        else if (key >> 24 == packed("\"T\":\"")) note_other(kUpperT, quote);
+        else if (key >> 24 == packed("\"S\":\"")) note_other(kUpperS, quote);
+        else if (key >> 24 == packed("\"p\":\"")) note_other(kLowerP, quote);
+        else if (key == packed("pair\":\"") << 8 && quote[-7] == '"') note_other(kPair, quote);
     }
 
-    void early_string_value(const char *quote) {
-        char padded[8] = {};
-        const size_t have = static_cast<size_t>(quote + 1 - begin_);
-        std::memcpy(padded + 8 - have, begin_, have);
-        note_value(load8(padded), quote + 1);
-    }
-
-    FPROXY_INLINE void note_value(uint64_t key, const char *value) {
-        RoutingKey slot;
-        if (key >> 16 == packed("\"ev\":\"")) slot = kEv;
-        else if (key >> 8 == packed("\"sym\":\"")) slot = kSym;
-        else if (key >> 24 == packed("\"T\":\"")) slot = kUpperT;
-        else if (key >> 24 == packed("\"S\":\"")) slot = kUpperS;
-        else if (key >> 24 == packed("\"p\":\"")) slot = kLowerP;
-        else if (key == packed("\"pair\":\"")) slot = kPair;
-        else return;
-        values_[slot] = value;
-        seen_ |= 1u << slot;
+    FPROXY_INLINE void note_other(RoutingKey key, const char *quote) {
+        others_[key] = quote + 1;
+        others_seen_ = true;
     }
 
     FPROXY_INLINE void end_event(const char *brace) {
@@ -183,26 +186,35 @@ class CompactScanner {
         event.begin = event_begin_;
         event.end = brace + 1;
         event_begin_ = brace + 2;
-        if (__builtin_expect(seen_ == (1u << kEv | 1u << kSym), 1)) {
-            event.type = text(values_[kEv]);
-            event.symbol = text(values_[kSym]);
+        if (__builtin_expect(others_seen_ || ev_ == nullptr || sym_ == nullptr, 0)) {
+            resolve_any(event);
+        } else {
+            event.type = text(ev_);
+            event.symbol = text(sym_);
             event.kind = EventKind::kMarketData;
             if (__builtin_expect(event.type.length > 2, 0)) event.kind = kind_of_type(event.type);
             if (__builtin_expect(event.type.key == packed("MB"), 0)) event.kind = EventKind::kBarSomehow;
-        } else {
-            RoutingKeys keys;
-            for (unsigned key = 0; key < kRoutingKeys; ++key)
-                if (seen_ >> key & 1) keys.values[key] = text(values_[key]);
-            resolve(keys, event);
         }
-        seen_ = 0;
+        ev_ = sym_ = nullptr;
+    }
+
+    void resolve_any(Event &event) {
+        RoutingKeys keys;
+        others_[kEv] = ev_;
+        others_[kSym] = sym_;
+        for (unsigned key = 0; key < kRoutingKeys; ++key) {
+            if (others_[key] != nullptr) keys.values[key] = text(others_[key]);
+            others_[key] = nullptr;
+        }
+        others_seen_ = false;
+        resolve(keys, event);
     }
 
     // The text up to the next quote.
     FPROXY_INLINE Text text(const char *begin) const {
         const uint64_t word = load8_before(begin, end_);
-        const uint64_t difference = word ^ 0x2222222222222222u;  // '"'
-        const uint64_t quotes = (difference - 0x0101010101010101u) & ~difference & 0x8080808080808080u;
+        // Only a byte that equals a quote keeps its high bit; bytes outside ASCII, of which that is not so, are refused.
+        const uint64_t quotes = (0x8080808080808080u - (word ^ 0x2222222222222222u)) & 0x8080808080808080u;
         if (__builtin_expect(quotes == 0, 0)) return long_text(begin);
         Text text;
         const unsigned bits = static_cast<unsigned>(__builtin_ctzll(quotes)) & ~7u;

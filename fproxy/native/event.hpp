@@ -30,10 +30,10 @@ struct Event {
 // The events of one message, in its order. A vector that keeps its memory and hands out uninitialised elements.
 class Events {
   public:
-    Events() : events_(256) {}
+    Events() : events_(kFirstRoom) {}
 
     Event &append() {
-        if (__builtin_expect(size_ == events_.size(), 0)) events_.resize(2 * size_);
+        if (__builtin_expect(size_ == room_, 0)) events_.resize(room_ *= 2);
         return events_[size_++];
     }
 
@@ -44,7 +44,10 @@ class Events {
     const Event *end() const { return events_.data() + size_; }
 
   private:
+    static constexpr size_t kFirstRoom = 256;
+
     std::vector<Event> events_;
+    size_t room_ = kFirstRoom;  // events_.size(), which takes a division
     size_t size_ = 0;
 };
 

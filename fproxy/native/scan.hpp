@@ -8,7 +8,7 @@ namespace fproxy {
 
 class Scanner {
   public:
-    Scanner() : compact_(scan_paths().front().scan) {}
+    Scanner() : compact_(scan_paths().empty() ? nullptr : scan_paths().front().scan) {}
 
     // A null `compact` leaves everything to the exact scanner.
     explicit Scanner(CompactScan compact) : compact_(compact) {}

@@ -30,7 +30,7 @@ class Build:
     flags: tuple[str, ...]
     compilers: tuple[str, ...] = ("g++", "c++")
     emulator: str | None = None
-    paths: tuple[str, ...] = ("portable",)
+    paths: tuple[str, ...] = ()
 
 
 BUILDS: Final = {
@@ -38,7 +38,7 @@ BUILDS: Final = {
     "sanitized": Build(
         ("-Og", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DFRAMES_ON_THE_HEAP")
     ),
-    "arm64": Build(("-O3", "-static"), ("aarch64-linux-gnu-g++",), "qemu-aarch64", ("neon", "portable")),
+    "arm64": Build(("-O3", "-static"), ("aarch64-linux-gnu-g++",), "qemu-aarch64", ("neon",)),
 }
 
 
