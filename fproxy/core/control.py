@@ -11,6 +11,7 @@ and goes on.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
@@ -27,6 +28,9 @@ MAX_TOPICS_PER_MESSAGE: Final = 50_000
 TOPICS_PER_EFFECT: Final = 200
 """How many topics are subscribed or unsubscribed at once: a millisecond's work, then others get their
 turn."""
+
+DEFAULT_MAX_TOPICS: Final = 100_000
+"""The most topics that a client may have at once, unless its server is told otherwise: each takes memory."""
 
 MAX_ERRORS_BEFORE_AUTH: Final = 10
 """How many mistakes a client may make before it has authenticated; then the connection closes."""
@@ -154,18 +158,20 @@ class Session:
         authenticated: whether the client has authenticated.
     """
 
-    __slots__ = ("_closed", "_errors_before_auth", "_greets", "_keys", "authenticated")
+    __slots__ = ("_closed", "_errors_before_auth", "_greets", "_keys", "_max_topics", "authenticated")
 
-    def __init__(self, *, keys: ClientKeys, greets: bool) -> None:
+    def __init__(self, *, keys: ClientKeys, greets: bool, max_topics: int = DEFAULT_MAX_TOPICS) -> None:
         """Prepare a session.
 
         Args:
             keys: the keys to accept.
             greets: whether the server speaks first, as on the vendor's market paths.
+            max_topics: how many topics the client may have at once.
         """
         self.authenticated = False
         self._keys = keys
         self._greets = greets
+        self._max_topics = max_topics
         self._closed = False
         self._errors_before_auth = 0
 
@@ -173,7 +179,7 @@ class Session:
         """The connection is open. Return what that asks for."""
         return [Reply(status_message(("connected", "Connected Successfully")))] if self._greets else []
 
-    def received(self, message: str | bytes) -> Iterable[Effect]:
+    def received(self, message: str | bytes, held: AbstractSet[Topic] | None = None) -> Iterable[Effect]:
         """The client sent a message. Return what that asks for; nothing when the session is over.
 
         The work on a message of many topics is done while its effects are taken, a part for each, so that the
@@ -181,6 +187,8 @@ class Session:
 
         Args:
             message: the payload of one text or binary message, which ought to be a JSON object.
+            held: the topics that the client has, to be kept as the effects say while they are taken; None when
+                nobody keeps them, and so there may be any number.
         """
         if self._closed:
             return []
@@ -193,7 +201,8 @@ class Session:
                 raise _MessageError(f"not authenticated: {_shown(action)} came before auth")
             if action == "subscribe":
                 since = _since(request)
-                return _change(action, _parts(request), lambda topics: Subscribe(topics, since))
+                room = None if held is None else _Room(held, self._max_topics)
+                return _change(action, _parts(request), lambda topics: Subscribe(topics, since), room)
             if action == "unsubscribe":
                 return _change(action, _parts(request), Unsubscribe)
             raise _MessageError(f"unknown action: {_shown(action)}")
@@ -294,14 +303,41 @@ def _parts(request: dict[str, object]) -> list[str]:
     return parts
 
 
+class _Room:
+    """What a client may still subscribe to."""
+
+    __slots__ = ("_held", "_left", "limit")
+
+    def __init__(self, held: AbstractSet[Topic], limit: int) -> None:
+        self._held = held
+        self.limit = limit
+        self._left = 0
+
+    def begin(self, count: int) -> bool:
+        """Begin a part of so many topics, with those before it held by now. Return whether it may be too many."""
+        self._left = self.limit - len(self._held)
+        return self._left < count
+
+    def admits(self, topic: Topic) -> bool:
+        """Return whether there is room for a topic, and take it; one that is held takes none."""
+        if topic in self._held:
+            return True
+        self._left -= 1
+        return self._left >= 0
+
+
 def _change(
-    action: str, parts: Sequence[str], change: Callable[[tuple[Topic, ...]], Subscribe | Unsubscribe]
+    action: str,
+    parts: Sequence[str],
+    change: Callable[[tuple[Topic, ...]], Subscribe | Unsubscribe],
+    room: _Room | None = None,
 ) -> Iterator[Effect]:
     """Yield the changes that the topics in ``parts`` make, and then one status for each part."""
     statuses: list[tuple[str, bool]] = []
     seen: set[Topic] = set()
     for start in range(0, len(parts), TOPICS_PER_EFFECT):
         topics = []
+        tight = room if room is not None and room.begin(TOPICS_PER_EFFECT) else None
         for part in parts[start : start + TOPICS_PER_EFFECT]:
             text = part.strip()
             try:
@@ -309,10 +345,14 @@ def _change(
             except TopicError as error:
                 statuses.append((_status("error", str(error)), True))
                 continue
-            statuses.append((_status("success", f"{action}d to: {text}"), False))
             if topic not in seen:
+                if tight is not None and not tight.admits(topic):
+                    full = f"too many topics, a client may have {tight.limit}: {text}"
+                    statuses.append((_status("error", full), True))
+                    continue
                 seen.add(topic)
                 topics.append(topic)
+            statuses.append((_status("success", f"{action}d to: {text}"), False))
         if topics:
             yield change(tuple(topics))
     yield from _batches(statuses)

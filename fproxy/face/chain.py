@@ -25,6 +25,8 @@ _COLOURS: Final = ("cyan", "green", "magenta", "blue")
 _PROXY_ALONE: Final = (
     "FPROXY_CLIENT_KEYS",
     "FPROXY_MAX_CLIENTS",
+    "FPROXY_MAX_CONTROL_BYTES",
+    "FPROXY_MAX_TOPICS",
     "FPROXY_MAX_UNSENT_BYTES",
     "FPROXY_METRICS_PORT",
 )

@@ -102,6 +102,13 @@ server_options: Final = together(
         help="Largest message accepted from a client.",
     ),
     setting(
+        "--max-topics",
+        envvar="FPROXY_MAX_TOPICS",
+        type=WholeNumber(1, 10**7),
+        default=_LIMITS.max_topics,
+        help="Topics that one client may have at once.",
+    ),
+    setting(
         "--max-clients",
         envvar="FPROXY_MAX_CLIENTS",
         type=WholeNumber(1, 10**6),

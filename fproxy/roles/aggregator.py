@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -228,6 +228,10 @@ class Aggregator:
         state.bars -= gone
         self._release(gone)  # before their trades, so that it is not later that they have lingered enough
         self._subscriptions.unsubscribe(client, topics)
+
+    def topics(self, client: Client) -> Set[Topic]:
+        """Return what a client is subscribed to."""
+        return self._subscriptions.topics(client)
 
     def client_left(self, client: Client) -> None:
         """Forget a client."""

@@ -1,7 +1,7 @@
 """The filtered proxy: two upstreams in, one stream out to each client, with just what it subscribed to."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import partial
 from typing import Final
 
@@ -124,6 +124,10 @@ class FilteredProxy:
         self._fanout.unsubscribe(client.context, topics)
         self._subscriptions.unsubscribe(client, topics)
         self._settle_later()
+
+    def topics(self, client: Client) -> Set[Topic]:
+        """Return what a client is subscribed to."""
+        return self._subscriptions.topics(client)
 
     def client_left(self, client: Client) -> None:
         """Forget a client."""

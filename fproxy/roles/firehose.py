@@ -1,7 +1,7 @@
 """The firehose: the vendor's one connection, shared; every client gets everything."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final
 
 from fproxy._fastpath import Broadcast
@@ -127,6 +127,10 @@ class Firehose:
         """Give topics up, on demand."""
         if self._subscriptions is not None:
             self._subscriptions.unsubscribe(client, topics)
+
+    def topics(self, client: Client) -> Set[Topic] | None:
+        """Return what a client is subscribed to, on demand; else that is not kept."""
+        return None if self._subscriptions is None else self._subscriptions.topics(client)
 
     def client_left(self, client: Client) -> None:
         """Forget a client."""

@@ -9,7 +9,7 @@ on as fast as it is made and read.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Final
 
 from fproxy._fastpath import Fanout
@@ -79,6 +79,7 @@ class Simulator:
             max_clients=settings.server.max_clients,
         )
         self._subscribers: dict[Client, int] = {}
+        self._topics: dict[Client, set[Topic]] = {}
         # Each account's clients, oldest first.
         self._accounts: dict[str, list[Client]] = {}
         self._turn_handle: asyncio.Handle | None = None
@@ -122,6 +123,7 @@ class Simulator:
     def client_joined(self, client: Client) -> None:
         """Take in a client, at the cost of its account's oldest where that has too many."""
         self._subscribers[client] = self._fanout.add_client(client.sink)
+        self._topics[client] = set()
         if self._settings.max_connections == 0:
             return
         connections = self._accounts.setdefault(client.account, [])
@@ -132,10 +134,16 @@ class Simulator:
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Subscribe a client."""
         self._fanout.subscribe(self._subscribers[client], topics)
+        self._topics[client].update(topics)
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Unsubscribe a client."""
         self._fanout.unsubscribe(self._subscribers[client], topics)
+        self._topics[client].difference_update(topics)
+
+    def topics(self, client: Client) -> Set[Topic]:
+        """Return what a client is subscribed to."""
+        return self._topics[client]
 
     def client_left(self, client: Client) -> None:
         """Forget a client, unless it was evicted and so forgotten already."""
@@ -143,6 +151,7 @@ class Simulator:
         if subscriber is None:
             return
         self._fanout.remove_client(subscriber)
+        del self._topics[client]
         connections = self._accounts.get(client.account, [])
         if client in connections:
             connections.remove(client)

@@ -1,7 +1,7 @@
 """What the clients of a role want, turned into what is asked of its upstreams; refusals find their way back."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Final
 
@@ -41,6 +41,10 @@ class Subscriptions:
     def add_client(self, client: Client) -> None:
         """Begin to count for a client."""
         self._topics[client] = set()
+
+    def topics(self, client: Client) -> Set[Topic]:
+        """Return what a client is subscribed to, as a live view."""
+        return self._topics[client]
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Ask the upstreams for the topics that are new; topics that they have refused before are refused again."""

@@ -340,7 +340,9 @@ class Client(asyncio.BufferedProtocol):
             Side.SERVER, state=State.OPEN, max_size=shared.limits.max_control_bytes, logger=quiet_logger
         )
         self._assembler = MessageAssembler()
-        self._session = control.Session(keys=shared.keys, greets=outcome.greets)
+        self._session = control.Session(
+            keys=shared.keys, greets=outcome.greets, max_topics=shared.limits.max_topics
+        )
         self._writer = SocketWriter(self._transport)
         self.write = self._writer.write
         shared.timers.schedule(self, shared.limits.auth_timeout)
@@ -364,7 +366,8 @@ class Client(asyncio.BufferedProtocol):
                 break
             if message is not None:
                 self._after_reply = []
-                for effect in self._session.received(message):
+                held = self._shared.handler.topics(self) if self._stage is _Stage.JOINED else None
+                for effect in self._session.received(message, held):
                     if self._stage >= _Stage.CLOSING:
                         break
                     self._carry_out(effect)

@@ -1,6 +1,6 @@
 """What a role does for the clients of its server."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from fproxy.core.topics import Topic
@@ -20,6 +20,12 @@ class ClientHandler(Protocol):
 
     def unsubscribe(self, client: "Client", topics: Sequence[Topic]) -> None:
         """Unsubscribe ``client``, which may not have some of ``topics``. The acknowledgement follows."""
+
+    def topics(self, client: "Client") -> Set[Topic] | None:
+        """Return what ``client``, which has joined, is subscribed to: a live view, which its limit goes by.
+
+        None when the role keeps no topics, and so needs no limit.
+        """
 
     def client_left(self, client: "Client") -> None:
         """``client``, which had joined, is gone or closing: exactly once, and the last call about it."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from fproxy.core.control import DEFAULT_MAX_TOPICS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientLimits:
@@ -15,6 +17,7 @@ class ClientLimits:
         close_timeout: how long closing may take without any progress.
         max_unsent_bytes: a client with more than this waiting to be sent is a slow consumer.
         max_control_bytes: the largest message accepted from a client.
+        max_topics: how many topics a client may have at once.
     """
 
     handshake_timeout: float = 10.0
@@ -24,3 +27,4 @@ class ClientLimits:
     close_timeout: float = 10.0
     max_unsent_bytes: int = 16 * 1024 * 1024
     max_control_bytes: int = 1024 * 1024
+    max_topics: int = DEFAULT_MAX_TOPICS

@@ -272,6 +272,95 @@ def test_a_topic_given_twice_is_applied_once_however_far_apart() -> None:
     assert len(statuses(effects)) == len(topics) + 2
 
 
+# The limit of topics.
+
+
+class Holder:
+    """A session with a role that keeps its topics, as the effects say while they are taken."""
+
+    def __init__(self, max_topics: int) -> None:
+        self.session = Session(keys=ClientKeys(), greets=False, max_topics=max_topics)
+        self.max_topics = max_topics
+        self.held: set[Topic] = set()
+        send(self.session, message(action="auth", params=KEY))
+
+    def send(self, action: str, *topics: str) -> list[str]:
+        """Send a request, carry out what it asks for, and return the topics that were refused."""
+        answers: list[Effect] = []
+        for effect in self.session.received(message(action=action, params=",".join(topics)), self.held):
+            if isinstance(effect, Subscribe):
+                self.held.update(effect.topics)
+            elif isinstance(effect, Unsubscribe):
+                self.held.difference_update(effect.topics)
+            else:
+                answers.append(effect)
+        refused = []
+        for topic, (status, text) in zip(topics, statuses(answers), strict=True):
+            if status == "error":
+                assert text == f"too many topics, a client may have {self.max_topics}: {topic}"
+                refused.append(topic)
+            else:
+                assert (status, text) == ("success", f"{action}d to: {topic}")
+        return refused
+
+
+def test_topics_beyond_the_limit_are_refused_and_the_others_taken() -> None:
+    client = Holder(3)
+    assert client.send("subscribe", "T.A", "T.B") == []
+    assert client.send("subscribe", "T.A", "T.C", "T.D", "T.B", "T.D", "T.C", "*") == ["T.D", "T.D", "*"]
+    assert {topic.text for topic in client.held} == {"T.A", "T.B", "T.C"}
+
+
+def test_unsubscribing_makes_room_and_subscribing_again_takes_none() -> None:
+    client = Holder(2)
+    assert client.send("subscribe", "T.A", "T.B", "T.C") == ["T.C"]
+    assert client.send("subscribe", "T.A", "T.B") == []
+    assert client.send("unsubscribe", "T.A", "T.X") == []
+    assert client.send("subscribe", "T.C", "T.A") == ["T.A"]
+    assert {topic.text for topic in client.held} == {"T.B", "T.C"}
+
+
+@pytest.mark.parametrize("limit", [1, control.TOPICS_PER_EFFECT, control.TOPICS_PER_EFFECT + 1, 1_000])
+def test_the_limit_holds_over_the_steps_of_a_message(limit: int) -> None:
+    client = Holder(limit)
+    topics = [f"T.S{number}" for number in range(1_100)]
+    assert client.send("subscribe", *topics) == topics[limit:]
+    assert client.send("subscribe", *topics) == topics[limit:]
+    assert len(client.held) == limit
+
+
+@given(
+    st.integers(1, 5),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["subscribe", "unsubscribe"]),
+            st.lists(st.sampled_from([f"T.{name}" for name in "ABCDEFGH"]), min_size=1, max_size=12),
+        )
+    ),
+)
+def test_the_limit_as_a_set_would_keep_it(limit: int, requests: list[tuple[str, list[str]]]) -> None:
+    client = Holder(limit)
+    expected: set[str] = set()
+    for action, topics in requests:
+        refused = []
+        for topic in topics:
+            if action == "unsubscribe":
+                expected.discard(topic)
+            elif topic in expected or len(expected) < limit:
+                expected.add(topic)
+            else:
+                refused.append(topic)
+        assert client.send(action, *topics) == refused
+        assert {topic.text for topic in client.held} == expected
+
+
+def test_a_role_that_keeps_no_topics_has_no_limit() -> None:
+    client = Session(keys=ClientKeys(), greets=False, max_topics=1)
+    send(client, message(action="auth", params=KEY))
+    effects = send(client, message(action="subscribe", params="T.A,T.B"))
+    assert effects[0] == Subscribe((topic_of("T.A"), topic_of("T.B")))
+
+
 # Replay.
 
 

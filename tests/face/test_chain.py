@@ -125,7 +125,12 @@ def test_the_stack_wants_a_key_for_the_vendor(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_only_the_proxy_of_a_stack_is_for_others() -> None:
-    limits = {"FPROXY_MAX_CLIENTS": "1", "FPROXY_MAX_UNSENT_BYTES": "65536"}
+    limits = {
+        "FPROXY_MAX_CLIENTS": "1",
+        "FPROXY_MAX_CONTROL_BYTES": "1024",
+        "FPROXY_MAX_TOPICS": "1",
+        "FPROXY_MAX_UNSENT_BYTES": "65536",
+    }
     flags = {
         "FPROXY_CLIENT_KEYS": "sesame",
         "FPROXY_HOST": "0.0.0.0",

@@ -124,6 +124,7 @@ def test_every_setting_of_a_role_reaches_it(parsed: Callable[..., Any]) -> None:
     settings = parsed(
         *("--host", "::1", "--client-keys", "a,b", "--polygon-api-key", "v", "--auth-timeout", "500ms"),
         *("--max-unsent-bytes", "1MiB", "--max-control-bytes", "2048", "--max-clients", "7"),
+        *("--max-topics", "9"),
         *("--ping-interval", "0", "--ping-timeout", "2m", "--connect-timeout", "3", "--auth-wait", "4"),
         *(
             "--reconnect-min",
@@ -143,6 +144,7 @@ def test_every_setting_of_a_role_reaches_it(parsed: Callable[..., Any]) -> None:
     assert settings.server.limits.auth_timeout == 0.5
     assert settings.server.limits.max_unsent_bytes == 1024 * 1024
     assert settings.server.limits.max_control_bytes == 2048
+    assert settings.server.limits.max_topics == 9
     assert settings.server.limits.ping_interval == settings.upstream.ping_interval == 0
     assert settings.server.limits.ping_timeout == settings.upstream.ping_timeout == 120
     upstream = settings.upstream

@@ -415,6 +415,25 @@ async def test_a_refusal_comes_behind_the_acknowledgement_of_many_topics() -> No
         await chain.proxy.stop()
 
 
+async def test_a_client_may_have_so_many_topics() -> None:
+    async with running(limits=ClientLimits(max_topics=2)) as chain:
+        client, other = await chain.client("T.A", "T.B"), await chain.client("T.C")
+        await client.send("subscribe", "T.C,T.A")
+        assert [status["message"] for status in await client.status()] == [
+            "too many topics, a client may have 2: T.C",
+            "subscribed to: T.A",
+        ]
+        await chain.firehose.until_subscribed("T.A", "T.B", "T.C")
+        await chain.firehose.send(array(*(event("T", symbol) for symbol in "ABC")))
+        assert await client.take(2) == [event("T", "A"), event("T", "B")]
+        assert await other.take(1) == [event("T", "C")]
+        await client.unsubscribe("T.A")
+        await client.subscribe("T.C")
+        await chain.firehose.send(array(*(event("T", symbol) for symbol in "ABC")))
+        assert await client.take(2) == [event("T", "B"), event("T", "C")]
+        assert chain.count("control_errors_total") == 1
+
+
 async def test_asking_for_what_has_passed_is_answered(chain: Chain) -> None:
     """Only the aggregator keeps bars; a client that asks elsewhere must not think that there were none."""
     client = await chain.client()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -43,6 +43,9 @@ class RecordingRole:
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         self._called(client, "unsubscribe", *(topic.text for topic in topics))
+
+    def topics(self, client: Client) -> Set[Topic] | None:
+        return None
 
     def client_left(self, client: Client) -> None:
         self._called(client, "left")

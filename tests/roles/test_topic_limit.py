@@ -1,0 +1,99 @@
+"""How many topics one client may have: the limit holds in every role that keeps them."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from scripted_upstream import ScriptedUpstream
+from websockets.asyncio.client import ClientConnection, connect
+
+from fproxy.metrics import Metrics
+from fproxy.roles.aggregator import Aggregator
+from fproxy.roles.filtered_proxy import FilteredProxy
+from fproxy.roles.firehose import Firehose
+from fproxy.roles.settings import (
+    AggregatorSettings,
+    FilteredProxySettings,
+    FirehoseSettings,
+    ServerSettings,
+)
+from fproxy.roles.simulator import Simulator
+from fproxy.roles.simulator_settings import SimulatorSettings
+from fproxy.shell.client_limits import ClientLimits
+
+SERVER = ServerSettings(port=0, limits=ClientLimits(max_topics=2))
+
+Role = FilteredProxy | Aggregator | Firehose | Simulator
+
+
+def filtered_proxy(url: str) -> Role:
+    return FilteredProxy(
+        FilteredProxySettings(server=SERVER, firehose_url=url, aggregator_url=url), Metrics()
+    )
+
+
+def aggregator(url: str) -> Role:
+    return Aggregator(AggregatorSettings(server=SERVER, firehose_url=url), Metrics())
+
+
+def firehose(url: str) -> Role:
+    return Firehose(FirehoseSettings(server=SERVER, vendor_url=url), Metrics())
+
+
+def firehose_on_demand(url: str) -> Role:
+    return Firehose(FirehoseSettings(server=SERVER, vendor_url=url, on_demand=True), Metrics())
+
+
+def simulator(_url: str) -> Role:
+    return Simulator(SimulatorSettings(server=SERVER, rate=10), Metrics())
+
+
+async def refused(client: ClientConnection, action: str, *topics: str, **more: int) -> list[str]:
+    """Send a request, and return the topics in it that were answered with the limit."""
+    await client.send(json.dumps({"action": action, "params": ",".join(topics), **more}))
+    while True:
+        events = json.loads(await client.recv())
+        if events[0]["ev"] == "status":
+            break
+    full = [event["message"] for event in events if event["status"] == "error"]
+    assert all(text.startswith("too many topics, a client may have 2: ") for text in full)
+    assert len(events) == len(topics)
+    return [text.rpartition(" ")[2] for text in full]
+
+
+@pytest.mark.parametrize("make", [filtered_proxy, aggregator, firehose_on_demand, simulator])
+async def test_the_limit_holds_in_every_role_that_keeps_topics(make: Callable[[str], Role]) -> None:
+    async with ScriptedUpstream() as upstream:
+        role = make(upstream.url)
+        await role.start()
+        async with connect(f"ws://127.0.0.1:{role.port}/") as client:
+            await client.send(json.dumps({"action": "auth", "params": "any"}))
+            assert "auth_success" in str(await client.recv())
+            assert await refused(client, "subscribe", "A.X", "AM.Y", "A.Z") == ["A.Z"]
+            assert await refused(client, "subscribe", "A.X", "A.Z", "AM.Y") == ["A.Z"]
+            assert await refused(client, "unsubscribe", "A.X") == []
+            assert await refused(client, "subscribe", "A.Z", "A.X") == ["A.X"]
+        await role.stop()
+
+
+async def test_asking_again_for_what_has_passed_takes_no_room() -> None:
+    async with ScriptedUpstream() as upstream:
+        role = aggregator(upstream.url)
+        await role.start()
+        async with connect(f"ws://127.0.0.1:{role.port}/") as client:
+            await client.send(json.dumps({"action": "auth", "params": "any"}))
+            assert "auth_success" in str(await client.recv())
+            for _ in range(2):
+                assert await refused(client, "subscribe", "1Ms.X", "2Ms.X", "3Ms.X", since=0) == ["3Ms.X"]
+        await role.stop()
+
+
+async def test_a_firehose_that_sends_everything_keeps_no_topics() -> None:
+    async with ScriptedUpstream() as upstream:
+        role = firehose(upstream.url)
+        await role.start()
+        async with connect(f"ws://127.0.0.1:{role.port}/") as client:
+            await client.send(json.dumps({"action": "auth", "params": "any"}))
+            assert "auth_success" in str(await client.recv())
+            assert await refused(client, "subscribe", "A.X", "AM.Y", "A.Z") == []
+        await role.stop()
