@@ -360,11 +360,12 @@ def _change(
 
 def _batches(statuses: Iterable[tuple[str, bool]]) -> Iterator[Reply]:
     batch: list[str] = []
-    size = errors = 0
+    size = 1  # of the message: a bracket, and each status with the comma or bracket behind it
+    errors = 0
     for status, is_error in statuses:
-        if batch and size + len(status) > MAX_REPLY_BYTES:
+        if batch and size + len(status) + 1 > MAX_REPLY_BYTES:
             yield Reply(_join(batch), errors)
-            batch, size, errors = [], 0, 0
+            batch, size, errors = [], 1, 0
         batch.append(status)
         size += len(status) + 1
         errors += is_error

@@ -248,8 +248,21 @@ def test_a_very_big_subscription_is_answered_in_several_messages() -> None:
     assert [topic.text for change in changes for topic in change.topics] == topics
     assert max(len(change.topics) for change in changes) <= control.TOPICS_PER_EFFECT
     assert len(replies) > 1
-    assert all(len(reply.message) <= control.MAX_REPLY_BYTES + 1024 for reply in replies)
+    assert all(len(reply.message) <= control.MAX_REPLY_BYTES for reply in replies)
     assert [text for _, text in statuses(effects)] == [f"subscribed to: {topic}" for topic in topics]
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_an_answer_is_cut_at_its_limit_to_the_byte(beyond: int) -> None:
+    status = control.status_message(("success", "subscribed to: T.S0"))
+    count, rest = divmod(control.MAX_REPLY_BYTES - len("[]") + len(","), len(status) - len("[]") + len(","))
+    topics = ["T.S0"] * (count - 1) + ["T.S0" + "x" * (rest + beyond)]
+    effects = send(joined(), message(action="subscribe", params=",".join(topics)))
+    sizes = [len(effect.message) for effect in effects if isinstance(effect, Reply)]
+    if beyond:
+        assert len(sizes) == 2
+    else:
+        assert sizes == [control.MAX_REPLY_BYTES]
 
 
 def test_too_many_topics_in_one_message_are_refused_together() -> None:
