@@ -21,6 +21,7 @@ from fproxy._fastpath import FrameSink
 from fproxy._socket_writer import SocketWriter
 from fproxy.core import control
 from fproxy.core.frames import PING_FRAME, text_frame
+from fproxy.shell.client_closing import Draining, end_output, fitting_reason
 from fproxy.shell.client_handler import ReplayingHandler
 from fproxy.shell.delivery import DeliveryProgress
 from fproxy.shell.handshake import Handshake, quiet_logger, release
@@ -30,14 +31,8 @@ from fproxy.shell.timer_wheel import NO_TICK
 
 logger: Final = logging.getLogger("fproxy.server")
 
-MAX_CLOSE_REASON_BYTES: Final = 123
-"""What a close frame holds beside its code (RFC 6455, section 5.5)."""
-
 MAX_BYTES_BEFORE_AUTH: Final = 256 * 1024
 """How much a client may send before it has authenticated, in bytes of frames: of a stranger no more is kept."""
-
-DRAIN_TIMEOUTS: Final = 6
-"""How many close timeouts a client that goes on reading gets to read what is left for it."""
 
 NO_REPLAY: Final = control.status_message(
     ("error", "'since' is not served here, only by an ms-aggregator; subscribed to what comes from now on")
@@ -78,7 +73,7 @@ class Client(asyncio.BufferedProtocol):
         "_after_reply",
         "_assembler",
         "_bytes_before_auth",
-        "_drain_end",
+        "_draining",
         "_handshake",
         "_input_waits",
         "_pinged",
@@ -113,9 +108,10 @@ class Client(asyncio.BufferedProtocol):
         self._handshake: Handshake | None = None
         self._session: control.Session | None = None
         self._assembler: MessageAssembler | None = None
-        # Watched while a pong is overdue or the connection is closing.
+        # Watched while a pong is overdue.
         self._progress: DeliveryProgress | None = None
-        self._drain_end = 0.0
+        # While the connection is closing.
+        self._draining: Draining | None = None
         self._transport: aiofastnet.Transport
         # What a role wants done behind the reply to the message being carried out, or None between messages.
         self._after_reply: list[Callable[[], None]] | None = None
@@ -182,8 +178,7 @@ class Client(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         if self._protocol.state is State.OPEN:
-            reason = reason.encode()[:MAX_CLOSE_REASON_BYTES].decode("utf-8", "ignore")
-            self._protocol.send_close(code, reason)
+            self._protocol.send_close(code, fitting_reason(reason))
         self._send_protocol_frames(self._protocol)
 
     def abort(self) -> None:
@@ -330,7 +325,7 @@ class Client(asyncio.BufferedProtocol):
                     outcome.refused_origin,
                 )
             self._start_closing()
-            self._end_output()
+            end_output(self._transport, self._shared.loop, peer_is_done=False)
             return b""
         shared = self._shared
         logger.debug("%s connected", self.peer)
@@ -468,12 +463,8 @@ class Client(asyncio.BufferedProtocol):
         if protocol.close_expected():
             self._start_closing()
         if ends:
-            # After both close frames nothing more can come; else the client may still be sending, and closing
-            # while it does would destroy what it has not read yet.
-            if protocol.close_rcvd is not None:
-                self._transport.close()
-            else:
-                self._end_output()
+            # After both close frames nothing more can come.
+            end_output(self._transport, self._shared.loop, peer_is_done=protocol.close_rcvd is not None)
 
     def _start_closing(self) -> None:
         if self._stage >= _Stage.CLOSING:
@@ -485,9 +476,8 @@ class Client(asyncio.BufferedProtocol):
         self._stage = _Stage.CLOSING
         self._pinged = False
         self._stop_writing()
-        self._session = self._assembler = None
-        self._progress = DeliveryProgress(self._transport)
-        self._drain_end = shared.loop.time() + DRAIN_TIMEOUTS * shared.limits.close_timeout
+        self._session = self._assembler = self._progress = None
+        self._draining = Draining(self._transport, shared.loop, shared.limits.close_timeout)
         shared.timers.schedule(self, shared.limits.close_timeout)
 
     def _stop_writing(self) -> None:
@@ -495,18 +485,9 @@ class Client(asyncio.BufferedProtocol):
         if self._writer is not None:
             self._writer.stop()
 
-    def _end_output(self) -> None:
-        # From the loop, after client_left: no frame can be written any more by whoever still has the old
-        # write.
-        if self._transport.can_write_eof():
-            self._shared.loop.call_soon(self._transport.write_eof)
-        else:
-            self._transport.close()
-
     def _give_up_closing(self) -> None:
         """Drop the client, unless it is still reading what is left for it."""
-        reading = self._progress is not None and self._progress.made()
-        if reading and self._shared.loop.time() < self._drain_end:
+        if self._draining is not None and self._draining.deserves_time():
             self._shared.timers.schedule(self, self._shared.limits.close_timeout)
         else:
             self._transport.abort()

@@ -1,0 +1,57 @@
+"""How a client's connection ends: what it is told, what it may still read, and how long it is waited for."""
+
+import asyncio
+from typing import Final
+
+from fproxy.shell.delivery import DeliveryProgress
+
+MAX_CLOSE_REASON_BYTES: Final = 123
+"""What a close frame holds beside its code (RFC 6455, section 5.5)."""
+
+DRAIN_TIMEOUTS: Final = 6
+"""How many close timeouts a client that goes on reading gets to read what is left for it."""
+
+
+def fitting_reason(reason: str) -> str:
+    """Return ``reason``, cut to what a close frame holds."""
+    return reason.encode()[:MAX_CLOSE_REASON_BYTES].decode("utf-8", "ignore")
+
+
+def end_output(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *, peer_is_done: bool) -> None:
+    """End a connection behind what has been written.
+
+    Args:
+        transport: the connection.
+        loop: the event loop.
+        peer_is_done: whether the peer sends no more. While it does, closing would destroy what it has not read yet:
+            the kernel answers what comes then with a reset.
+    """
+    if peer_is_done or not transport.can_write_eof():
+        transport.close()
+    else:
+        # From the loop, after the role's client_left: whoever still has the old write has none to use by then.
+        loop.call_soon(transport.write_eof)
+
+
+class Draining:
+    """A connection that is closing, and is given time as long as its client reads what is left for it."""
+
+    __slots__ = ("_deadline", "_loop", "_progress")
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, close_timeout: float
+    ) -> None:
+        """Begin to watch.
+
+        Args:
+            transport: the connection.
+            loop: the event loop.
+            close_timeout: how long closing may take without any progress, in seconds.
+        """
+        self._loop = loop
+        self._deadline = loop.time() + DRAIN_TIMEOUTS * close_timeout
+        self._progress = DeliveryProgress(transport)
+
+    def deserves_time(self) -> bool:
+        """Return whether to wait another close timeout: some of what was left has gone out since the last one."""
+        return self._progress.made() and self._loop.time() < self._deadline
