@@ -6,6 +6,7 @@ AVX2, NEON or portable code when the program runs, so that one wheel serves ever
 
 from pathlib import Path
 
+import picows
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -47,6 +48,7 @@ extensions = [
         language="c++",
         include_dirs=["fproxy/native"],
         depends=HEADERS,
+        define_macros=[("FPROXY_PICOWS_VERSION", f'"{picows.__version__}"')],
         extra_compile_args=COMPILE_FLAGS,
     )
     for source in sorted(Path("fproxy").glob("*.pyx"))

@@ -37,6 +37,12 @@ class Sink(Protocol):
 class FrameSink:
     """A compiled sink, written to without a Python object; see ``_fastpath.pxd``."""
 
+class MessageSink:
+    """A compiled taker of one upstream's messages, which needs no Python object of them; see ``_fastpath.pxd``."""
+
+    def __call__(self, payload: Buffer) -> list[bytes] | None:
+        """Take one whole message, as :meth:`Fanout.feed` does."""
+
 class Fanout:
     """Distributes the events of up to 32 upstreams to clients by their subscriptions.
 
@@ -93,6 +99,13 @@ class Fanout:
         To be called now and then; does a bounded piece of the work. Returns whether some is left.
         """
 
+    def input(self, source: int) -> MessageSink:
+        """Return what takes the messages of one upstream, as :meth:`feed` does, without Python objects.
+
+        Args:
+            source: the upstream's number, 0 to 31.
+        """
+
     def feed(self, source: int, payload: Buffer) -> list[bytes] | None:
         """Take in one upstream message.
 
@@ -134,7 +147,7 @@ class Fanout:
     def exact_topics(self) -> int:
         """Distinct topics with a symbol that clients have now."""
 
-class Broadcast:
+class Broadcast(MessageSink):
     """Passes one upstream's messages on to every client: each as it came, framed once for all.
 
     A message that holds status events, or is longer than ``max_message``, is made anew of its other events, split

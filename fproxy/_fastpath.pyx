@@ -136,6 +136,19 @@ cdef class FrameSink:
         pass
 
 
+cdef class MessageSink:
+    cdef object take_message(self, const char *begin, Py_ssize_t size):
+        raise NotImplementedError
+
+    def __call__(self, object payload):
+        cdef Py_buffer view
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        try:
+            return self.take_message(<const char *>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+
 # Bytes to be written to several clients, as a Python object only for those that need one.
 cdef class Frames:
     cdef const char *data
@@ -220,29 +233,26 @@ cdef class Fanout:
         self.flush()
         return self._fanout.settle()
 
+    def input(self, unsigned int source):
+        return FanoutInput(self, source)
+
     def feed(self, unsigned int source, object payload):
-        cdef Py_buffer view
+        return FanoutInput(self, source)(payload)
+
+    cdef object _take_message(self, unsigned int source, const char *begin, Py_ssize_t size):
         cdef vector[pair[const char *, const char *]] statuses
-        cdef const char *begin
         cdef bint sound
-        if source >= 32:
-            raise ValueError(f"source {source} is not below 32")
-        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-        try:
-            begin = <const char *>view.buf
-            if view.len < LONG_PAYLOAD:
-                sound = self._fanout.feed(source, begin, begin + view.len, statuses)
-            else:
-                with nogil:
-                    sound = self._fanout.feed(source, begin, begin + view.len, statuses)
-            if not sound:
-                raise frame_error(begin, view.len, self._fanout.failed_at())
-            if not self._fanout.overfull().empty():
-                self._write_to_audiences(self._fanout.overfull())
-                self._fanout.overfull_taken()
-            return status_events(statuses)
-        finally:
-            PyBuffer_Release(&view)
+        if size < LONG_PAYLOAD:
+            sound = self._fanout.feed(source, begin, begin + size, statuses)
+        else:
+            with nogil:
+                sound = self._fanout.feed(source, begin, begin + size, statuses)
+        if not sound:
+            raise frame_error(begin, size, self._fanout.failed_at())
+        if not self._fanout.overfull().empty():
+            self._write_to_audiences(self._fanout.overfull())
+            self._fanout.overfull_taken()
+        return status_events(statuses)
 
     def flush(self):
         if self._fanout.ready().empty():
@@ -304,7 +314,21 @@ cdef class Fanout:
             )
 
 
-cdef class Broadcast:
+cdef class FanoutInput(MessageSink):
+    cdef Fanout _fanout
+    cdef unsigned int _source
+
+    def __init__(self, Fanout fanout not None, unsigned int source):
+        if source >= 32:
+            raise ValueError(f"source {source} is not below 32")
+        self._fanout = fanout
+        self._source = source
+
+    cdef object take_message(self, const char *begin, Py_ssize_t size):
+        return self._fanout._take_message(self._source, begin, size)
+
+
+cdef class Broadcast(MessageSink):
     cdef CppBroadcast *_broadcast
     cdef dict _sinks
 
@@ -326,22 +350,21 @@ cdef class Broadcast:
         del self._sinks[sink]
 
     def feed(self, object payload):
-        cdef Py_buffer view
+        return self(payload)
+
+    cdef object take_message(self, const char *begin, Py_ssize_t size):
         cdef vector[pair[const char *, const char *]] statuses
-        cdef const char *begin
         cdef bint sound
-        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-        try:
-            begin = <const char *>view.buf
+        if size < LONG_PAYLOAD:
+            sound = self._broadcast.feed(begin, begin + size, statuses)
+        else:
             with nogil:
-                sound = self._broadcast.feed(begin, begin + view.len, statuses)
-            if not sound:
-                raise frame_error(begin, view.len, self._broadcast.failed_at())
-            if self._broadcast.pending_bytes() > MAX_PENDING_BYTES:
-                self.flush()
-            return status_events(statuses)
-        finally:
-            PyBuffer_Release(&view)
+                sound = self._broadcast.feed(begin, begin + size, statuses)
+        if not sound:
+            raise frame_error(begin, size, self._broadcast.failed_at())
+        if self._broadcast.pending_bytes() > MAX_PENDING_BYTES:
+            self.flush()
+        return status_events(statuses)
 
     def flush(self):
         cdef pair[const char *, size_t] ready = self._broadcast.take()

@@ -278,7 +278,7 @@ class Aggregator:
 
     # What the firehose calls.
 
-    def _take(self, payload: memoryview | bytes) -> list[bytes] | None:
+    def _take(self, payload: memoryview) -> list[bytes] | None:
         statuses = self._fanout.feed(Upstream.FIREHOSE, payload)
         self._builder.feed(payload, self._clock())
         self._hand_out_bars()

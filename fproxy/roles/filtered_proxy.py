@@ -71,8 +71,8 @@ class FilteredProxy:
                 listener=UpstreamFeed(
                     name,
                     metrics,
-                    take=partial(self._fanout.feed, upstream),
-                    drained=self._drained,
+                    take=self._fanout.input(upstream),
+                    drained=self._drained if self._coalesce else self._fanout.flush,
                     refused=partial(self._refused, upstream),
                 ),
                 metrics=metrics,
@@ -146,10 +146,8 @@ class FilteredProxy:
     # What the upstreams call.
 
     def _drained(self) -> None:
-        # Write what a burst brought, at once or when the coalescing window ends.
-        if not self._coalesce:
-            self._fanout.flush()
-        elif self._flush_timer is None and self._fanout.has_pending:
+        # Write what a burst brought when the coalescing window ends.
+        if self._flush_timer is None and self._fanout.has_pending:
             self._flush_timer = asyncio.get_running_loop().call_later(self._coalesce, self._flush_window)
 
     def _refused(self, upstream: Upstream, topics: Sequence[str], message: str) -> None:

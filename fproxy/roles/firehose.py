@@ -73,7 +73,7 @@ class Firehose:
             listener=UpstreamFeed(
                 UPSTREAM_NAME,
                 metrics,
-                take=self._broadcast.feed,
+                take=self._broadcast,
                 drained=self._broadcast.flush,
                 refused=self._refused,
                 disconnected=self._vendor_lost,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from fproxy._fastpath import FrameError
+from fproxy._fastpath import FrameError, MessageSink
 from fproxy.metrics import Metrics
 from fproxy.shell.log_throttle import LogThrottle
 
@@ -25,11 +25,11 @@ class UpstreamFeed:
         "_log",
         "_name",
         "_refused_frames",
-        "_take",
         "connected",
         "disconnected",
         "drained",
         "refused",
+        "take",
     )
 
     def __init__(
@@ -37,10 +37,9 @@ class UpstreamFeed:
         name: str,
         metrics: Metrics,
         *,
-        take: Callable[[memoryview | bytes], list[bytes] | None],
+        take: MessageSink | Callable[[memoryview], list[bytes] | None],
         drained: Callable[[], None],
         refused: Callable[[Sequence[str], str], None],
-        connected: Callable[[], None] = _ignore,
         disconnected: Callable[[], None] = _ignore,
     ) -> None:
         """Prepare a feed.
@@ -51,23 +50,18 @@ class UpstreamFeed:
             take: gets each message; returns its status events; raises FrameError for one that is not sound.
             drained: all that one read brought has been taken.
             refused: topics were refused, with the upstream's message.
-            connected: the upstream takes subscriptions.
             disconnected: the connection is lost.
         """
-        self._take = take
+        self.take = take
         self._name = name
         self._refused_frames = metrics.refused_frames.labels(name)
         self._log = LogThrottle(logger, logging.WARNING, 10.0)
         self.drained = drained
         self.refused = refused
-        self.connected = connected
+        self.connected = _ignore
         self.disconnected = disconnected
 
-    def frame(self, payload: memoryview | bytes) -> list[bytes] | None:
-        """Take one whole message; see ``UpstreamListener.frame``."""
-        try:
-            return self._take(payload)
-        except FrameError as error:
-            self._refused_frames.inc()
-            self._log.log("A message of %s was refused: %s", self._name, error)
-            return None
+    def unsound(self, error: FrameError) -> None:
+        """A message was refused."""
+        self._refused_frames.inc()
+        self._log.log("A message of %s was refused: %s", self._name, error)

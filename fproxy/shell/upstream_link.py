@@ -9,6 +9,8 @@ from typing import Final, ParamSpec, Protocol, TypeVar
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from fproxy._fastpath import FrameError, MessageSink
+from fproxy._message_reader import MessageReader
 from fproxy.core.demand import Demand
 from fproxy.core.redaction import redact
 from fproxy.core.upstream_failure import UpstreamFailure
@@ -26,18 +28,8 @@ from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.upstream_dial import hang_up
 from fproxy.shell.upstream_options import UpstreamOptions
 
-# An attribute of an enum takes longer to look up than a frame takes to handle.
-_CONTINUATION: Final = WSMsgType.CONTINUATION
-_CLOSE: Final = WSMsgType.CLOSE
-_PING: Final = WSMsgType.PING
-_PONG: Final = WSMsgType.PONG
-_DATA: Final = (WSMsgType.TEXT, WSMsgType.BINARY)
-
 P = ParamSpec("P")
 R = TypeVar("R")
-
-COPIED_PAYLOAD: Final = 1024
-"""Up to how many bytes a message is copied, which for so few is cheaper than a view of them."""
 
 UNSUBSCRIBE_GRAIN: Final = 0.25
 """How late an unsubscribe may be, in seconds, so that topics whose time is nearly up go in one message."""
@@ -49,16 +41,15 @@ MAX_CONNECTIONS_TEXT: Final = "maximum number of websocket connections"
 class UpstreamListener(Protocol):
     """What a role gives a connection. What any of these raises is logged, and the connection goes on."""
 
-    def frame(self, payload: memoryview | bytes) -> list[bytes] | None:
-        """Take one whole message.
+    @property
+    def take(self) -> MessageSink | Callable[[memoryview], list[bytes] | None]:
+        """Takes one whole message, and returns its status events, each as it came; nothing when there were none.
 
-        Args:
-            payload: the message. A memoryview points into the read buffer, and is good only until this
-                returns.
-
-        Returns:
-            The status events of the message, each as it came; nothing when there were none.
+        A memoryview points into the read buffer, and is good only until the call returns. May raise FrameError.
         """
+
+    def unsound(self, error: FrameError) -> None:
+        """A message was refused whole."""
 
     def drained(self) -> None:
         """All that was read from the socket in one go has been handed on: flush now."""
@@ -91,7 +82,6 @@ class UpstreamLink(WSListener):
     methods.
 
     Attributes:
-        messages: how many messages have come.
         ready: whether the upstream takes subscriptions now.
     """
 
@@ -123,14 +113,11 @@ class UpstreamLink(WSListener):
             notices: where to log what the upstream complains of.
             errors: where to log exceptions of the listener.
         """
-        self.messages = 0
         self.ready = False
         self._name = name
         self._session = session
         self._demand = demand
         self._listener = listener
-        self._frame = listener.frame
-        self._drained = listener.drained
         self._options = options
         self._secrets = secrets
         self._on_ready = on_ready
@@ -139,9 +126,16 @@ class UpstreamLink(WSListener):
         self._errors = errors
         self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
-        # Whether the next data frame begins a message that should be handed on: false within a fragmented
-        # message, and once the connection is ending.
-        self._at_message_start = True
+        self._reader = MessageReader(
+            take=listener.take,
+            statuses_came=self._take_statuses,
+            drained=listener.drained,
+            other_frame=self._take_other_frame,
+            unsound=listener.unsound,
+            failed=self._report_exception,
+        )
+        # In place of the method: frames never pass through here.
+        self.on_ws_frame = self._reader.frame  # type: ignore[method-assign]
         self._fragments = bytearray()
         self._ending = False
         self._is_lost = False
@@ -154,36 +148,17 @@ class UpstreamLink(WSListener):
         self._abort_timer: asyncio.TimerHandle | None = None
         self._poke_handle: asyncio.Handle | None = None
 
+    @property
+    def messages(self) -> int:
+        """How many messages have come."""
+        return self._reader.messages
+
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The handshake is done: authenticate."""
         self._transport = transport
         self._auth_timer = self._loop.call_later(self._options.auth_wait, self._auth_wait_over)
         self._watch()
         self._carry_out(self._session.opened())
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Take one frame. This runs once for every message, so it is as short as it can be."""
-        # What begins a message and ends it is a message, unless it is a control frame or continues nothing.
-        if self._at_message_start and frame.fin and frame.msg_type in _DATA:
-            self.messages += 1
-            try:
-                statuses = self._frame(
-                    frame.get_payload_as_bytes()
-                    if frame.payload_size <= COPIED_PAYLOAD
-                    else frame.get_payload_as_memoryview()
-                )
-            except Exception:
-                self._report_exception("a message of it may be lost")
-            else:
-                if statuses:
-                    self._carry_out(self._session.received(statuses, time.monotonic()))
-        else:
-            self._take_other_frame(transport, frame)
-        if frame.last_in_buffer:
-            try:
-                self._drained()
-            except Exception:
-                self._report_exception("some of its messages may be late or lost")
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is lost."""
@@ -214,7 +189,7 @@ class UpstreamLink(WSListener):
         ):
             if timer is not None:
                 timer.cancel()
-        self._at_message_start = False
+        self._reader.at_message_start = False
         self._ending = True
         self._demand.reset()
         if self.ready:
@@ -224,7 +199,7 @@ class UpstreamLink(WSListener):
     async def say_goodbye(self, transport: WSTransport) -> None:
         """Close the connection in order, and wait until it is closed."""
         self._ending = True
-        self._at_message_start = False
+        self._reader.at_message_start = False
         transport.send_close(WSCloseCode.GOING_AWAY)
         await hang_up(transport, patience=self._options.close_timeout)
 
@@ -255,9 +230,9 @@ class UpstreamLink(WSListener):
         """Take a frame that is not a whole message, or that comes too late."""
         self._other_frames += 1
         kind = frame.msg_type
-        if kind is _CLOSE:
+        if kind is WSMsgType.CLOSE:
             self._ending = True
-            self._at_message_start = False
+            self._reader.at_message_start = False
             if not transport.is_close_frame_sent:
                 code = frame.get_close_code()
                 no_code = code in (WSCloseCode.NO_INFO, WSCloseCode.ABNORMAL_CLOSURE)
@@ -265,11 +240,11 @@ class UpstreamLink(WSListener):
             self._close(transport)
         elif self._ending:
             pass
-        elif kind is _PONG:
+        elif kind is WSMsgType.PONG:
             self._watch()
-        elif kind is _PING:
+        elif kind is WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
-        elif (kind is _CONTINUATION) is self._at_message_start:
+        elif (kind is WSMsgType.CONTINUATION) is self._reader.at_message_start:
             self._fail(
                 LinkEnd(UpstreamFailure.PROTOCOL, "the upstream broke the protocol: a fragment out of place"),
                 WSCloseCode.PROTOCOL_ERROR,
@@ -278,17 +253,14 @@ class UpstreamLink(WSListener):
             self._fail(self._too_big(), WSCloseCode.MESSAGE_TOO_BIG)
         else:
             self._fragments += frame.get_payload_as_memoryview()
-            self._at_message_start = bool(frame.fin)  # picows has it as a number
+            self._reader.at_message_start = bool(frame.fin)  # picows has it as a number
             if frame.fin:
                 message = bytes(self._fragments)
                 self._fragments = bytearray()
-                self._take_message(message)
+                self._reader.message(message)
 
-    def _take_message(self, payload: bytes) -> None:
-        self.messages += 1
-        statuses = self._call(self._frame, payload)
-        if statuses:
-            self._carry_out(self._session.received(statuses, time.monotonic()))
+    def _take_statuses(self, statuses: list[bytes]) -> None:
+        self._carry_out(self._session.received(statuses, time.monotonic()))
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         transport = self._transport
@@ -384,7 +356,7 @@ class UpstreamLink(WSListener):
             return
         self._end = end
         self._ending = True
-        self._at_message_start = False
+        self._reader.at_message_start = False
         transport.send_close(code)
         if at_once:
             transport.disconnect(False)

@@ -1,0 +1,46 @@
+"""Handing on an upstream's messages without the interpreter."""
+
+from collections.abc import Callable
+
+from picows import WSFrame, WSTransport
+
+from fproxy._fastpath import FrameError, MessageSink
+
+class MessageReader:
+    """Takes the frames of one upstream's connection, and hands on the messages in them.
+
+    A frame that is a whole message costs no Python object and no call of Python code, when ``take`` is a compiled sink.
+
+    Args:
+        take: gets each whole message and returns its status events, if any, each as it came. The memoryview that a
+            plain callable gets points into the read buffer, and is good only until it returns.
+        statuses_came: gets the status events of a message that has some.
+        drained: called behind the last frame of each read.
+        other_frame: gets each frame that is no whole message, or that comes while ``at_message_start`` is false.
+        unsound: gets the FrameError that ``take`` raised.
+        failed: called while any other exception of ``take`` or ``drained`` is handled, with its consequence in words.
+
+    Attributes:
+        at_message_start: whether the next data frame begins a message that should be handed on. To be set to false
+            within a message of several frames, and once the connection is ending.
+        messages: how many messages have come, those of several frames included.
+    """
+
+    at_message_start: bool
+    @property
+    def messages(self) -> int: ...
+    def __init__(
+        self,
+        *,
+        take: MessageSink | Callable[[memoryview], list[bytes] | None],
+        statuses_came: Callable[[list[bytes]], None],
+        drained: Callable[[], None],
+        other_frame: Callable[[WSTransport, WSFrame], None],
+        unsound: Callable[[FrameError], None],
+        failed: Callable[[str], None],
+    ) -> None: ...
+    def frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take one frame; what picows calls as ``on_ws_frame``. Raises what ``other_frame`` raises."""
+
+    def message(self, payload: bytes) -> None:
+        """Take a message that was put together from several frames."""

@@ -1,0 +1,83 @@
+# distutils: language = c++
+"""Handing on an upstream's messages without the interpreter. See ``_message_reader.pyi``."""
+
+from cpython.buffer cimport PyBUF_READ
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from picows.picows cimport WSFrame, WSMsgType
+
+from fproxy._fastpath cimport MessageSink
+
+import picows
+
+from fproxy._fastpath import FrameError
+
+cdef extern from *:
+    """
+    #ifndef FPROXY_PICOWS_VERSION
+    #error "setup.py says for which version of picows this is compiled"
+    #endif
+    """
+    const char *FPROXY_PICOWS_VERSION
+
+# The fields of its frames are read where that version has them: in another they may be elsewhere.
+if picows.__version__ != FPROXY_PICOWS_VERSION.decode():
+    raise ImportError(
+        f"fproxy was compiled for picows {FPROXY_PICOWS_VERSION.decode()}, but picows {picows.__version__} is "
+        f"installed: install fproxy again, or that version of picows"
+    )
+
+
+cdef class MessageReader:
+    cdef public bint at_message_start
+    cdef readonly unsigned long long messages
+    cdef object _take
+    cdef MessageSink _sink  # the same, when it needs no Python object
+    cdef object _statuses_came
+    cdef object _drained
+    cdef object _other_frame
+    cdef object _unsound
+    cdef object _failed
+
+    def __init__(self, *, take, statuses_came, drained, other_frame, unsound, failed):
+        self.at_message_start = True
+        self._take = take
+        self._sink = take if isinstance(take, MessageSink) else None
+        self._statuses_came = statuses_came
+        self._drained = drained
+        self._other_frame = other_frame
+        self._unsound = unsound
+        self._failed = failed
+
+    def frame(self, object transport not None, WSFrame frame not None):
+        # What begins a message and ends it is a message, unless it is a control frame or continues nothing.
+        if self.at_message_start and frame.fin and (
+            frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.BINARY
+        ):
+            self._read(frame.payload_ptr, frame.payload_size)
+        else:
+            self._other_frame(transport, frame)
+        if frame.last_in_buffer:
+            try:
+                self._drained()
+            except Exception:
+                self._failed("some of its messages may be late or lost")
+
+    def message(self, bytes payload not None):
+        self._read(PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+
+    cdef _read(self, char *begin, Py_ssize_t size):
+        self.messages += 1
+        try:
+            if self._sink is not None:
+                statuses = self._sink.take_message(begin, size)
+            else:
+                statuses = self._take(PyMemoryView_FromMemory(begin, size, PyBUF_READ))
+        except FrameError as error:
+            self._unsound(error)
+            return
+        except Exception:
+            self._failed("a message of it may be lost")
+            return
+        if statuses:
+            self._statuses_came(statuses)
