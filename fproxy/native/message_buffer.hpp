@@ -31,7 +31,8 @@ class MessageBuffer {
     bool empty() const { return end_ == 0; }
     size_t size() const { return end_ - begin_; }
 
-    // Append an event's text, after which `readable` bytes can be read. A message holds at most `max_payload` bytes, unless a single event is longer.
+    // Append an event's text, which with what follows it has `readable` bytes. A message holds at most `max_payload` bytes,
+    // unless a single event is longer.
     void append(const char *event, size_t length, size_t readable, size_t max_payload) {
         if (end_ + length + kSlack > capacity_) reserve(end_ + length + kSlack);
         if (payload_ != 0 && end_ - payload_ + length + 2 > max_payload) end_message();
