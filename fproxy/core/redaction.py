@@ -1,7 +1,8 @@
 """What an upstream says, made fit for logs and for clients: one short line without the secrets it may repeat."""
 
-import re
 from collections.abc import Iterable
+from functools import lru_cache
+from itertools import groupby
 from typing import Final
 from urllib.parse import quote
 
@@ -11,33 +12,52 @@ HIDDEN: Final = "***"
 MAX_SHOWN: Final = 200
 """How many characters of what an upstream says are repeated."""
 
-LEAST_CUT: Final = 4
-"""From how many characters on the beginning of a secret at the end of a text is taken for the secret, cut off: a
-close reason holds 123 bytes (RFC 6455, section 5.5), and upstreams cut theirs."""
+LEAST_PIECE: Final = 6
+"""From how many characters on a piece of a secret is hidden. What quotes a secret may cut it at either end: a close
+reason holds 123 bytes (RFC 6455, section 5.5), and errors about a message quote some of it."""
+
+_MAX_TAKEN: Final = 10 * MAX_SHOWN
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return ``text`` as one printable line, cut short, with ``***`` in place of secrets.
+    """Return ``text`` as one printable line, cut short, with ``***`` in place of secrets and of pieces of them.
 
     Args:
         text: what an upstream sent, or an error that may quote it.
         secrets: what must not be shown, in capitals or not, as it is, as Python quotes it and as URLs encode it;
             empty ones count as none.
     """
-    forms = {
-        form for secret in secrets if secret for form in (secret, repr(secret)[1:-1], quote(secret, safe=""))
-    }
-    if forms:
-        # The longest first, so that of a secret within a secret nothing is left.
-        ordered = sorted(forms, key=len, reverse=True)
-        text = re.sub("|".join(map(re.escape, ordered)), HIDDEN, text, flags=re.IGNORECASE)
-        cut = max((_overlap(text, form) for form in ordered), default=0)
-        if cut >= LEAST_CUT:
-            text = text[:-cut] + HIDDEN
+    text = text[:_MAX_TAKEN]
+    lower = _lower(text)
+    hidden = bytearray(len(text))
+    for secret in filter(None, secrets):
+        for piece in _pieces(secret):
+            start = lower.find(piece)
+            while start >= 0:
+                hidden[start : start + len(piece)] = b"\1" * len(piece)
+                start = lower.find(piece, start + 1)
+    if 1 in hidden:
+        runs = groupby(range(len(text)), hidden.__getitem__)
+        text = "".join(
+            HIDDEN if is_hidden else "".join(map(text.__getitem__, run)) for is_hidden, run in runs
+        )
     return "".join(character if character.isprintable() else " " for character in text[:MAX_SHOWN]).strip()
 
 
-def _overlap(text: str, secret: str) -> int:
-    """Return how many characters at the end of ``text`` are the beginning of ``secret``."""
-    text, secret = text[-len(secret) :].lower(), secret.lower()
-    return next((size for size in range(len(secret) - 1, 0, -1) if text.endswith(secret[:size])), 0)
+@lru_cache(maxsize=64)
+def _pieces(secret: str) -> frozenset[str]:
+    """Return the least pieces of a secret that are hidden, in lower case, in every form that it may be written in."""
+    encoded = secret.encode("utf-8", "backslashreplace")
+    forms = map(_lower, (secret, repr(secret)[1:-1], repr(encoded)[2:-1], quote(encoded, safe="")))
+    return frozenset(
+        form[start : start + LEAST_PIECE]
+        for form in forms
+        for start in range(max(1, len(form) - LEAST_PIECE + 1))
+    )
+
+
+def _lower(text: str) -> str:
+    """Return a text in lower case, one character for each: positions stay, and neighbours make no difference."""
+    if text.isascii():
+        return text.lower()
+    return "".join(low if len(low := character.lower()) == 1 else character for character in text)

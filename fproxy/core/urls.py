@@ -58,7 +58,9 @@ def url_secrets(url: str) -> frozenset[str]:
         parts = urlsplit(url)
     except ValueError:
         return frozenset()
-    values = (part.partition("=")[2] for part in parts.query.split("&"))
-    long_enough = (text for text in (parts.username or "", parts.query, *values) if len(text) >= LEAST_SECRET)
+    halves = (part.partition("=") for part in parts.query.split("&"))
+    # A part without a name is all value, and may end in what pads Base64.
+    values = (value if value.strip("=") else name for name, _, value in halves)
+    long_enough = (text for text in (parts.username or "", *values) if len(text) >= LEAST_SECRET)
     found = {parts.password or "", *long_enough} - {""}
     return frozenset(found | {unquote(text) for text in found} | {unquote_plus(text) for text in found})

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from fproxy._fastpath import FrameError, MessageSink
+from fproxy._fastpath import MessageSink
 from fproxy.metrics import Metrics
 from fproxy.shell.log_throttle import LogThrottle
 
@@ -61,7 +61,7 @@ class UpstreamFeed:
         self.connected = _ignore
         self.disconnected = disconnected
 
-    def unsound(self, error: FrameError) -> None:
+    def unsound(self, reason: str) -> None:
         """A message was refused."""
         self._refused_frames.inc()
-        self._log.log("A message of %s was refused: %s", self._name, error)
+        self._log.log("A message of %s was refused: %s", self._name, reason)

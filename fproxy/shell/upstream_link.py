@@ -48,8 +48,8 @@ class UpstreamListener(Protocol):
         A memoryview points into the read buffer, and is good only until the call returns. May raise FrameError.
         """
 
-    def unsound(self, error: FrameError) -> None:
-        """A message was refused whole."""
+    def unsound(self, reason: str) -> None:
+        """A message was refused whole; ``reason`` says why and quotes it, without secrets."""
 
     def drained(self) -> None:
         """All that was read from the socket in one go has been handed on: flush now."""
@@ -131,7 +131,7 @@ class UpstreamLink(WSListener):
             statuses_came=self._take_statuses,
             drained=listener.drained,
             other_frame=self._take_other_frame,
-            unsound=listener.unsound,
+            unsound=self._refuse_message,
             failed=self._report_exception,
         )
         # In place of the method: frames never pass through here.
@@ -261,6 +261,9 @@ class UpstreamLink(WSListener):
 
     def _take_statuses(self, statuses: list[bytes]) -> None:
         self._carry_out(self._session.received(statuses, time.monotonic()))
+
+    def _refuse_message(self, error: FrameError) -> None:
+        self._call(self._listener.unsound, redact(str(error), self._secrets))
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         transport = self._transport

@@ -343,6 +343,19 @@ async def test_unsound_messages_are_refused_whole_counted_and_logged(
     assert "byte" in lines[0]
 
 
+async def test_a_key_in_an_unsound_message_is_not_logged(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await chain.client("T.*")
+    await chain.firehose.until_subscribed("T.*")
+    await chain.firehose.send(b"is upstream-key the key of a plan?")
+    await chain.firehose.send(array(event("T", "SOUND")))
+    assert await client.take(1) == [event("T", "SOUND")]
+    [line] = [record.getMessage() for record in caplog.records if "was refused" in record.getMessage()]
+    assert "is ***" in line
+    assert "upstr" not in line
+
+
 async def test_odd_but_sound_messages(chain: Chain) -> None:
     client = await chain.client("T.*", "100Ms.AAPL")
     await chain.firehose.until_subscribed("T.*")

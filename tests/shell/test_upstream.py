@@ -43,6 +43,7 @@ class Listener:
         self.messages: list[bytes] = []
         self.calls: list[str] = []
         self.refusals: list[tuple[tuple[str, ...], str]] = []
+        self.unsound_reasons: list[str] = []
         self.flushed = 0
         self.raises: Exception | None = None
         self.changed = asyncio.Event()
@@ -58,8 +59,9 @@ class Listener:
             return [json.dumps(event).encode() for event in events if event.get("ev") == "status"]
         return None
 
-    def unsound(self, error: FrameError) -> None:
-        raise AssertionError(error)  # nothing here raises it
+    def unsound(self, reason: str) -> None:
+        self.unsound_reasons.append(reason)
+        self.changed.set()
 
     def drained(self) -> None:
         self.flushed = len(self.messages)
@@ -923,10 +925,18 @@ class TestFailuresToConnect:
 
         async with raw_server(refuse) as raw_url, Harness(raw_url + "/stocks?apiKey=s3cret"):
             await log.line(
-                r".*: not a WebSocket server: .*what is \*\*\* /stocks\?\*\*\*.*; next try in .* s"
+                r".*: not a WebSocket server: .*what is \*\*\* /stocks\?apikey=\*\*\*.*; next try in .* s"
             )
         text = "\n".join(log.lines)
         assert not any(secret in text.lower() for secret in (KEY.lower(), "hunter2", "s3cret"))
+
+    async def test_secrets_in_a_message_that_is_refused_are_not_shown(self) -> None:
+        async with Upstream() as upstream, Harness(upstream.url) as harness:
+            await harness.listener.until(lambda: harness.connection.ready)
+            harness.listener.raises = FrameError(f"not sound JSON at byte 0: ...b'{KEY[2:]}? ab'...")
+            await upstream.connections[0].send(SMALL)
+            await harness.listener.until(lambda: harness.listener.unsound_reasons)
+        assert harness.listener.unsound_reasons == ["not sound JSON at byte 0: ...b'***? ab'..."]
 
     def test_a_url_that_is_none(self) -> None:
         with pytest.raises(UrlError):
