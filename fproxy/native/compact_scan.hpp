@@ -23,6 +23,7 @@ namespace fproxy {
 
 // How many characters a lane has that the lane before has not.
 constexpr int kLaneAdvance = 63;
+constexpr uint64_t kLastBit = uint64_t{1} << 63;
 
 // The letters that routing keys end with, by their low six bits.
 constexpr uint64_t kLastLetters = [] {

@@ -137,8 +137,8 @@ class CompactScanner {
         // A number has one point.
         wrong |= past_runs(digit, after_point, fraction_at_0_) & point;
         wrong &= valid & ~Block::each(1);
-        // Runs longer than a lane would not be followed to their end.
-        if (__builtin_expect(Block::any(wrong | Block::full(in_string | digit)), 0)) return false;
+        // Runs through all of a lane would not be followed to their end, which for the next lane may stand in bit 63.
+        if (__builtin_expect(Block::any(wrong | Block::full(in_string | digit | Block::each(kLastBit))), 0)) return false;
 
         uint64_t marks[Block::kLanes];
         Block::store((open_quote & after_colon) | (close_brace & ~Block::each(1)), marks);
@@ -157,7 +157,8 @@ class CompactScanner {
     // Follow the runs of ones in `runs` that contain a bit of `starts` to the bit behind their end: adding makes the
     // carry run through them. `at_0` says whether the run at bit 0 is one of them, or has just ended there.
     FPROXY_INLINE static Mask past_runs(Mask runs, Mask starts, typename Block::Carry &at_0) {
-        // What goes on into the next lane does not depend on what came from the one before, since no run fills a lane.
+        // What goes on into the next lane does not depend on what came from the one before, since no run fills a lane
+        // up to its last bit but one.
         // Where a carry arrives, the sum differs from `runs`: so it does in bit 63, which is the next lane's bit 0.
         const Mask alone = runs + starts;
         return (alone + Block::from_lane_before((alone ^ runs) >> 63, at_0)) & ~runs;

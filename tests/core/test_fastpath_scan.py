@@ -149,6 +149,26 @@ def test_every_single_byte_damage_of_a_vendors_message(path: str, seed: int) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("sound", "unsound"),
+    [
+        (b'[{"%(pad)s":1},{"%(run)s":1}]', b'[{"%(pad)s":1},{"%(run)s"}]'),
+        (b'[{"%(pad)s":1},{"a":"%(run)s"}]', b'[{"%(pad)s":1},{"a":"%(run)s":1}]'),
+        (b'[{"%(pad)s":1},{"a":1.%(digits)s}]', b'[{"%(pad)s":1},{"a":1.%(digits)s.5}]'),
+        (b'[{"%(pad)s":1},{"a":%(digits)s.5}]', b'[{"%(pad)s":1},{"a":0%(digits)s}]'),
+    ],
+)
+def test_long_runs_at_every_place_of_a_block(path: str, sound: bytes, unsound: bytes) -> None:
+    """What runs through whole lanes of the compact scanner: keys, strings and digits."""
+    for pad in range(70):
+        for length in [*range(58, 70), *range(122, 132), 252, 253, 254, 300]:
+            parts = {b"pad": b"p" * pad, b"run": b"x" * length, b"digits": b"7" * length}
+            assert scanned(sound % parts, path) == oracle(sound % parts)
+            with pytest.raises(FrameError):
+                scan(unsound % parts, path=path)
+
+
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("frame", UNSOUND)
 def test_what_is_not_sound_is_refused(path: str, frame: bytes) -> None:
     assert oracle(frame) is None
