@@ -10,7 +10,7 @@ import picows
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import BaseError
+from setuptools.errors import BaseError, CCompilerError
 
 COMPILE_FLAGS = ["-O3", "-std=c++17", "-g0", "-fno-math-errno"]
 HEADERS = sorted(str(header) for header in Path("fproxy/native").glob("*.hpp"))
@@ -37,7 +37,7 @@ class BuildExtensions(build_ext):
         """
         try:
             super().run()
-        except (BaseError, OSError) as error:
+        except (BaseError, CCompilerError, OSError) as error:
             raise SystemExit(NO_COMPILER.format(error=error)) from error
 
 
