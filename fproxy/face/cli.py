@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import click
 
-from fproxy import __version__
 from fproxy.core.loopback import is_loopback
 from fproxy.core.urls import redacted_url
 from fproxy.face.logs import configure_logging
@@ -213,7 +212,7 @@ def serve_role(
     epilog="Every option is also an environment variable, and a line NAME=value in the file .env of the "
     "directory that fproxy is started in. A flag outranks the environment, which outranks the file.",
 )
-@click.version_option(__version__, prog_name="fproxy", message="%(prog)s %(version)s")
+@click.version_option(package_name="fproxy", prog_name="fproxy", message="%(prog)s %(version)s")
 def fproxy() -> None:
     """One stream of market data in, any number of clients out, each with just the topics it asked for.
 
@@ -356,8 +355,3 @@ def tail(**values: Any) -> None:
 
     settings = tail_settings(values)
     finish(Tail(settings).run)
-
-
-def main() -> None:
-    """Run the ``fproxy`` command with the arguments of this process; does not return."""
-    fproxy(prog_name="fproxy")
