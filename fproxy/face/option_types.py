@@ -171,7 +171,7 @@ class WebSocketUrl(ValueType):
         try:
             return check_upstream_url(value)
         except UrlError as error:
-            self.fail(f"{redacted_url(value)!r} is not an upstream: {error}", param, ctx)
+            self.fail(f"{redacted_url(value)!r} is not the URL of a WebSocket server: {error}", param, ctx)
 
 
 class Secret(ValueType):

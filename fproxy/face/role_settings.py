@@ -33,8 +33,10 @@ def server_settings(values: Values) -> ServerSettings:
     """Return the settings of a server for clients from the values of ``server_options``.
 
     Raises:
-        click.UsageError: the server would accept any key from other machines.
+        click.UsageError: the server would accept any key from other machines, or listen where its metrics are served.
     """
+    if values["port"] and values["port"] == values.get("metrics_port"):
+        raise click.UsageError(f"port {values['port']} is both for clients and for metrics (FPROXY_METRICS_PORT)")
     try:
         keys = client_keys_for(values["host"], values["client_keys"] or (), values["polygon_api_key"] or "")
     except OpenServerError as error:

@@ -324,6 +324,10 @@ def test_client_keys_replace_the_vendors_key() -> None:
     assert client_keys_for("0.0.0.0", ("a", "b"), "vendor") == ("a", "b")
 
 
+def test_clients_and_metrics_have_a_port_each() -> None:
+    assert "port 9090 is both for clients and for metrics" in error_of("--port", "9090", "--metrics-port", "9090")
+
+
 def test_an_open_proxy_on_all_addresses_does_not_start() -> None:
     error = error_of("--host", "0.0.0.0")
     assert "FPROXY_CLIENT_KEYS" in error
