@@ -36,7 +36,9 @@ def server_settings(values: Values) -> ServerSettings:
         click.UsageError: the server would accept any key from other machines, or listen where its metrics are served.
     """
     if values["port"] and values["port"] == values.get("metrics_port"):
-        raise click.UsageError(f"port {values['port']} is both for clients and for metrics (FPROXY_METRICS_PORT)")
+        raise click.UsageError(
+            f"port {values['port']} is both for clients and for metrics (FPROXY_METRICS_PORT)"
+        )
     try:
         keys = client_keys_for(values["host"], values["client_keys"] or (), values["polygon_api_key"] or "")
     except OpenServerError as error:

@@ -325,7 +325,9 @@ def test_client_keys_replace_the_vendors_key() -> None:
 
 
 def test_clients_and_metrics_have_a_port_each() -> None:
-    assert "port 9090 is both for clients and for metrics" in error_of("--port", "9090", "--metrics-port", "9090")
+    assert "port 9090 is both for clients and for metrics" in error_of(
+        "--port", "9090", "--metrics-port", "9090"
+    )
 
 
 def test_an_open_proxy_on_all_addresses_does_not_start() -> None:
