@@ -169,10 +169,11 @@ class Fanout {
     void distribute(const Event *events, size_t size, unsigned source,
                     std::vector<std::pair<const char *, const char *>> &statuses) {
         const AudienceSet *rows[kBatch];
-        for (size_t i = 0; i < size; ++i) topics_.prefetch(events[i]);
+        TopicTable::Lookup lookups[kBatch];
+        for (size_t i = 0; i < size; ++i) lookups[i] = topics_.begin(events[i]);
         for (size_t i = 0; i < size; ++i) {
             const bool plain = events[i].kind == EventKind::kMarketData || events[i].kind == EventKind::kBar;
-            rows[i] = __builtin_expect(plain, 1) ? topics_.match(events[i], source) : nullptr;
+            rows[i] = __builtin_expect(plain, 1) ? topics_.end(lookups[i], events[i], source) : nullptr;
             __builtin_prefetch(rows[i]);
         }
         for (size_t i = 0; i < size; ++i) {

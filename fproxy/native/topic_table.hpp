@@ -7,8 +7,10 @@
 // Millisecond bars are apart: `*` does not bring them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -95,20 +97,33 @@ class TopicTable {
     size_t exact_topics() const { return used_ - types_.size(); }
 
     // Matching is done in two steps, so that a caller with many events can let memory work on several at once.
-    void prefetch(const Event &event) const { __builtin_prefetch(&slots_[home(event.type.key, event.symbol.key)]); }
+    struct Lookup {
+        TopicId otherwise;  // what takes the event when no topic has its symbol
+        bool by_symbol;
+        size_t slot;  // where that topic would be
+    };
 
-    // The audiences of an event that came from an upstream; null when it does not count from there.
-    const AudienceSet *match(const Event &event, unsigned source) const {
-        TopicId id = kNone;
-        if (event.symbol.length != 0) id = find(event.type, event.symbol);
-        if (id == kNone) id = find(event.type, Text{});
-        if (id == kNone) {
-            if (event.kind == EventKind::kBar) return nullptr;
-            id = everything_;
+    Lookup begin(const Event &event) {
+        const KnownType &type = known_type(event.type);
+        Lookup lookup{type.wildcard, type.has_exact && event.symbol.length != 0, 0};
+        if (lookup.by_symbol) {
+            lookup.slot = home(event.type.key, event.symbol.key);
+            __builtin_prefetch(&slots_[lookup.slot]);
         }
+        return lookup;
+    }
+
+    // The audiences of an event that came from an upstream; null when it does not count from there. The table must not
+    // have changed since begin().
+    const AudienceSet *end(const Lookup &lookup, const Event &event, unsigned source) const {
+        TopicId id = lookup.by_symbol ? find_from(lookup.slot, event.type, event.symbol) : kNone;
+        if (id == kNone) id = lookup.otherwise;
+        if (id == everything_ && event.kind == EventKind::kBar) return nullptr;
         const Row &row = rows_[id];
         return (row.sources >> source & 1) != 0 ? &row.audiences : nullptr;
     }
+
+    const AudienceSet *match(const Event &event, unsigned source) { return end(begin(event), event, source); }
 
     // Add the audiences of a bar whose interval is not known: all that have any bar topic for its symbol.
     void match_any_bar(const Event &event, unsigned source, AudienceSet &audiences) const {
@@ -160,7 +175,17 @@ class TopicTable {
         TopicId topic = kNone;
     };
 
+    // What matching needs of the few types that events have: found without a look at the table.
+    struct KnownType {
+        uint64_t key = 0;
+        uint32_t length = ~uint32_t{0};  // no type's: nothing is known here
+        bool has_exact = false;
+        TopicId wildcard = kNone;  // the type's, or `*` when no topic has the type
+    };
+    static constexpr unsigned kKnownTypesLog2 = 6;
+
     uint64_t seed_;
+    KnownType known_types_[1 << kKnownTypesLog2];
     std::vector<Slot> slots_;
     unsigned shift_ = 58;  // 64 less the base-2 logarithm of the number of slots
     size_t used_ = 0;
@@ -242,9 +267,26 @@ class TopicTable {
         return static_cast<size_t>(sum >> shift_);
     }
 
+    const KnownType &known_type(const Text &type) {
+        KnownType &known = known_types_[type.key * 0x9E3779B97F4A7C15u >> (64 - kKnownTypesLog2)];
+        // Longer keys are hashes, which only the table tells apart.
+        if (__builtin_expect(known.key != type.key || known.length != type.length || type.length > Text::kPackedLength, 0)) {
+            const TopicId wildcard = find(type, Text{});
+            const bool has_exact = wildcard != kNone && !types_[topics_[wildcard].type].exact.empty();
+            known = {type.key, type.length, has_exact, wildcard == kNone ? everything_ : wildcard};
+        }
+        return known;
+    }
+
+    void forget_known_types() { std::fill(std::begin(known_types_), std::end(known_types_), KnownType{}); }
+
     TopicId find(const Text &type, const Text &symbol) const {
+        return find_from(home(type.key, symbol.key), type, symbol);
+    }
+
+    TopicId find_from(size_t slot, const Text &type, const Text &symbol) const {
         const size_t mask = slots_.size() - 1;
-        for (size_t i = home(type.key, symbol.key);; i = (i + 1) & mask) {
+        for (size_t i = slot;; i = (i + 1) & mask) {
             const Slot &slot = slots_[i];
             if (slot.topic == kNone) return kNone;
             if (slot.symbol_key == symbol.key && slot.type_key == type.key && slot.symbol_length == symbol.length &&
@@ -268,6 +310,7 @@ class TopicTable {
     }
 
     void insert(TopicId id) {
+        forget_known_types();
         if (2 * ++used_ > slots_.size()) {
             std::vector<Slot> old(2 * slots_.size());
             old.swap(slots_);
@@ -286,6 +329,7 @@ class TopicTable {
     }
 
     void erase(TopicId id) {
+        forget_known_types();
         const size_t mask = slots_.size() - 1;
         const Slot wanted = slot_of(id);
         size_t hole = home(wanted.type_key, wanted.symbol_key);
