@@ -1,10 +1,17 @@
 """Reading an upstream's status events."""
 
+import re
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import simdjson
 
+INTERRUPTED_STATUS: Final = "upstream_disconnected"
+"""The status with which a firehose of ours says that it lost the vendor: some events of every topic are missed."""
+
 _parser: Final = simdjson.Parser()
+_WORD: Final = re.compile(r"[^\s,]+")
+_PUNCTUATION: Final = "\"'`.:;!()[]"
 
 
 class StatusError(ValueError):
@@ -41,3 +48,17 @@ def parse_status(raw: bytes) -> StatusEvent:
         raise StatusError("no object with a status")
     message = event.get("message")
     return StatusEvent(event["status"], message if isinstance(message, str) else "")
+
+
+def answers_unsubscribe(message: str) -> bool:
+    """Return whether the message of a success answers an unsubscribe, and not a subscribe."""
+    return message.lower().startswith("unsubscribe")
+
+
+def words(message: str) -> Iterator[str]:
+    """Yield what may be topics in a status event's message, each as it stands and without punctuation around it."""
+    for word in _WORD.findall(message):
+        yield word
+        bare = word.strip(_PUNCTUATION)
+        if bare != word:
+            yield bare

@@ -6,12 +6,11 @@ tell exactly. An upstream that does not acknowledge anything (simple firehoses s
 at its silence after a while.
 """
 
-import json
-import re
 from collections.abc import Iterable
 from typing import Final, Protocol
 
 from fproxy.core.demand import DEFAULT_LINGER, Changes, Demand
+from fproxy.core.status_event import INTERRUPTED_STATUS, StatusError, answers_unsubscribe, parse_status, words
 from fproxy.core.topics import WILDCARD
 
 TRADE_TYPE: Final = "T"
@@ -23,11 +22,7 @@ ALL_TRADES: Final = f"{TRADE_TYPE}.{WILDCARD}"
 ANSWER_TIME: Final = 2.0
 """How long an upstream has to acknowledge a subscription before its silence does, in seconds."""
 
-INTERRUPTED_STATUS: Final = "upstream_disconnected"
-"""The status with which a firehose says that it lost the vendor: some events of every topic are missed."""
-
 _PREFIX: Final = f"{TRADE_TYPE}."
-_WORD: Final = re.compile(r"[^\s,]+")
 
 
 class TradeFollower(Protocol):
@@ -83,14 +78,13 @@ class TradeDemand(Demand):
         """The upstream has sent status events, each a JSON object as it came: look for acknowledgements."""
         for raw in statuses:
             try:
-                event = json.loads(raw)
-                status, text = event["status"], event.get("message")
-            except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+                status, text = parse_status(raw)
+            except StatusError:
                 continue
             if status == INTERRUPTED_STATUS:
                 self._interrupted()
-            elif status == "success" and isinstance(text, str) and not text.lower().startswith("unsubscribe"):
-                for topic in _WORD.findall(text):
+            elif status == "success" and not answers_unsubscribe(text):
+                for topic in words(text):
                     self._acknowledged(topic)
 
     def take_silence(self, now: float) -> None:

@@ -23,7 +23,6 @@ a line in the log.
 """
 
 import json
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from typing import Final
 
 from fproxy.core.demand import Changes
 from fproxy.core.redaction import redact
-from fproxy.core.status_event import StatusError, parse_status
+from fproxy.core.status_event import INTERRUPTED_STATUS, StatusError, answers_unsubscribe, parse_status, words
 from fproxy.core.topics import TopicError, parse_topic
 from fproxy.core.upstream_failure import UpstreamFailure
 
@@ -49,8 +48,6 @@ ANSWER_TIME: Final = 30.0
 
 _SUBSCRIBE = "subscribe"
 _UNSUBSCRIBE = "unsubscribe"
-_WORD = re.compile(r"[^\s,]+")
-_PUNCTUATION = "\"'`.:;!()[]"
 _encode_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -224,6 +221,8 @@ class UpstreamSession:
                 effects.extend(self._complained(text, now))
             elif status == "auth_success":
                 effects.extend(self._become_ready())
+            elif status == INTERRUPTED_STATUS:
+                effects.append(Notice(f"misses events of every topic (it says: {self._shown(text)})"))
             elif status in _TURNED_AWAY:
                 self._over = True
                 failure, meaning = _TURNED_AWAY[status]
@@ -247,8 +246,8 @@ class UpstreamSession:
 
     def _answered(self, text: str) -> Iterator[Effect]:
         """Take the success that says ``text``."""
-        action = _UNSUBSCRIBE if text.lower().startswith(_UNSUBSCRIBE) else _SUBSCRIBE
-        for word in _words(text):
+        action = _UNSUBSCRIBE if answers_unsubscribe(text) else _SUBSCRIBE
+        for word in words(text):
             request = self._first_awaiting(action, word)
             if request is not None:
                 yield from self._settle(request, word)
@@ -256,14 +255,14 @@ class UpstreamSession:
     def _complained(self, text: str, now: float) -> Iterator[Effect]:
         """Take the error that says ``text``."""
         shown = self._shown(text)
-        for word in _words(text):
+        for word in words(text):
             for action in (_SUBSCRIBE, _UNSUBSCRIBE):
                 request = self._first_awaiting(action, word)
                 if request is not None:
                     yield _refusal(action, (word,), shown)
                     yield from self._settle(request, word)
                     return
-        for word in _words(text):
+        for word in words(text):
             if word in self._subscribed:
                 # Some acknowledge first and refuse later, when they have asked upstream themselves.
                 yield _refusal(_SUBSCRIBE, (word,), shown)
@@ -365,15 +364,6 @@ def shown_topics(topics: Iterable[str]) -> str:
     """Return topics for the log: all of a few, some of many."""
     texts = list(topics)
     return ", ".join(texts) if len(texts) <= 5 else f"{', '.join(texts[:4])} and {len(texts) - 4} more"
-
-
-def _words(text: str) -> Iterator[str]:
-    """Yield what may be topics in a status message, each as it stands and without punctuation around it."""
-    for word in _WORD.findall(text):
-        yield word
-        bare = word.strip(_PUNCTUATION)
-        if bare != word:
-            yield bare
 
 
 def _is_topic(word: str) -> bool:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from fproxy.core.trade_demand import ANSWER_TIME, INTERRUPTED_STATUS, TradeDemand
+from fproxy.core.status_event import INTERRUPTED_STATUS
+from fproxy.core.trade_demand import ANSWER_TIME, TradeDemand
 
 LINGER = 30.0
 

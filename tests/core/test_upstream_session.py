@@ -257,6 +257,10 @@ class TestRefusals:
         assert isinstance(notice, Notice)
         assert "internal error" in notice.text
 
+    def test_an_upstream_that_lost_its_own_is_noticed(self) -> None:
+        (notice,) = a_ready_session().received([status("upstream_disconnected", "Lost the vendor.")], 0.0)
+        assert notice == Notice("misses events of every topic (it says: Lost the vendor.)")
+
     def test_a_refused_unsubscribe_refuses_no_client(self) -> None:
         session = a_ready_session()
         session.request(Changes((), ("T.A", "T.B")), 0.0)
