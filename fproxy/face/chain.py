@@ -77,7 +77,7 @@ def chosen_port(port: int) -> int:
     return port or free_port(LOOPBACK)
 
 
-def role(name: str, *arguments: str, host: str, port: int, environment: Mapping[str, str]) -> Child:
+def role_child(name: str, *arguments: str, host: str, port: int, environment: Mapping[str, str]) -> Child:
     """Return the child that runs one role.
 
     Args:
@@ -96,19 +96,19 @@ def role(name: str, *arguments: str, host: str, port: int, environment: Mapping[
     )
 
 
-def upstream_roles(
+def upstream_children(
     ports: Ports, *firehose_arguments: str, environment: Mapping[str, str]
 ) -> tuple[Child, ...]:
     """Return the firehose and the aggregator behind it, for this machine alone."""
     return (
-        role(
+        role_child(
             "firehose",
             *("firehose", *firehose_arguments),
             host=LOOPBACK,
             port=ports.firehose,
             environment=environment,
         ),
-        role(
+        role_child(
             "aggregator",
             *("aggregator", "--firehose-url", ports.firehose_url),
             host=LOOPBACK,
@@ -118,9 +118,9 @@ def upstream_roles(
     )
 
 
-def filtered_proxy(ports: Ports, *, host: str, environment: Mapping[str, str]) -> Child:
+def proxy_child(ports: Ports, *, host: str, environment: Mapping[str, str]) -> Child:
     """Return the filtered proxy behind the other two."""
-    return role(
+    return role_child(
         "proxy",
         *("proxy", "--firehose-url", ports.firehose_url, "--ms-aggregator-url", ports.aggregator_url),
         host=host,
@@ -141,8 +141,8 @@ def stack_children(ports: Ports, *, host: str, flags: Mapping[str, str]) -> tupl
         flags: settings given as flags, as environment variables.
     """
     return (
-        *upstream_roles(ports, environment={**flags, **dict.fromkeys(_PROXY_ALONE, "")}),
-        filtered_proxy(ports, host=host, environment=flags),
+        *upstream_children(ports, environment={**flags, **dict.fromkeys(_PROXY_ALONE, "")}),
+        proxy_child(ports, host=host, environment=flags),
     )
 
 
@@ -167,9 +167,9 @@ def demo_children(
     }
     vendor_url = f"ws://{LOOPBACK}:{simulator_port}/stocks"
     return (
-        role("market", "sim", *simulation, host=LOOPBACK, port=simulator_port, environment=environment),
-        *upstream_roles(ports, "--polygon-ws-url", vendor_url, environment=environment),
-        filtered_proxy(ports, host=LOOPBACK, environment=environment),
+        role_child("market", "sim", *simulation, host=LOOPBACK, port=simulator_port, environment=environment),
+        *upstream_children(ports, "--polygon-ws-url", vendor_url, environment=environment),
+        proxy_child(ports, host=LOOPBACK, environment=environment),
     )
 
 
