@@ -12,7 +12,7 @@ and goes on.
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -88,10 +88,13 @@ class Subscribe:
         topics: what to subscribe to, in the order given; the client may have some of them already.
         since: from what time on the client wants what has already passed, in Unix milliseconds; None for
             nothing.
+        unserved: whoever carries this out puts in here the topics that it does not serve, each with the reason;
+            they are answered with an error.
     """
 
     topics: tuple[Topic, ...]
     since: int | None = None
+    unserved: dict[Topic, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,12 @@ def status_message(*statuses: tuple[str, str]) -> bytes:
         statuses: for each event its status, such as ``success``, and its message.
     """
     return _join(_status(status, message) for status, message in statuses)
+
+
+def status_messages(statuses: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    """Yield as many messages as it takes for none to be longer than ``MAX_REPLY_BYTES``; else as ``status_message``."""
+    for reply in _batches((_status(status, message), False) for status, message in statuses):
+        yield reply.message
 
 
 class Session:
@@ -335,26 +344,37 @@ def _change(
     """Yield the changes that the topics in ``parts`` make, and then one status for each part."""
     statuses: list[tuple[str, bool]] = []
     seen: set[Topic] = set()
+    unserved: dict[Topic, str] = {}
     for start in range(0, len(parts), TOPICS_PER_EFFECT):
         topics = []
+        answers: list[tuple[str, Topic | None]] = []  # an error, or the text of a topic with that topic
         tight = room if room is not None and room.begin(TOPICS_PER_EFFECT) else None
         for part in parts[start : start + TOPICS_PER_EFFECT]:
             text = part.strip()
             try:
                 topic = _parse_topic(text)
             except TopicError as error:
-                statuses.append((_status("error", str(error)), True))
+                answers.append((str(error), None))
                 continue
             if topic not in seen:
                 if tight is not None and not tight.admits(topic):
-                    full = f"too many topics, a client may have {tight.limit}: {text}"
-                    statuses.append((_status("error", full), True))
+                    answers.append((f"too many topics, a client may have {tight.limit}: {text}", None))
                     continue
                 seen.add(topic)
                 topics.append(topic)
-            statuses.append((_status("success", f"{action}d to: {text}"), False))
+            answers.append((text, topic))
         if topics:
-            yield change(tuple(topics))
+            effect = change(tuple(topics))
+            yield effect
+            if isinstance(effect, Subscribe):
+                unserved.update(effect.unserved)
+        for text, answered in answers:
+            if answered is None:
+                statuses.append((_status("error", text), True))
+            elif answered in unserved:
+                statuses.append((_status("error", f"{unserved[answered]}: {text}"), True))
+            else:
+                statuses.append((_status("success", f"{action}d to: {text}"), False))
     yield from _batches(statuses)
 
 

@@ -4,9 +4,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from fproxy._bars import BarBuilder
@@ -14,7 +13,6 @@ from fproxy._fastpath import Fanout
 from fproxy.core.bar_errors import TooManyIntervalsError
 from fproxy.core.bar_wants import BarWants
 from fproxy.core.client_keys import ClientKeys
-from fproxy.core.control import status_message
 from fproxy.core.demand import Changes
 from fproxy.core.topics import (
     AGGREGATOR_TYPES,
@@ -30,7 +28,7 @@ from fproxy.metrics import Metrics
 from fproxy.roles.aggregator_metrics import watch_bars
 from fproxy.roles.bar_replay import BarReplay
 from fproxy.roles.settings import AggregatorSettings
-from fproxy.roles.subscriptions import REFUSED_STATUS, Subscriptions
+from fproxy.roles.subscriptions import Subscriptions
 from fproxy.roles.upstream_feed import UpstreamFeed
 from fproxy.shell.client import Client
 from fproxy.shell.server import ClientServer
@@ -187,16 +185,21 @@ class Aggregator:
         client.context = _ClientState(self._fanout.add_client(client.sink))
         self._subscriptions.add_client(client)
 
-    def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
-        """Give a client topics, build bars for them, and ask the firehose for what they need."""
+    def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str]:
+        """Give a client topics, build bars for them, and ask the firehose for what they need.
+
+        Returns:
+            the topics that are not served, each with the reason.
+        """
         state: _ClientState = client.context
-        admitted = self._admit(client, topics)
+        admitted, unserved = self._admit(client, topics)
         replayed = {topic for replay in state.replays for topic in replay.waiting}
         self._fanout.subscribe(state.number, [topic for topic in admitted if topic not in replayed])
+        return unserved
 
-    def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> None:
+    def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> Mapping[Topic, str]:
         """Do as :meth:`subscribe`, and send the kept bars that ended after ``since`` before the live ones."""
-        admitted = self._admit(client, topics)
+        admitted, unserved = self._admit(client, topics)
         bars = [topic for topic in admitted if bar_interval(topic.event_type) is not None]
         state: _ClientState = client.context
         for replay in state.replays:
@@ -216,6 +219,7 @@ class Aggregator:
                     ended=self._replay_ended,
                 )
             )
+        return unserved
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Take topics from a client."""
@@ -242,28 +246,25 @@ class Aggregator:
         self._release(state.bars)  # before their trades, as in unsubscribe
         self._subscriptions.remove_client(client)
 
-    def _admit(self, client: Client, topics: Sequence[Topic]) -> list[Topic]:
-        """Count a client's topics; return those that are served. The client is told of the others."""
+    def _admit(self, client: Client, topics: Sequence[Topic]) -> tuple[list[Topic], dict[Topic, str]]:
+        """Count a client's topics; return those that are served, and why the others are not."""
         state: _ClientState = client.context
-        admitted, errors = [], []
+        admitted: list[Topic] = []
+        unserved: dict[Topic, str] = {}
         for topic in topics:
             if not is_served(topic):
-                errors.append(f"not served by an ms-aggregator: {topic.text}")
+                unserved[topic] = "not served by an ms-aggregator"
                 continue
             if bar_interval(topic.event_type) is not None and topic not in state.bars:
                 try:
                     self._wants.acquire(topic)
                 except TooManyIntervalsError as error:
-                    errors.append(f"{error}: {topic.text}")
+                    unserved[topic] = str(error)
                     continue
                 state.bars.add(topic)
             admitted.append(topic)
         self._subscriptions.subscribe(client, admitted)
-        if errors:
-            # The acknowledgement is sent when this returns; what is wrong belongs behind it.
-            message = status_message(*((REFUSED_STATUS, error) for error in errors))
-            client.after_reply(partial(client.send_status, message))
-        return admitted
+        return admitted, unserved
 
     def _release(self, bars: Iterable[Topic]) -> None:
         now = time.monotonic()

@@ -22,7 +22,7 @@ PAUSE: Final = 0.01
 class BarReplay:
     """The replay of some topics to one client: topic after topic, each until it has caught up with what is live.
 
-    It begins in a later turn of the loop, behind the acknowledgement of the subscription.
+    It begins behind the acknowledgement of the subscription.
     """
 
     def __init__(
@@ -51,7 +51,9 @@ class BarReplay:
         self._caught_up = caught_up
         self._ended = ended
         self._loop = asyncio.get_running_loop()
-        self._next: asyncio.Handle = self._loop.call_soon(self._send_piece)
+        self._next: asyncio.Handle | None = None
+        self._cancelled = False
+        client.after_reply(self._begin)
 
     @property
     def waiting(self) -> Iterable[Topic]:
@@ -64,7 +66,13 @@ class BarReplay:
 
     def cancel(self) -> None:
         """Stop, and tell nobody."""
-        self._next.cancel()
+        self._cancelled = True
+        if self._next is not None:
+            self._next.cancel()
+
+    def _begin(self) -> None:
+        if not self._cancelled:
+            self._next = self._loop.call_soon(self._send_piece)
 
     def _send_piece(self) -> None:
         budget = PIECE_BYTES

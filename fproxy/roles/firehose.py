@@ -1,15 +1,15 @@
 """The firehose: the vendor's one connection, shared; every client gets everything."""
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 from fproxy._fastpath import Broadcast
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.control import status_message
 from fproxy.core.demand import Demand
-from fproxy.core.topics import WILDCARD_TOPICS, Topic, Upstream
-from fproxy.core.trade_demand import INTERRUPTED_STATUS
+from fproxy.core.status_event import INTERRUPTED_STATUS
+from fproxy.core.topics import WILDCARD_TOPICS, Topic, Upstream, bar_interval
 from fproxy.metrics import Metrics
 from fproxy.roles.settings import FirehoseSettings
 from fproxy.roles.subscriptions import Subscriptions
@@ -118,10 +118,16 @@ class Firehose:
         if self._subscriptions is not None:
             self._subscriptions.add_client(client)
 
-    def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
-        """Ask the vendor for topics, on demand."""
+    def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str]:
+        """Ask the vendor for topics, on demand. Return the topics that no vendor has, each with the reason."""
+        unserved = {
+            topic: "not served by a firehose"
+            for topic in topics
+            if bar_interval(topic.event_type) is not None
+        }
         if self._subscriptions is not None:
-            self._subscriptions.subscribe(client, topics)
+            self._subscriptions.subscribe(client, [topic for topic in topics if topic not in unserved])
+        return unserved
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Give topics up, on demand."""

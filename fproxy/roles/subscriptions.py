@@ -1,11 +1,12 @@
 """What the clients of a role want, turned into what is asked of its upstreams; refusals find their way back."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Final
 
-from fproxy.core.control import status_message
+from fproxy.core.control import status_messages
 from fproxy.core.demand import Demand
 from fproxy.core.topics import Topic, Upstream
 from fproxy.shell.client import Client
@@ -37,6 +38,8 @@ class Subscriptions:
         self._demands = demands
         self._connections = connections
         self._topics: dict[Client, set[Topic]] = {}
+        # Upstream topics whose refusal the clients are still to be told.
+        self._refused: set[tuple[Upstream, str]] = set()
 
     def add_client(self, client: Client) -> None:
         """Begin to count for a client."""
@@ -74,22 +77,26 @@ class Subscriptions:
         self._release(self._topics.pop(client))
 
     def refused(self, upstream: Upstream, topics: Sequence[str]) -> None:
-        """Tell every client whose subscriptions an upstream has refused.
+        """Tell every client whose subscriptions an upstream has refused, in the next turn of the loop.
+
+        All refusals of this turn go together: looking for who asked takes a look at every client's topics.
 
         Args:
             upstream: the upstream.
             topics: the upstream topics that it refused.
         """
-        refused = frozenset(topics)
+        if topics and not self._refused:
+            asyncio.get_running_loop().call_soon(self._tell_all)
+        self._refused.update((upstream, text) for text in topics)
+
+    def _tell_all(self) -> None:
+        refused, self._refused = self._refused, set()
         for client, own in tuple(self._topics.items()):
-            asked = {
-                text: None
-                for topic in own
-                for owner, text in self._route(topic)
-                if owner is upstream and text in refused
-            }
+            asked = dict.fromkeys(
+                text for topic in own for at, text in self._route(topic) if (at, text) in refused
+            )
             if asked:
-                self._tell(client, list(asked))
+                self._tell(client, asked)
 
     def _release(self, topics: Iterable[Topic]) -> None:
         now = time.monotonic()
@@ -102,11 +109,14 @@ class Subscriptions:
         for connection in self._connections.values():
             connection.poke()
 
-    def _tell(self, client: Client, topics: Sequence[str]) -> None:
+    def _tell(self, client: Client, topics: Iterable[str]) -> None:
+        statuses = []
         for text in topics:
             reasons = (connection.refusal(text) for connection in self._connections.values())
             reason = next((reason for reason in reasons if reason is not None), None)
             if reason is not None:
                 # Some upstreams name the topic, as we do.
-                reason = reason.removesuffix(f": {text}")
-                client.send_status(status_message((REFUSED_STATUS, f"{reason}: {text}")))
+                statuses.append((REFUSED_STATUS, f"{reason.removesuffix(f': {text}')}: {text}"))
+        if statuses:
+            for message in status_messages(statuses):
+                client.send_status(message)

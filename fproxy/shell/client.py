@@ -387,11 +387,11 @@ class Client(asyncio.BufferedProtocol):
             case control.Reply(message, errors):
                 self.send_status(message)
                 shared.metrics.control_errors.inc(errors)
-            case control.Subscribe(topics, since):
+            case control.Subscribe(topics, since, unserved):
                 if since is not None and isinstance(shared.handler, ReplayingHandler):
-                    shared.handler.subscribe_since(self, topics, since)
+                    unserved.update(shared.handler.subscribe_since(self, topics, since) or {})
                 else:
-                    shared.handler.subscribe(self, topics)
+                    unserved.update(shared.handler.subscribe(self, topics) or {})
                     if since is not None and self._say_no_replay not in (self._after_reply or ()):
                         self.after_reply(self._say_no_replay)
             case control.Unsubscribe(topics):

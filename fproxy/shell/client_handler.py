@@ -1,6 +1,6 @@
 """What a role does for the clients of its server."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from fproxy.core.topics import Topic
@@ -15,8 +15,13 @@ class ClientHandler(Protocol):
     def client_joined(self, client: "Client") -> None:
         """``client`` has authenticated, and was told so. The role may send to it now, or close it."""
 
-    def subscribe(self, client: "Client", topics: Sequence[Topic]) -> None:
-        """Subscribe ``client``, which may have some of ``topics`` already. The acknowledgement follows."""
+    def subscribe(self, client: "Client", topics: Sequence[Topic]) -> Mapping[Topic, str] | None:
+        """Subscribe ``client``, which may have some of ``topics`` already. The acknowledgement follows.
+
+        Returns:
+            the topics that the role does not serve, each with the reason: they are answered with an error instead.
+            None when it serves them all.
+        """
 
     def unsubscribe(self, client: "Client", topics: Sequence[Topic]) -> None:
         """Unsubscribe ``client``, which may not have some of ``topics``. The acknowledgement follows."""
@@ -35,5 +40,7 @@ class ClientHandler(Protocol):
 class ReplayingHandler(Protocol):
     """A role that can also send what has already passed; any other gets ``subscribe``, without ``since``."""
 
-    def subscribe_since(self, client: "Client", topics: Sequence[Topic], since: int) -> None:
-        """Subscribe ``client``, and send what passed from ``since`` on, in Unix milliseconds."""
+    def subscribe_since(
+        self, client: "Client", topics: Sequence[Topic], since: int
+    ) -> Mapping[Topic, str] | None:
+        """Subscribe ``client``, and send what passed from ``since`` on, in Unix milliseconds; see ``subscribe``."""

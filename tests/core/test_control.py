@@ -51,6 +51,20 @@ def statuses(effects: list[Effect]) -> list[tuple[str, str]]:
     return found
 
 
+def test_what_nobody_serves_is_answered_with_an_error_in_its_place() -> None:
+    told = []
+    for effect in joined().received(message(action="subscribe", params="T.A,NOI.B,T.C,NOI.B")):
+        told.append(effect)
+        if isinstance(effect, Subscribe):
+            effect.unserved[Topic("NOI", "B")] = "not here"
+    assert statuses(told) == [
+        ("success", "subscribed to: T.A"),
+        ("error", "not here: NOI.B"),
+        ("success", "subscribed to: T.C"),
+        ("error", "not here: NOI.B"),
+    ]
+
+
 def the_error(effects: list[Effect]) -> str:
     """The text of the one error that ``effects`` consist of."""
     [effect] = effects

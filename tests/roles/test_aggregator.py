@@ -176,10 +176,15 @@ async def test_native_bars_are_forwarded_as_they_came_and_nothing_else_is(system
     assert [event["sym"] for event in await everything.take(3)] == ["AAPL", "IBM", "MSFT"]
 
 
-async def test_what_is_not_served_is_told_behind_the_acknowledgement(system: System) -> None:
-    client = await system.client("T.AAPL", f"{NINE}.AAPL")
-    status = await client.next()
-    assert (status["status"], status["message"]) == ("error", "not served by an ms-aggregator: T.AAPL")
+async def test_what_is_not_served_is_refused(system: System) -> None:
+    client = await system.client()
+    await client.send("subscribe", f"T.AAPL,{NINE}.AAPL,T.AAPL")
+    refused = ("error", "not served by an ms-aggregator: T.AAPL")
+    assert [(status["status"], status["message"]) for status in await client.take(3)] == [
+        refused,
+        ("success", f"subscribed to: {NINE}.AAPL"),
+        refused,
+    ]
     await system.begin("T.AAPL")
     await system.trades(trade("AAPL", nth(0)), trade("AAPL", nth(1)))
     assert await client.bars(1) == [(NINE, "AAPL", nth(0))]
@@ -187,10 +192,12 @@ async def test_what_is_not_served_is_told_behind_the_acknowledgement(system: Sys
 
 async def test_too_many_intervals_are_refused(system: System) -> None:
     client = await system.client()
-    await client.subscribe(*(f"{interval}Ms.AAPL" for interval in range(1, 258)))
-    status = await client.next()
-    assert status["status"] == "error"
-    assert status["message"].endswith("257Ms.AAPL")
+    await client.subscribe(*(f"{interval}Ms.AAPL" for interval in range(1, 257)))
+    await client.send("subscribe", "257Ms.AAPL,1Ms.AAPL")
+    error, success = await client.take(2)
+    assert error["status"] == "error"
+    assert error["message"].endswith(": 257Ms.AAPL")
+    assert success["message"] == "subscribed to: 1Ms.AAPL"
 
 
 async def test_a_refusal_upstream_reaches_those_whose_bars_it_ends() -> None:
@@ -235,6 +242,17 @@ async def test_since_for_all_symbols_and_for_what_is_subscribed_already(system: 
     assert await client.bars(2) == expected
     await system.trades(trade("AAPL", nth(2)))
     assert await client.bars(1) == [(NINE, "AAPL", nth(1))]
+
+
+async def test_a_replay_of_many_topics_comes_behind_the_acknowledgement_of_all(system: System) -> None:
+    one = await system.client(f"{NINE}.*")
+    await system.begin("T.*")
+    symbols = [f"S{number}" for number in range(500)]
+    await system.trades(*(trade(symbol, nth(0)) for symbol in symbols), trade("AAPL", nth(1)))
+    await one.bars(len(symbols))
+    other = await system.client()
+    await other.subscribe(*(f"{NINE}.{symbol}" for symbol in symbols), since=0)
+    assert sorted(await other.bars(len(symbols))) == sorted((NINE, symbol, nth(0)) for symbol in symbols)
 
 
 async def test_a_long_replay_comes_in_pieces_and_complete(system: System) -> None:

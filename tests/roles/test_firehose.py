@@ -116,6 +116,32 @@ async def test_on_demand_refusals_reach_who_asked() -> None:
         await client.close()
 
 
+@pytest.mark.parametrize("on_demand", [False, True])
+async def test_bars_that_no_vendor_has_are_refused(vendor: ScriptedUpstream, on_demand: bool) -> None:
+    async with running(vendor, on_demand=on_demand) as firehose:
+        client = await join(firehose)
+        await client.send(json.dumps({"action": "subscribe", "params": "100Ms.AAPL,T.AAPL"}))
+        assert [(event["status"], event["message"]) for event in json.loads(await received(client))] == [
+            ("error", "not served by a firehose: 100Ms.AAPL"),
+            ("success", "subscribed to: T.AAPL"),
+        ]
+        if on_demand:
+            await vendor.until_subscribed("T.AAPL")
+            assert vendor.topics == {"T.AAPL"}
+        await client.close()
+
+
+async def test_many_refusals_at_once_are_told_in_one_message() -> None:
+    topics = [f"NOI.S{number}" for number in range(300)]
+    async with ScriptedUpstream(refuses=topics) as vendor, running(vendor, on_demand=True) as firehose:
+        client = await join(firehose, *topics)
+        statuses = json.loads(await received(client))
+        assert sorted(status["message"] for status in statuses) == sorted(
+            f"not authorized: {topic}" for topic in topics
+        )
+        await client.close()
+
+
 async def test_clients_are_told_when_the_vendor_is_lost(vendor: ScriptedUpstream) -> None:
     async with running(vendor) as firehose:
         await vendor.until_subscribed("T.*")
