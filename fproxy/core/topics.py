@@ -105,7 +105,7 @@ def parse_topic(text: str) -> Topic:
     event_type, dot, symbol = text.partition(".")
     if not dot or not event_type or not symbol:
         raise TopicError(f"malformed topic: {text!r} is not of the form TYPE.SYMBOL, TYPE.* or *")
-    if not text.isprintable() or any(character in ' "\\' for character in text):
+    if not text.isprintable() or " " in text or '"' in text or "\\" in text:
         raise TopicError(
             f"malformed topic: {text!r} holds white space, a quote, a backslash or a control character"
         )

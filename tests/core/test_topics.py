@@ -1,0 +1,102 @@
+"""The grammar of topics, and which upstream serves which."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fproxy.core.topics import (
+    AGGREGATOR_TYPES,
+    EVERYTHING,
+    MAX_BAR_INTERVAL_MS,
+    MAX_TOPIC_LENGTH,
+    VENDOR_EVENT_TYPES,
+    WILDCARD_TOPICS,
+    Topic,
+    TopicError,
+    Upstream,
+    bar_interval,
+    covering_topic,
+    parse_topic,
+    upstream_topics,
+)
+
+SYMBOLS = st.text(
+    st.characters(codec="utf-8", categories=["L", "N", "P", "S"], exclude_characters='*"\\'), min_size=1
+)
+EVENT_TYPES = st.sampled_from(sorted(VENDOR_EVENT_TYPES)) | st.integers(1, MAX_BAR_INTERVAL_MS).map(
+    lambda interval: f"{interval}Ms"
+)
+
+
+@given(event_type=EVENT_TYPES, symbol=SYMBOLS.filter(lambda symbol: len(symbol) < 100) | st.just("*"))
+def test_a_topic_reads_as_it_was_written(event_type: str, symbol: str) -> None:
+    text = f"{event_type}.{symbol}"
+    assert parse_topic(text) == Topic(event_type, symbol)
+    assert parse_topic(text).text == text
+    assert covering_topic(text) == f"{event_type}.*"
+
+
+def test_everything_is_a_topic_of_its_own() -> None:
+    assert parse_topic("*") is EVERYTHING
+    assert EVERYTHING.is_everything
+    assert EVERYTHING.text == "*"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "not of the form"),
+        ("T", "not of the form"),
+        ("T.", "not of the form"),
+        (".AAPL", "not of the form"),
+        ("T.A B", "white space"),
+        ('T."A"', "a quote"),
+        ("T.A\\B", "a backslash"),
+        ("T.A\tB", "a control character"),
+        ("T.A\u200bB", "a control character"),
+        ("T.AA*", "not the whole symbol"),
+        ("*.AAPL", "not the whole symbol"),
+        ("ZZ.AAPL", "unknown topic: 'ZZ.AAPL'"),
+        ("t.AAPL", "unknown topic"),
+        ("0Ms.AAPL", "interval outside 1 to 60000 ms"),
+        ("60001Ms.AAPL", "interval outside 1 to 60000 ms"),
+        ("0100Ms.AAPL", "interval outside"),
+        ("9" * 200 + "Ms.AAPL", "interval outside"),
+        ("T." + "A" * MAX_TOPIC_LENGTH, "topic longer than 256 characters: T.AAAA"),
+    ],
+)
+def test_what_is_no_topic_is_named(text: str, why: str) -> None:
+    with pytest.raises(TopicError, match=why.replace(".", r"\.")):
+        parse_topic(text)
+
+
+@given(text=st.text(max_size=300))
+def test_any_text_is_a_topic_or_an_error(text: str) -> None:
+    try:
+        topic = parse_topic(text)
+    except TopicError:
+        return
+    assert topic.text == text
+
+
+@pytest.mark.parametrize(
+    ("event_type", "interval"),
+    [("100Ms", 100), ("1Ms", 1), ("0Ms", 0), ("T", None), ("Ms", None), ("100ms", None)],
+)
+def test_the_interval_of_a_bar(event_type: str, interval: int | None) -> None:
+    assert bar_interval(event_type) == interval
+
+
+def test_each_type_is_asked_of_the_upstream_that_serves_it() -> None:
+    for event_type in VENDOR_EVENT_TYPES:
+        upstream = Upstream.AGGREGATOR if event_type in AGGREGATOR_TYPES else Upstream.FIREHOSE
+        assert upstream_topics(Topic(event_type, "X")) == ((upstream, f"{event_type}.X"),)
+    assert {"A", "AM"} <= AGGREGATOR_TYPES
+    assert upstream_topics(Topic("250Ms", "*")) == ((Upstream.AGGREGATOR, "250Ms.*"),)
+
+
+def test_everything_is_asked_for_by_wildcards_without_millisecond_bars() -> None:
+    asked = upstream_topics(EVERYTHING)
+    assert asked == tuple((upstream, text) for upstream, texts in WILDCARD_TOPICS.items() for text in texts)
+    assert {"T.*", "Q.*", "A.*", "AM.*"} <= {text for _, text in asked}
+    assert all(bar_interval(text.removesuffix(".*")) is None for _, text in asked)
