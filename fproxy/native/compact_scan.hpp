@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
-#include <limits>
 
 #include "event.hpp"
 
@@ -55,25 +54,25 @@ constexpr uint8_t bits_of(std::initializer_list<Class> classes) {
 
 constexpr uint8_t kDigits = bits_of({kDigitOrColon});
 alignas(16) constexpr uint8_t kClassesOfLow[16] = {
-    bits_of({kDigitOrColon, kZero}),
-    kDigits,
-    bits_of({kDigitOrColon, kQuotes}),
+    bits_of({kDigitOrColon, kZero}),    // 0
+    kDigits,                            // 1
+    bits_of({kDigitOrColon, kQuotes}),  // 2 "
     kDigits, kDigits, kDigits, kDigits, kDigits, kDigits, kDigits,
-    bits_of({kDigitOrColon, kSecondOfPair}),
-    bits_of({kBracket, kBrace, kSecondOfPair}),
-    bits_of({kCommaOrPoint, kBackslash}),
-    bits_of({kBracket, kBrace}),
-    bits_of({kCommaOrPoint, kSecondOfPair}),
+    bits_of({kDigitOrColon, kSecondOfPair}),      // :
+    bits_of({kBracket, kBrace, kSecondOfPair}),   // [ {
+    bits_of({kCommaOrPoint, kBackslash}),         // , backslash
+    bits_of({kBracket, kBrace}),                  // ] }
+    bits_of({kCommaOrPoint, kSecondOfPair}),      // .
     0,
 };
 alignas(16) constexpr uint8_t kClassesOfHigh[16] = {
     0, 0,
-    bits_of({kCommaOrPoint, kQuotes, kSecondOfPair}),
-    bits_of({kDigitOrColon, kZero, kSecondOfPair}),
+    bits_of({kCommaOrPoint, kQuotes, kSecondOfPair}),  // , . "
+    bits_of({kDigitOrColon, kZero, kSecondOfPair}),    // digits :
     0,
-    bits_of({kBracket, kBackslash, kSecondOfPair}),
+    bits_of({kBracket, kBackslash, kSecondOfPair}),    // [ ] backslash
     0,
-    bits_of({kBrace, kSecondOfPair}),
+    bits_of({kBrace, kSecondOfPair}),                  // { }
     0, 0, 0, 0, 0, 0, 0, 0,
 };
 
