@@ -49,13 +49,16 @@ class Options:
 
 @dataclass
 class Phase:
-    """What was measured between the first event of a play and the last delivery."""
+    """What was measured between the first event of a play and the last delivery.
+
+    ``cpu_seconds`` has an entry for each process of the program under test that lived through all of it.
+    """
 
     events: int
     deliveries: int
     expected: int
     seconds: float
-    cpu_seconds: float
+    cpu_seconds: list[float]
     source_late_us: tuple[float, float, float]
     clients: dict[str, Any]
 
@@ -156,17 +159,19 @@ class Cell:
                 phase, extra = self._play(self._events(), self.workload.rate), {}
             self._collect_stragglers()
             pids = self._pids()
+            cpu_seconds = sum(phase.cpu_seconds)
             return {
                 "events": phase.events,
                 "deliveries": phase.deliveries,
                 "expected": phase.expected,
                 "seconds": phase.seconds,
                 "events_per_s": phase.events / phase.seconds,
-                "cpu_share": phase.cpu_seconds / phase.seconds,
-                "cpu_us_per_event": phase.cpu_seconds * 1e6 / phase.events,
-                "cpu_us_per_delivery": phase.cpu_seconds * 1e6 / phase.deliveries
-                if phase.deliveries
+                "cpu_share": cpu_seconds / phase.seconds,
+                "cpu_us_per_event": cpu_seconds * 1e6 / phase.events,
+                "busiest_process_us_per_event": max(phase.cpu_seconds) * 1e6 / phase.events
+                if len(phase.cpu_seconds) > 1
                 else None,
+                "cpu_us_per_delivery": cpu_seconds * 1e6 / phase.deliveries if phase.deliveries else None,
                 **{key: phase.clients[key] for key in ("p50_us", "p99_us", "p999_us", "max_us", "messages")},
                 "largest_message": phase.clients["largest_message"],
                 "source_late_p50_us": phase.source_late_us[0],
@@ -281,7 +286,7 @@ class Cell:
 
     def _play(self, events: int, rate: float | None, *, keep: bool = False) -> Phase:
         pids = self._pids()
-        cpu_before = cpu_ns(pids)
+        cpu_before = [cpu_ns([pid]) for pid in pids]
         base, target, start_ns = self._begin(events, rate, keep=keep)
         expected = sum(
             self.material.oracle.deliveries(wanted, base, target) for wanted in self.material.lists
@@ -292,7 +297,7 @@ class Cell:
         quiet_ns = wait_until_quiet(pids, 0.05, timeout) if expected == 0 else 0
         self._clients.say("finish")
         clients = json.loads(self._clients.expect_line("phase", timeout))
-        cpu = cpu_ns(pids) - cpu_before
+        cpu = [cpu_ns([pid]) - before for pid, before in zip(pids, cpu_before, strict=True)]
         self._tally.add(clients)
         end_ns = max(quiet_ns, int(clients["last_ns"]), int(played[2]))
         late = tuple(int(value) / 1000 for value in played[3:6])
@@ -301,7 +306,7 @@ class Cell:
             deliveries=int(clients["delivered"]),
             expected=expected,
             seconds=(end_ns - start_ns) / 1e9,
-            cpu_seconds=cpu / 1e9,
+            cpu_seconds=[spent / 1e9 for spent in cpu],
             source_late_us=(late[0], late[1], late[2]),
             clients=clients,
         )
@@ -347,7 +352,9 @@ class Cell:
                 deliveries=sum(phase.deliveries for phase in phases),
                 expected=sum(phase.expected for phase in phases),
                 seconds=sum(phase.seconds for phase in phases),
-                cpu_seconds=sum(phase.cpu_seconds for phase in phases),
+                cpu_seconds=[
+                    sum(parts) for parts in zip(*(phase.cpu_seconds for phase in phases), strict=True)
+                ],
                 source_late_us=last.source_late_us,
                 clients=last.clients,
             ),

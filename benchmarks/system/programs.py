@@ -49,6 +49,9 @@ def all_programs() -> dict[str, Program]:
     programs = (
         _fproxy("fproxy", "this project"),
         _fproxy("fproxy-2-workers", "this project, two processes on one port", "--workers", "2", upstreams=2),
+        _fproxy(
+            "fproxy-4-workers", "this project, four processes on one port", "--workers", "4", upstreams=4
+        ),
         *PEERS,
     )
     return {program.name: program for program in programs}

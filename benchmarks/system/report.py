@@ -56,6 +56,7 @@ def _faults(runs: Measurements) -> str:
 _Column = tuple[str, str, bool]  # heading, key, whether a ratio to the reference follows
 _FLAT_OUT: Final[tuple[_Column, ...]] = (
     ("CPU us/event", "cpu_us_per_event", True),
+    ("of the busiest process", "busiest_process_us_per_event", False),
     ("CPU us/delivery", "cpu_us_per_delivery", False),
     ("events/s", "events_per_s", False),
     ("peak MiB", "peak_mib", False),
@@ -87,7 +88,7 @@ _STORM: Final[tuple[_Column, ...]] = (
 
 
 def columns(workload: Workload) -> tuple[_Column, ...]:
-    """Return what the table of a workload shows."""
+    """Return what the table of a workload shows, where a program has a value for it."""
     if workload.idle_clients:
         return _IDLE
     if workload.storm:
@@ -115,7 +116,8 @@ def markdown(workloads: Iterable[Workload], programs: Sequence[str], results: di
         }
         if not any(runs.values()):
             continue
-        shown = columns(workload)
+        cells_shown = [cell for cells in runs.values() for cell in cells]
+        shown = [column for column in columns(workload) if any(cell.get(column[1]) for cell in cells_shown)]
         heading = ["program"]
         for title, _, compared in shown:
             heading += [title, f"/ {REFERENCE}"] if compared else [title]

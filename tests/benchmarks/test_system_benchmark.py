@@ -175,3 +175,18 @@ def test_tables_show_ratios_losses_and_failures() -> None:
     assert "250 lost (25.0%), messages of 2.1 MB" in leaky
     assert "failed: broken ended with status 1" in broken
     assert "absent (go is not installed)" in text
+    assert "busiest process" not in text  # nobody has several
+
+
+def test_tables_show_the_busiest_of_several_processes() -> None:
+    cells = [
+        {fault: 0 for fault in FAULTS}
+        | {"workload": "sparse", "program": program, "expected": 9, "correct": True, "largest_message": 900}
+        | {"cpu_us_per_event": 0.6, "busiest_process_us_per_event": busiest}
+        for program, busiest in (("floor", None), ("workers", 0.32))
+    ]
+    text = markdown([all_workloads()["sparse"]], ["floor", "workers"], {"cells": cells})
+    floor, workers = (line for line in text.splitlines() if line.startswith(("| floor", "| workers")))
+    assert "of the busiest process" in text
+    assert " 0.320 |" in workers
+    assert " - |" in floor
