@@ -73,12 +73,8 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         void unsubscribe(uint32_t client, const vector[uint32_t] &ids) except +
         size_t topics_of(uint32_t client) const
         bool_t settle() except +
-        bool_t feed(
-            unsigned int source,
-            const char *begin,
-            const char *end,
-            vector[pair[const char *, const char *]] &statuses,
-        ) except +
+        bool_t feed(unsigned int source, const char *begin, const char *end) except +
+        bool_t distribute(vector[pair[const char *, const char *]] &statuses) except +
         size_t failed_at() const
         uint64_t events_in() const
         uint64_t events_collected() const
@@ -241,17 +237,23 @@ cdef class Fanout:
 
     cdef object _take_message(self, unsigned int source, const char *begin, Py_ssize_t size):
         cdef vector[pair[const char *, const char *]] statuses
-        cdef bint sound
+        cdef bint sound, more = True
         if size < LONG_PAYLOAD:
-            sound = self._fanout.feed(source, begin, begin + size, statuses)
+            sound = self._fanout.feed(source, begin, begin + size)
         else:
             with nogil:
-                sound = self._fanout.feed(source, begin, begin + size, statuses)
+                sound = self._fanout.feed(source, begin, begin + size)
         if not sound:
             raise frame_error(begin, size, self._fanout.failed_at())
-        if not self._fanout.overfull().empty():
-            self._write_to_audiences(self._fanout.overfull())
-            self._fanout.overfull_taken()
+        while more:
+            if size < LONG_PAYLOAD:
+                more = self._fanout.distribute(statuses)
+            else:
+                with nogil:
+                    more = self._fanout.distribute(statuses)
+            if not self._fanout.overfull().empty():
+                self._write_to_audiences(self._fanout.overfull())
+                self._fanout.overfull_taken()
         return status_events(statuses)
 
     def flush(self):

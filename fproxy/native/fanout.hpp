@@ -91,18 +91,30 @@ class Fanout {
         return !unsettled_.empty();
     }
 
-    // Take one upstream message in: `statuses` gets the spans of its status events, every other event goes to the
-    // audiences that take it. False, with no effect, when the message is not sound; failed_at() says where.
-    bool feed(unsigned source, const char *begin, const char *end,
-              std::vector<std::pair<const char *, const char *>> &statuses) {
-        if (!scanner_.scan(begin, end, events_)) return false;
-        frame_end_ = end;
-        for (size_t first = 0; first < events_.size(); first += kBatch) {
-            const size_t size = std::min(kBatch, events_.size() - first);
-            distribute(&events_[first], size, source, statuses);
+    // Take one upstream message in, to be given out by distribute() while it is there. False, with no effect, when it
+    // is not sound; failed_at() says where.
+    bool feed(unsigned source, const char *begin, const char *end) {
+        next_event_ = 0;
+        if (!scanner_.scan(begin, end, events_)) {
+            events_.clear();
+            return false;
         }
+        source_ = source;
+        frame_end_ = end;
         events_in_ += events_.size();
         return true;
+    }
+
+    // Give the events of that message to the audiences that take them, and the spans of its status events to
+    // `statuses`, until none is left or an audience is overfull. Returns whether some are left, to be distributed when
+    // those audiences have been taken.
+    bool distribute(std::vector<std::pair<const char *, const char *>> &statuses) {
+        while (next_event_ < events_.size() && overfull_.empty()) {
+            const size_t size = std::min(kBatch, events_.size() - next_event_);
+            distribute(&events_[next_event_], size, statuses);
+            next_event_ += size;
+        }
+        return next_event_ < events_.size();
     }
 
     size_t failed_at() const { return scanner_.failed_at(); }
@@ -136,7 +148,9 @@ class Fanout {
     static constexpr AudienceId kNone = ~AudienceId{0};
     static constexpr size_t kBatch = 16;
     static constexpr size_t kSettleTopics = 20'000;
-    static constexpr size_t kOverfull = 64 * 1024;
+    // A little less than a kernel sends as one packet, to the loopback device or with a network card's help (65,483 and
+    // 65,160 bytes, TCP's), so that the events of a batch still fit and no packet goes out that holds only the rest.
+    static constexpr size_t kOverfull = 60 * 1024;
     static constexpr size_t kKeepBuffer = 256 * 1024;
     static constexpr int64_t kMaxBarInterval = 60'000;
 
@@ -152,7 +166,9 @@ class Fanout {
     size_t max_payload_;
     Scanner scanner_;
     Events events_;
-    const char *frame_end_ = nullptr;  // of the message being fed
+    unsigned source_ = 0;              // of the message being distributed
+    const char *frame_end_ = nullptr;  // its end
+    size_t next_event_ = 0;            // the first of its events still to be distributed
     std::vector<Audience> audiences_;
     std::vector<AudienceId> free_audiences_;
     std::vector<AudienceId> audience_of_;  // by client
@@ -166,14 +182,13 @@ class Fanout {
     uint64_t events_collected_ = 0;
 
     // Match and collect a few events, step by step: while one waits for memory, so do the others.
-    void distribute(const Event *events, size_t size, unsigned source,
-                    std::vector<std::pair<const char *, const char *>> &statuses) {
+    void distribute(const Event *events, size_t size, std::vector<std::pair<const char *, const char *>> &statuses) {
         const AudienceSet *rows[kBatch];
         TopicTable::Lookup lookups[kBatch];
         for (size_t i = 0; i < size; ++i) lookups[i] = topics_.begin(events[i]);
         for (size_t i = 0; i < size; ++i) {
             const bool plain = events[i].kind == EventKind::kMarketData || events[i].kind == EventKind::kBar;
-            rows[i] = __builtin_expect(plain, 1) ? topics_.end(lookups[i], events[i], source) : nullptr;
+            rows[i] = __builtin_expect(plain, 1) ? topics_.end(lookups[i], events[i], source_) : nullptr;
             __builtin_prefetch(rows[i]);
         }
         for (size_t i = 0; i < size; ++i) {
@@ -189,7 +204,7 @@ class Fanout {
             else if (events[i].kind == EventKind::kStatus)
                 statuses.emplace_back(events[i].begin, events[i].end);
             else if (events[i].kind == EventKind::kBarSomehow)
-                feed_bar(events[i], source);
+                feed_bar(events[i]);
         }
     }
 
@@ -206,11 +221,11 @@ class Fanout {
         ++events_collected_;
     }
 
-    void feed_bar(const Event &event, unsigned source) {
+    void feed_bar(const Event &event) {
         const int64_t interval = scanner_.bar_interval(event);
         if (interval == 0) {
             any_bar_.clear();
-            topics_.match_any_bar(event, source, any_bar_);
+            topics_.match_any_bar(event, source_, any_bar_);
             collect(event, any_bar_);
         } else if (interval > 0 && interval <= kMaxBarInterval) {
             char name[16];
@@ -218,7 +233,7 @@ class Fanout {
             Event bar = event;
             bar.type = Text::of(name, static_cast<size_t>(length));
             bar.kind = EventKind::kBar;
-            const AudienceSet *const audiences = topics_.match(bar, source);
+            const AudienceSet *const audiences = topics_.match(bar, source_);
             if (audiences != nullptr) collect(bar, *audiences);
         }
     }

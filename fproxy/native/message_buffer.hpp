@@ -24,6 +24,7 @@ class MessageBuffer {
         std::swap(begin_, other.begin_);
         std::swap(end_, other.end_);
         std::swap(payload_, other.payload_);
+        std::swap(first_, other.first_);
         return *this;
     }
     ~MessageBuffer() { std::free(bytes_); }
@@ -37,7 +38,8 @@ class MessageBuffer {
         if (end_ + length + kSlack > capacity_) reserve(end_ + length + kSlack);
         if (payload_ != 0 && end_ - payload_ + length + 2 > max_payload) end_message();
         if (payload_ == 0) {
-            payload_ = end_ + kHeaderRoom;
+            first_ = end_ == 0;
+            payload_ = end_ + (first_ ? kMaxHeader : kHeaderRoom);
             bytes_[payload_] = '[';
             end_ = payload_ + 1;
         } else {
@@ -84,8 +86,10 @@ class MessageBuffer {
     }
 
   private:
-    static constexpr size_t kHeaderRoom = 4;  // the header of a payload of 126 to 65535 bytes
+    // The first message has room for any header: what is too much of it stays unused in front. Those behind it have room for
+    // the header of 126 to 65535 bytes, and are moved if theirs is another.
     static constexpr size_t kMaxHeader = 10;
+    static constexpr size_t kHeaderRoom = 4;
     static constexpr size_t kPiece = 32;
     static constexpr size_t kShortEvent = 512;
     static constexpr size_t kSlack = 2 * kMaxHeader + kPiece;  // brackets, commas and headers around one event, and more
@@ -98,6 +102,7 @@ class MessageBuffer {
     size_t begin_ = 0;    // of what is to be written
     size_t end_ = 0;      // of what is there; zero when nothing is
     size_t payload_ = 0;  // of the message under assembly; zero when there is none
+    bool first_ = false;  // whether nothing is in front of that message
 
     void reserve(size_t size) {
         size_t capacity = capacity_ < 512 ? 512 : capacity_;
@@ -112,15 +117,15 @@ class MessageBuffer {
     void end_message() {
         bytes_[end_++] = ']';
         const size_t length = end_ - payload_;
-        const size_t room_begin = payload_ - kHeaderRoom;
         const size_t header = header_size(length);
-        size_t header_begin = room_begin;
-        if (header < kHeaderRoom && room_begin == 0) {
-            begin_ = header_begin = kHeaderRoom - header;  // the first message: leave the gap in front
+        size_t header_begin = payload_ - header;
+        if (first_) {
+            begin_ = header_begin;
         } else if (header != kHeaderRoom) {
+            header_begin = payload_ - kHeaderRoom;
             if (header > kHeaderRoom) reserve_more(header - kHeaderRoom);
-            std::memmove(bytes_ + room_begin + header, bytes_ + payload_, length);
-            end_ = room_begin + header + length;
+            std::memmove(bytes_ + header_begin + header, bytes_ + payload_, length);
+            end_ = header_begin + header + length;
         }
         write_header(header_begin, header, length);
         payload_ = 0;

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -255,6 +256,25 @@ def test_memory_stays_bounded_without_a_flush(sink: Sink, received: list[bytes])
     assert received, "what passed the limit was written without being asked for"
     fanout.flush()
     assert sum(len(split_events(m)) for data in received for m in unframe(data)) == 20_000
+
+
+def test_a_long_message_is_given_out_in_pieces(received: list[bytes]) -> None:
+    """Each piece goes out, to those who take it, while it is in the cache and fits one packet of the kernel's."""
+    fanout = Fanout()
+    others: list[bytes] = []
+    fanout.subscribe(fanout.add_client(SimpleNamespace(write=received.append)), parsed(["*"]))
+    fanout.subscribe(fanout.add_client(SimpleNamespace(write=others.append)), parsed(["T.B"]))
+    events = [trade("B" if number % 3 == 0 else "A", n=number) for number in range(5_000)]
+    fanout.feed(0, b"[" + b",".join(events) + b"]")
+    assert sum(map(len, received)) > 0.7 * sum(map(len, events))
+    fanout.flush()
+    assert max(map(len, received)) < 65_160
+    assert [
+        event for data in received for message in unframe(data) for event in split_events(message)
+    ] == events
+    assert [
+        event for data in others for message in unframe(data) for event in split_events(message)
+    ] == events[::3]
 
 
 def test_an_audience_shares_one_object(sink: Sink, received: list[bytes]) -> None:

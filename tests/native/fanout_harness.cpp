@@ -188,7 +188,7 @@ class Model {
             event.type.clear();
             event.text = "{\"T\":\"b\",\"n\":" + number + ",\"S\":\"" + event.symbol + "\"}";
         }
-        if (below(50) == 0) event.text.insert(1, "\"long\":\"" + std::string(below(2000), 'x') + "\",");
+        if (below(50) == 0) event.text.insert(1, "\"long\":\"" + std::string(below(below(4) == 0 ? 30'000 : 2000), 'x') + "\",");
         if (below(50) == 0) event.text.insert(1, " ");  // for the exact scanner
         return event;
     }
@@ -214,7 +214,12 @@ class Model {
         char *const frame = new char[text.size()];
         std::memcpy(frame, text.data(), text.size());
         std::vector<std::pair<const char *, const char *>> statuses;
-        if (fanout_.feed(below(kSources), frame, frame + text.size(), statuses) != sound) fail(0, "verdict on a message");
+        if (fanout_.feed(below(kSources), frame, frame + text.size()) != sound) fail(0, "verdict on a message");
+        while (fanout_.distribute(statuses)) {
+            if (fanout_.overfull().empty()) fail(0, "pause");
+            write(fanout_.overfull());
+            fanout_.overfull_taken();
+        }
         delete[] frame;
         if (!sound) return;
         for (const Happening &event : events)
@@ -223,15 +228,19 @@ class Model {
     }
 
     void flush() {
-        for (const fproxy::AudienceId audience : fanout_.ready()) {
-            const std::pair<const char *, size_t> ready = fanout_.take(audience);
-            for (const fproxy::ClientId id : fanout_.members(audience)) receive(id, ready.first, ready.first + ready.second);
-        }
+        write(fanout_.ready());
         fanout_.all_taken();
         for (uint32_t id = 0; id < clients_.size(); ++id) {
             if (clients_[id].received != clients_[id].expected) fail(id, "events");
             clients_[id].received.clear();
             clients_[id].expected.clear();
+        }
+    }
+
+    void write(const std::vector<fproxy::AudienceId> &audiences) {
+        for (const fproxy::AudienceId audience : audiences) {
+            const std::pair<const char *, size_t> ready = fanout_.take(audience);
+            for (const fproxy::ClientId id : fanout_.members(audience)) receive(id, ready.first, ready.first + ready.second);
         }
     }
 
