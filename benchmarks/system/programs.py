@@ -44,6 +44,18 @@ def _fproxy(name: str, description: str, *flags: str, upstreams: int = 1) -> Pro
     )
 
 
+FIREHOSE: Final = Program(
+    "fproxy-firehose",
+    "the role that sends everything to everyone; no peer of the filtered proxies",
+    _prepare_fproxy,
+    lambda directory, port, firehose, aggregator: [
+        *(sys.executable, "-m", "fproxy", "firehose", "--port", str(port)),
+        *("--polygon-ws-url", firehose),
+    ],
+    _fproxy_environment,
+)
+
+
 def all_programs() -> dict[str, Program]:
     """Return every program by name, in the order of tables."""
     programs = (
