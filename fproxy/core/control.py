@@ -134,6 +134,9 @@ _encode_json = json.JSONEncoder().encode
 # Thousands of clients ask for the same topics: parsing them once also lets them share the parsed objects.
 _parse_topic = lru_cache(maxsize=16_384)(parse_topic)
 
+_JSON_SPACE: Final = " \t\n\r"
+"""White space by RFC 8259, section 2."""
+
 _JSON_TYPES: Final = {
     bool: "a boolean",
     int: "a number",
@@ -262,10 +265,7 @@ def _decode(message: str | bytes) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise _MessageError(f"malformed message: not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        near = _shown(error.doc[error.pos :]) if error.pos < len(error.doc) else "the end"
-        raise _MessageError(
-            f"malformed message: not JSON at character {error.pos}, {near}: {error.msg}"
-        ) from None
+        raise _MessageError(f"malformed message: not JSON at {_place(error)}") from None
     except RecursionError:
         raise _MessageError("malformed message: nested too deeply") from None
     except ValueError:
@@ -273,6 +273,15 @@ def _decode(message: str | bytes) -> dict[str, object]:
     if not isinstance(request, dict):
         raise _MessageError(f"malformed message: {_type_of(request)}, not an object: {_shown(text)}")
     return request
+
+
+def _place(error: json.JSONDecodeError) -> str:
+    """Say where a text stops being JSON, in the same words whatever the version of ``json``."""
+    text, position = error.doc, error.pos
+    if error.msg.startswith("Illegal trailing comma"):
+        # Python 3.13 and later blame the comma; what cannot follow it is what stops the text from being JSON.
+        position += 1 + len(text[position + 1 :]) - len(text[position + 1 :].lstrip(_JSON_SPACE))
+    return f"character {position}, {_shown(text[position:]) if position < len(text) else 'the end'}"
 
 
 def _text_field(request: dict[str, object], name: str) -> str:
