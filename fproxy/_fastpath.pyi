@@ -120,6 +120,22 @@ class Fanout:
             FrameError: the message is refused whole; nothing of it reaches anybody.
         """
 
+    def publish(self, topic: tuple[str, str], event: bytes) -> None:
+        """Collect an event of our own for the clients that have a topic, behind what has been collected before.
+
+        Args:
+            topic: a pair as for :meth:`subscribe`. One that no upstream's event can have reaches just those that were
+                given it, and those on ``*``.
+            event: a sound JSON object.
+        """
+
+    def last_event(self, source: int) -> bytes | None:
+        """Return the last event that came from an upstream, byte for byte; None when none has.
+
+        Args:
+            source: the upstream's number, 0 to 31. ValueError when it is not.
+        """
+
     def flush(self) -> None:
         """Write what has been collected to every member of every audience that has something."""
 
@@ -167,6 +183,9 @@ class Broadcast(MessageSink):
     def feed(self, payload: Buffer) -> list[bytes] | None:
         """Take in one upstream message; see :meth:`Fanout.feed`. Raises FrameError."""
 
+    def last_event(self) -> bytes | None:
+        """Return the last event that came, byte for byte; None when none has."""
+
     def flush(self) -> None:
         """Write the messages that came since the last time to every client."""
 
@@ -184,6 +203,21 @@ def scan(payload: Buffer, *, path: str | None = None) -> list[ScannedEvent]:
     Raises:
         FrameError: the message is not sound.
         ValueError: this machine has no such path.
+    """
+
+def event_time_ms(event: Buffer) -> int | None:
+    """Return an event's own time in Unix milliseconds: the end of a bar's window (``e``, else ``s``), or ``t``.
+
+    The unit is told by the size of the number: the vendor's own samples give one key in three units.
+
+    Args:
+        event: one event, a JSON object.
+
+    Returns:
+        the time; None when the event has none, or none that is a positive whole number.
+
+    Raises:
+        FrameError: it is not sound JSON.
     """
 
 def count_events(payload: Buffer, *, path: str | None = None) -> int:

@@ -55,8 +55,13 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         Scanner(CompactScan compact)
         bool_t scan(const char *begin, const char *end, Events &events) except +
         int64_t bar_interval(const Event &event) except +
+        int64_t event_time(const Event &event) except +
         size_t failed_at() const
         uint64_t exact_messages() const
+
+    cdef cppclass LastEvent:
+        const char *begin() const
+        const char *end() const
 
     cdef cppclass TopicTable:
         void set_sources(const Text &type, uint32_t sources) except +
@@ -75,6 +80,8 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         bool_t settle() except +
         bool_t feed(unsigned int source, const char *begin, const char *end) except +
         bool_t distribute(vector[pair[const char *, const char *]] &statuses) except +
+        void publish(uint32_t topic, const char *begin, const char *end) except +
+        const LastEvent &last_event(unsigned int source) const
         size_t failed_at() const
         uint64_t events_in() const
         uint64_t events_collected() const
@@ -97,6 +104,7 @@ cdef extern from "broadcast.hpp" namespace "fproxy" nogil:
         size_t failed_at() const
         uint64_t events_in() const
         size_t pending_bytes() const
+        const LastEvent &last_event() const
         pair[const char *, size_t] take() except +
 
 
@@ -125,6 +133,10 @@ cdef object status_events(vector[pair[const char *, const char *]] &statuses):
     if statuses.empty():
         return None
     return [span.first[:span.second - span.first] for span in statuses]
+
+
+cdef object last_event_bytes(const LastEvent &event):
+    return None if event.begin() == event.end() else event.begin()[:event.end() - event.begin()]
 
 
 cdef class FrameSink:
@@ -256,6 +268,17 @@ cdef class Fanout:
                 self._fanout.overfull_taken()
         return status_events(statuses)
 
+    def publish(self, object topic, bytes event not None):
+        cdef vector[uint32_t] ids
+        cdef const char *begin = PyBytes_AS_STRING(event)
+        self._topic_ids((topic,), ids)
+        self._fanout.publish(ids[0], begin, begin + PyBytes_GET_SIZE(event))
+
+    def last_event(self, unsigned int source):
+        if source >= 32:
+            raise ValueError(f"source {source} is not below 32")
+        return last_event_bytes(self._fanout.last_event(source))
+
     def flush(self):
         if self._fanout.ready().empty():
             return
@@ -378,6 +401,9 @@ cdef class Broadcast(MessageSink):
         for sink in self._sinks:
             frames.write_to(sink)
 
+    def last_event(self):
+        return last_event_bytes(self._broadcast.last_event())
+
     @property
     def events_in(self):
         return self._broadcast.events_in()
@@ -437,6 +463,23 @@ def scan(object payload, *, str path=None):
             PyBuffer_Release(&view)
     finally:
         del scanner
+
+
+def event_time_ms(object event):
+    cdef Py_buffer view
+    cdef Events events
+    cdef Scanner scanner
+    cdef const char *begin
+    cdef int64_t time
+    PyObject_GetBuffer(event, &view, PyBUF_SIMPLE)
+    try:
+        begin = <const char *>view.buf
+        if not scanner.scan(begin, begin + view.len, events):
+            raise frame_error(begin, view.len, scanner.failed_at())
+        time = scanner.event_time(events[0]) if events.size() == 1 else 0
+        return time or None
+    finally:
+        PyBuffer_Release(&view)
 
 
 # A scanner, and room for what it finds, kept from call to call as the fan-out keeps its own.

@@ -1,11 +1,14 @@
 """The counters that tell an operator what the proxy refused, lost or did, in Prometheus' own objects."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from fproxy.core.stream import Stream, StreamState
 
 NAMESPACE: Final = "fproxy"
 
@@ -75,11 +78,46 @@ class Metrics:
         """Read a fan-out's counts whenever the metrics are read."""
         self.registry.register(_FanoutCollector(fanout))
 
+    def watch_streams(self, streams: Iterable[Stream]) -> None:
+        """Read the state of streams whenever the metrics are read."""
+        self.registry.register(_StreamCollector(tuple(streams)))
+
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
         return Gauge(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
+
+
+class _StreamCollector(Collector):
+    def __init__(self, streams: Sequence[Stream]) -> None:
+        self._streams = streams
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ("upstream", "market")
+        state = GaugeMetricFamily(
+            f"{NAMESPACE}_stream_state",
+            "What a stream is worth: 1 for the state that it is in, else 0.",
+            labels=(*labels, "state"),
+        )
+        interruptions = CounterMetricFamily(
+            f"{NAMESPACE}_stream_interruptions",
+            "Times that a stream was interrupted after it had been up.",
+            labels=labels,
+        )
+        silence = GaugeMetricFamily(
+            f"{NAMESPACE}_stream_last_message_age_seconds",
+            "Time since the last message of a stream; none before the first.",
+            labels=labels,
+        )
+        for stream in self._streams:
+            values = (stream.name, stream.market)
+            for each in StreamState:
+                state.add_metric((*values, each.value), float(stream.state is each))
+            interruptions.add_metric(values, stream.interruptions)
+            if stream.last_message is not None:
+                silence.add_metric(values, max(0.0, time.time() - stream.last_message / 1000))
+        yield from (state, interruptions, silence)
 
 
 class _FanoutCollector(Collector):

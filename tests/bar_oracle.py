@@ -150,6 +150,11 @@ class BarOracle:
     whole_from: dict[str, float | None] = field(default_factory=dict)
     # The same for the symbols that have not traded yet, while all symbols are wanted.
     all_whole_from: float | None = NEVER
+    # The symbols that bars may be built of: those wanted by name, and, while all are wanted, those that have been named
+    # or have traded.
+    known: set[str] = field(default_factory=set)
+    # Of each series that misses trades: the first window that it has missed and that does not count as lost yet.
+    missed_from: dict[tuple[int, str], float] = field(default_factory=dict)
     seen: dict[str, list[_Seen]] = field(default_factory=dict)
     out: list[str] = field(default_factory=list)
     sent: list[tuple[int, str, int, str]] = field(default_factory=list)
@@ -183,7 +188,8 @@ class BarOracle:
         elif self.all_whole_from == NEVER:
             self.all_whole_from = None
         wanted = {symbol for _, symbol in self.wants}
-        for symbol in (wanted | self.flowing if "*" in wanted else wanted) - {"*"}:
+        self.known = (self.known | wanted | self.flowing if "*" in wanted else wanted) - {"*"}
+        for symbol in self.known:
             if self._flows(symbol) and symbol not in self.whole_from:
                 known = self.all_whole_from not in (None, NEVER)
                 self.whole_from[symbol] = self.all_whole_from if known else None
@@ -197,6 +203,31 @@ class BarOracle:
                     and bar_text(interval, symbol, start, trades, all_trades=self.all_trades) is not None
                 ):
                     self.lost_windows += 1
+        self._begin_to_miss(symbol)
+
+    def _begin_to_miss(self, symbol: str) -> None:
+        whole_from = self.whole_from[symbol]
+        if whole_from is None or self.latest == LONG_AGO:
+            return
+        for interval in self._intervals(symbol):
+            now = max(self.latest, whole_from)
+            open_ends = [
+                start + interval
+                for start in self._windows(symbol, interval)
+                if start + interval + self.delay > self.reached
+            ]
+            self.missed_from[interval, symbol] = max([now - now % interval, *open_ends])
+
+    def _count_missed(self, whole_from: float) -> None:
+        """Every window of a series from the first that it missed to the last that begins before it is whole is lost."""
+        for interval, symbol in [missed for missed in self.missed_from if self._flows(missed[1])]:
+            start = self.missed_from.pop((interval, symbol))
+            while start < whole_from:
+                self.lost_windows += 1
+                start += interval
+
+    def _is_wanted(self, interval: int, symbol: str) -> bool:
+        return (interval, symbol) in self.wants or (interval, "*") in self.wants
 
     def want(self, interval: int, symbol: str) -> None:
         self.wants[interval, symbol] = self.wants.get((interval, symbol), 0) + 1
@@ -207,6 +238,9 @@ class BarOracle:
         if not self.wants[interval, symbol]:
             del self.wants[interval, symbol]
         self._update_coverage()
+        self.missed_from = {
+            series: start for series, start in self.missed_from.items() if self._is_wanted(*series)
+        }
 
     def trades_started(self, symbol: str) -> None:
         if symbol == "*":
@@ -243,6 +277,7 @@ class BarOracle:
             self.reached = max(self.reached, self.latest)
         if awaited:
             whole_from = max(trade.time, self.latest) + self.delay + 1
+            self._count_missed(whole_from)
             if self.all_whole_from is None:
                 self.all_whole_from = whole_from
             for symbol, known in self.whole_from.items():
@@ -251,6 +286,7 @@ class BarOracle:
         if not wanted:
             return
         self._close(before)
+        self.known.add(trade.symbol)
         if trade.symbol not in self.whole_from and self.all_whole_from != NEVER:
             self.whole_from[trade.symbol] = self.all_whole_from
         effect = effect_of(() if self.all_trades else trade.conditions or (), extended_hours=True)

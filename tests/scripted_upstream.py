@@ -9,8 +9,28 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from fproxy.core.stream import Stream, StreamState
+
 PATIENCE = 20.0
 """How long to wait for what must come, in seconds; only a failing test waits that long."""
+
+
+async def until_up(*streams: Stream) -> None:
+    """Wait until all of these streams are whole."""
+    for stream in streams:
+        await until_state(stream, StreamState.UP)
+
+
+async def until_state(stream: Stream, state: StreamState) -> None:
+    """Wait until a stream is in a state."""
+    async with asyncio.timeout(PATIENCE):
+        while stream.state is not state:  # noqa: ASYNC110 (nothing to wait on)
+            await asyncio.sleep(0.002)
+
+
+def is_notice(event: dict[str, Any]) -> bool:
+    """Whether an event tells of a stream."""
+    return event.get("status") in ("upstream_disconnected", "upstream_reconnected")
 
 
 class ScriptedUpstream:
@@ -23,6 +43,8 @@ class ScriptedUpstream:
         topics: what is subscribed on the connection now.
         messages: every control message received, over all connections.
         connections: how many connections were made.
+        delay: how long it takes to acknowledge a subscription, in seconds.
+        acknowledged: what it has acknowledged on the connection now.
     """
 
     def __init__(self, *, answers: bool = True, refuses: Iterable[str] = ()) -> None:
@@ -32,6 +54,8 @@ class ScriptedUpstream:
         self.topics: set[str] = set()
         self.messages: list[dict[str, Any]] = []
         self.connections = 0
+        self.delay = 0.0
+        self.acknowledged: set[str] = set()
         self._server: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._changed = asyncio.Condition()
@@ -68,6 +92,14 @@ class ScriptedUpstream:
     async def until_subscribed(self, *topics: str) -> None:
         await self.until(lambda: self.topics >= set(topics))
 
+    async def until_acknowledged(self, *topics: str) -> None:
+        await self.until(lambda: self.acknowledged >= set(topics))
+
+    async def send_when_connected(self, payload: bytes) -> None:
+        """Send one message as soon as somebody is connected."""
+        await self.until(lambda: self._writer is not None)
+        await self.send(payload)
+
     async def send(self, payload: bytes, *, opcode: Opcode = Opcode.TEXT) -> None:
         """Send one message in one frame."""
         await self.write(Frame(opcode, payload).serialize(mask=False))
@@ -81,6 +113,7 @@ class ScriptedUpstream:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         protocol = ServerProtocol()
         self.topics = set()
+        self.acknowledged = set()
         self.connections += 1
         try:
             while data := await reader.read(65536):
@@ -104,6 +137,7 @@ class ScriptedUpstream:
             writer.close()
             self._writer = None
             self.topics = set()
+            self.acknowledged = set()
             async with self._changed:
                 self._changed.notify_all()
 
@@ -124,4 +158,23 @@ class ScriptedUpstream:
                     statuses.append(("success", f"unsubscribed to: {topic}"))
         if self.answers:
             events = [{"ev": "status", "status": status, "message": text} for status, text in statuses]
-            protocol.send_text(json.dumps(events).encode())
+            answer = json.dumps(events).encode()
+            topics = set(message["params"].split(",")) if message["action"] == "subscribe" else set()
+            if topics and self.delay:
+                writer = self._writer
+                asyncio.get_running_loop().call_later(self.delay, self._acknowledge, writer, topics, answer)
+            else:
+                self.acknowledged |= topics
+                protocol.send_text(answer)
+
+    def _acknowledge(self, writer: asyncio.StreamWriter | None, topics: set[str], answer: bytes) -> None:
+        """Acknowledge topics on a connection, if it is still the one."""
+        if writer is None or writer is not self._writer:
+            return
+        self.acknowledged |= topics
+        writer.write(Frame(Opcode.TEXT, answer).serialize(mask=False))
+        self._notifying = asyncio.ensure_future(self._notify())
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()

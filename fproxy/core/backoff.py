@@ -5,7 +5,11 @@ from collections.abc import Callable
 from typing import Final
 
 DEFAULT_INITIAL: Final = 1.0
+DEFAULT_PEER_INITIAL: Final = 0.03
 DEFAULT_MAXIMUM: Final = 30.0
+PEER_MAXIMUM: Final = 2.0
+"""The longest delay before a role of our own is tried again, in seconds: the long ones are for vendors."""
+
 DEFAULT_REFUSED: Final = 60.0
 DEFAULT_STABLE_AFTER: Final = 10.0
 
@@ -16,6 +20,8 @@ class Backoff:
     The first delay is ``initial`` exactly. The n-th after it is drawn evenly from ``initial`` to
     ``initial * factor ** n`` (at most ``maximum``), so that programs which lost the same upstream do not
     come back to it all at once. A connection that lasted ``stable_after`` starts the sequence anew.
+
+    A role of our own is tried sooner: its restart takes a fraction of a second, and nothing is harmed by asking.
 
     When the upstream itself turned the program away (a bad key, too many connections), coming back soon
     does harm: the vendor answers a second connection by closing the first, so two impatient programs evict
@@ -28,6 +34,7 @@ class Backoff:
         "_failures",
         "_initial",
         "_maximum",
+        "_peer_initial",
         "_refused",
         "_stable_after",
         "_uniform",
@@ -37,6 +44,7 @@ class Backoff:
         self,
         *,
         initial: float = DEFAULT_INITIAL,
+        peer_initial: float = DEFAULT_PEER_INITIAL,
         maximum: float = DEFAULT_MAXIMUM,
         factor: float = 2.0,
         refused: float = DEFAULT_REFUSED,
@@ -47,6 +55,8 @@ class Backoff:
 
         Args:
             initial: the first delay, in seconds.
+            peer_initial: the first delay when the upstream is a role of our own, in seconds; it is not used when
+                ``initial`` is less.
             maximum: the longest delay after ordinary failures, in seconds; taken as ``initial`` when it is
                 less.
             factor: how much the longest delay grows with each failure.
@@ -59,6 +69,7 @@ class Backoff:
         """
         for name, value, least in (
             ("initial", initial, 0),
+            ("peer_initial", peer_initial, 0),
             ("maximum", maximum, 0),
             ("factor", factor, 1),
             ("refused", refused, 0),
@@ -67,6 +78,7 @@ class Backoff:
             if not value >= least:
                 raise ValueError(f"{name} must be at least {least}: {value}")
         self._initial = initial
+        self._peer_initial = min(initial, peer_initial)
         self._maximum = max(initial, maximum)
         self._factor = factor
         self._refused = refused
@@ -83,24 +95,26 @@ class Backoff:
         """
         self._connected_at = now
 
-    def failed(self, now: float, *, refused: bool = False) -> float:
+    def failed(self, now: float, *, refused: bool = False, is_peer: bool = False) -> float:
         """A connection could not be made, or has ended. Return how long to wait before the next one, in
         seconds.
 
         Args:
             now: the time, in seconds.
             refused: the upstream turned the program away.
+            is_peer: the upstream is a role of our own, whose restart takes no time.
         """
         if self._connected_at is not None and now - self._connected_at >= self._stable_after:
             self._failures = 0
         self._connected_at = None
-        ceiling = self._initial
+        initial = ceiling = self._peer_initial if is_peer else self._initial
+        maximum = min(self._maximum, PEER_MAXIMUM) if is_peer else self._maximum
         for _ in range(self._failures):  # not a power of it, which overflows after some hours of failures
             ceiling *= self._factor
-            if ceiling >= self._maximum:
-                ceiling = self._maximum
+            if ceiling >= maximum:
+                ceiling = maximum
                 break
         self._failures += 1
         if refused:
             return self._uniform(self._refused, 2 * self._refused)
-        return self._uniform(self._initial, ceiling)
+        return self._uniform(initial, ceiling)

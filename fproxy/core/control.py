@@ -88,13 +88,13 @@ class Subscribe:
         topics: what to subscribe to, in the order given; the client may have some of them already.
         since: from what time on the client wants what has already passed, in Unix milliseconds; None for
             nothing.
-        unserved: whoever carries this out puts in here the topics that it does not serve, each with the reason;
-            they are answered with an error.
+        unserved: whoever carries this out puts in here the topics that it does not serve, each with the reason:
+            they are answered with an error; and with None those that it answers itself, later.
     """
 
     topics: tuple[Topic, ...]
     since: int | None = None
-    unserved: dict[Topic, str] = field(default_factory=dict, compare=False)
+    unserved: dict[Topic, str | None] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +353,7 @@ def _change(
     """Yield the changes that the topics in ``parts`` make, and then one status for each part."""
     statuses: list[tuple[str, bool]] = []
     seen: set[Topic] = set()
-    unserved: dict[Topic, str] = {}
+    unserved: dict[Topic, str | None] = {}
     for start in range(0, len(parts), TOPICS_PER_EFFECT):
         topics = []
         answers: list[tuple[str, Topic | None]] = []  # an error, or the text of a topic with that topic
@@ -381,10 +381,18 @@ def _change(
             if answered is None:
                 statuses.append((_status("error", text), True))
             elif answered in unserved:
-                statuses.append((_status("error", f"{unserved[answered]}: {text}"), True))
+                reason = unserved[answered]
+                if reason is not None:
+                    statuses.append((_status("error", f"{reason}: {text}"), True))
             else:
                 statuses.append((_status("success", f"{action}d to: {text}"), False))
-    yield from _batches(statuses)
+    if statuses:
+        yield from _batches(statuses)
+
+
+def subscribed_status(topic: Topic) -> tuple[str, str]:
+    """Return the status and the message that acknowledge a subscription."""
+    return "success", f"subscribed to: {topic.text}"
 
 
 def _batches(statuses: Iterable[tuple[str, bool]]) -> Iterator[Reply]:

@@ -1,6 +1,12 @@
-"""WebSocket frames as a server sends them: unmasked, so that one serves many clients (RFC 6455, 5.2)."""
+"""What our servers say on the wire: their name, and frames.
+
+A server's frames are unmasked, so that one serves many clients (RFC 6455, section 5.2).
+"""
 
 from typing import Final
+
+SERVER_NAME: Final = "fproxy"
+"""What our servers call themselves in the handshake's ``Server`` header (RFC 9110, section 10.2.4)."""
 
 MAX_HEADER_BYTES: Final = 10
 """The longest header of an unmasked frame, in bytes."""

@@ -7,7 +7,10 @@ from typing import Any, Final, NamedTuple
 import simdjson
 
 INTERRUPTED_STATUS: Final = "upstream_disconnected"
-"""The status with which a firehose of ours says that it lost the vendor: some events of every topic are missed."""
+"""The status with which a server of ours says that it lost its own upstream: events may be missing from now on."""
+
+RESTORED_STATUS: Final = "upstream_reconnected"
+"""The status with which it says that every event comes again."""
 
 _parser: Final = simdjson.Parser()
 _WORD: Final = re.compile(r"[^\s,]+")

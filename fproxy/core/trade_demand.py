@@ -10,7 +10,14 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from fproxy.core.demand import DEFAULT_LINGER, Changes, Demand
-from fproxy.core.status_event import INTERRUPTED_STATUS, StatusError, answers_unsubscribe, parse_status, words
+from fproxy.core.status_event import (
+    INTERRUPTED_STATUS,
+    RESTORED_STATUS,
+    StatusError,
+    answers_unsubscribe,
+    parse_status,
+    words,
+)
 from fproxy.core.topics import WILDCARD
 
 TRADE_TYPE: Final = "T"
@@ -20,7 +27,10 @@ ALL_TRADES: Final = f"{TRADE_TYPE}.{WILDCARD}"
 """The topic of all trades."""
 
 ANSWER_TIME: Final = 2.0
-"""How long an upstream has to acknowledge a subscription before its silence does, in seconds."""
+"""How long an upstream that acknowledges nothing has before its silence counts as an acknowledgement, in seconds."""
+
+LATE_ANSWER_TIME: Final = 10.0
+"""The same for one that has acknowledged something on this connection: it answers, so it is late and not silent."""
 
 _PREFIX: Final = f"{TRADE_TYPE}."
 
@@ -41,7 +51,7 @@ class TradeFollower(Protocol):
 class TradeDemand(Demand):
     """A demand that tells a follower of the trades under it which of them flow."""
 
-    __slots__ = ("_flowing", "_follower", "_unanswered")
+    __slots__ = ("_answers", "_flowing", "_follower", "_interrupted", "_unanswered")
 
     def __init__(self, follower: TradeFollower, *, linger: float = DEFAULT_LINGER) -> None:
         """Prepare a demand for nothing.
@@ -56,6 +66,8 @@ class TradeDemand(Demand):
         super().__init__(linger=linger)
         self._follower = follower
         self._flowing: set[str] = set()  # topics of trades
+        self._answers = False  # whether the upstream has acknowledged anything on this connection
+        self._interrupted = False  # whether it says that it misses trades itself
         # Topics of trades that were asked for: how many acknowledgements are due, and when the last one was asked for.
         self._unanswered: dict[str, tuple[int, float]] = {}
 
@@ -82,14 +94,17 @@ class TradeDemand(Demand):
             except StatusError:
                 continue
             if status == INTERRUPTED_STATUS:
-                self._interrupted()
+                self._interrupt()
+            elif status == RESTORED_STATUS:
+                self._restore()
             elif status == "success" and not answers_unsubscribe(text):
                 for topic in words(text):
                     self._acknowledged(topic)
 
     def take_silence(self, now: float) -> None:
         """Take as acknowledged what the upstream has had time to answer."""
-        overdue = [topic for topic, (_, asked) in self._unanswered.items() if now - asked >= ANSWER_TIME]
+        patience = LATE_ANSWER_TIME if self._answers else ANSWER_TIME
+        overdue = [topic for topic, (_, asked) in self._unanswered.items() if now - asked >= patience]
         for topic in overdue:
             del self._unanswered[topic]
             if topic in self._active:
@@ -108,9 +123,11 @@ class TradeDemand(Demand):
         super().reset()
         self._unanswered.clear()
         self._flowing.clear()
+        self._answers = self._interrupted = False
         self._follower.gap()
 
     def _acknowledged(self, topic: str) -> None:
+        self._answers = True
         due, asked = self._unanswered.get(topic, (0, 0.0))
         if due > 1:
             self._unanswered[topic] = (due - 1, asked)
@@ -122,14 +139,22 @@ class TradeDemand(Demand):
     def _start(self, topic: str) -> None:
         if topic not in self._flowing:
             self._flowing.add(topic)
-            self._follower.trades_started(topic.removeprefix(_PREFIX))
+            if not self._interrupted:
+                self._follower.trades_started(topic.removeprefix(_PREFIX))
 
     def _stop(self, topic: str) -> None:
         if topic in self._flowing:
             self._flowing.remove(topic)
-            self._follower.trades_stopped(topic.removeprefix(_PREFIX))
+            if not self._interrupted:
+                self._follower.trades_stopped(topic.removeprefix(_PREFIX))
 
-    def _interrupted(self) -> None:
-        self._follower.gap()
-        for topic in self._flowing:
-            self._follower.trades_started(topic.removeprefix(_PREFIX))
+    def _interrupt(self) -> None:
+        if not self._interrupted:
+            self._interrupted = True
+            self._follower.gap()
+
+    def _restore(self) -> None:
+        if self._interrupted:
+            self._interrupted = False
+            for topic in self._flowing:
+                self._follower.trades_started(topic.removeprefix(_PREFIX))

@@ -17,6 +17,10 @@ in the order in which they came. A success names its topic. A refusal usually do
   What they still lack will not come: the vendor ignores some topics in silence, and simple firehoses ignore
   all requests. The same goes for requests that have waited long.
 
+**When the stream is whole.** Events may be missing until the upstream has answered the requests that a connection
+begins with, and as long as it says that it has lost its own upstream. An upstream that leaves requests unanswered is
+taken at its silence after a wait.
+
 In doubt nobody is refused. A wrong refusal would tell a client that it gets nothing when it does; a refusal
 that goes unnoticed leaves the client waiting for events that do not come, as it would with the vendor, and
 a line in the log.
@@ -26,11 +30,20 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from fproxy.core.demand import Changes
 from fproxy.core.redaction import redact
-from fproxy.core.status_event import INTERRUPTED_STATUS, StatusError, answers_unsubscribe, parse_status, words
+from fproxy.core.status_event import (
+    INTERRUPTED_STATUS,
+    RESTORED_STATUS,
+    StatusError,
+    answers_unsubscribe,
+    parse_status,
+    words,
+)
+from fproxy.core.stream_notice import reason_of
 from fproxy.core.topics import TopicError, parse_topic
 from fproxy.core.upstream_failure import UpstreamFailure
 
@@ -81,6 +94,33 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The upstream acknowledged topics: their events come from now on.
+
+    Attributes:
+        topics: which ones.
+    """
+
+    topics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Every event that was asked for comes from now on. This comes once, and again after each ``Interrupted``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The upstream says that it misses events itself, until ``Whole`` comes.
+
+    Attributes:
+        reason: what it said, cut short.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something that an operator should see.
 
@@ -104,7 +144,7 @@ class Abandon:
     text: str
 
 
-Effect = Send | Ready | Refused | Notice | Abandon
+Effect = Send | Ready | Refused | Confirmed | Whole | Interrupted | Notice | Abandon
 """What a session asks of its connection."""
 
 _TURNED_AWAY: Final = {
@@ -140,11 +180,15 @@ class UpstreamSession:
     __slots__ = (
         "_api_key",
         "_awaiting",
+        "_confirmed",
+        "_first_requests",
+        "_interrupted",
         "_lost_track_until",
         "_outstanding",
         "_over",
         "_secrets",
         "_subscribed",
+        "_whole",
         "ready",
     )
 
@@ -164,6 +208,11 @@ class UpstreamSession:
         # (action, topic) -> the outstanding requests that await an answer for it, in the order of sending
         self._awaiting: dict[tuple[str, str], deque[_Request]] = {}
         self._subscribed: set[str] = set()  # the topics asked for on this connection and not given up since
+        self._confirmed: set[str] = set()  # those of them that the upstream has acknowledged
+        # The requests that the connection began with and that lack answers; None until they are sent.
+        self._first_requests: set[_Request] | None = None
+        self._interrupted = False
+        self._whole = False
         # Until when a request may yet be answered that is not remembered any more. Until then, or until an
         # answer shows that the upstream has got past it, nobody knows what an error answers.
         self._lost_track_until = -float("inf")
@@ -181,6 +230,23 @@ class UpstreamSession:
         """The upstream had its time to answer auth. Return what that asks for: going on, if it did not."""
         return [] if self._over else self._become_ready()
 
+    def answer_wait_over(self) -> list[Effect]:
+        """The upstream had its time to answer the first requests. Return what that asks for: taking it at its silence,
+        if it did not."""
+        if self._over or not self._first_requests:
+            return []
+        self._first_requests.clear()
+        return self._become_whole()
+
+    @property
+    def awaits_first_answers(self) -> bool:
+        """Whether requests that the connection began with lack answers."""
+        return bool(self._first_requests)
+
+    def is_confirmed(self, topic: str) -> bool:
+        """Return whether the upstream has acknowledged a topic on this connection."""
+        return topic in self._confirmed
+
     def request(self, changes: Changes, now: float) -> list[Effect]:
         """Return the messages that carry out ``changes``, and expect their answers.
 
@@ -189,6 +255,9 @@ class UpstreamSession:
             now: the time, in seconds.
         """
         effects = list(self._forget_old(now))
+        first = self._first_requests is None
+        if first:
+            self._first_requests = set()
         for action, topics in ((_SUBSCRIBE, changes.subscribe), (_UNSUBSCRIBE, changes.unsubscribe)):
             for part in split_topics(topics):
                 effects.append(Send(_message(action, ",".join(part))))
@@ -196,8 +265,12 @@ class UpstreamSession:
                     self._subscribed.update(part)
                 else:
                     self._subscribed.difference_update(part)
-                self._expect(_Request(action, part, now))
-        return effects
+                    self._confirmed.difference_update(part)
+                request = _Request(action, part, now)
+                if first and self._first_requests is not None:
+                    self._first_requests.add(request)
+                self._expect(request)
+        return effects + self._become_whole()
 
     def received(self, statuses: Iterable[bytes], now: float) -> list[Effect]:
         """The upstream sent status events. Return what they ask for; nothing when the session is over.
@@ -222,18 +295,30 @@ class UpstreamSession:
             elif status == "auth_success":
                 effects.extend(self._become_ready())
             elif status == INTERRUPTED_STATUS:
-                effects.append(Notice(f"misses events of every topic (it says: {self._shown(text)})"))
+                self._interrupted = True
+                self._whole = False
+                effects.append(Interrupted(self._shown(reason_of(text))))
+            elif status == RESTORED_STATUS:
+                self._interrupted = False
+                effects.extend(self._become_whole())
             elif status in _TURNED_AWAY:
                 self._over = True
                 failure, meaning = _TURNED_AWAY[status]
                 effects.append(Abandon(failure, f"{meaning} (it says: {self._shown(text)})"))
-        return effects
+        effects = list(_joined(effects))
+        return effects if self._over else effects + self._become_whole()
 
     def _become_ready(self) -> list[Effect]:
         if self.ready:
             return []
         self.ready = True
         return [Ready()]
+
+    def _become_whole(self) -> list[Effect]:
+        if self._whole or self._interrupted or self._first_requests is None or self._first_requests:
+            return []
+        self._whole = True
+        return [Whole()]
 
     def _expect(self, request: _Request) -> None:
         self._outstanding.append(request)
@@ -250,6 +335,9 @@ class UpstreamSession:
         for word in words(text):
             request = self._first_awaiting(action, word)
             if request is not None:
+                if action == _SUBSCRIBE and word in self._subscribed:
+                    self._confirmed.add(word)
+                    yield Confirmed((word,))
                 yield from self._settle(request, word)
 
     def _complained(self, text: str, now: float) -> Iterator[Effect]:
@@ -325,10 +413,21 @@ class UpstreamSession:
         self._outstanding.remove(request)  # nearly always the first
         for topic in request.awaited:
             self._forget_awaiting(request, topic)
+        if self._first_requests:
+            self._first_requests.discard(request)
 
     def _shown(self, text: str) -> str:
         """Return what the upstream said as one printable line, cut short and without secrets."""
         return redact(text, self._secrets) or "nothing more"
+
+
+def _joined(effects: Iterable[Effect]) -> Iterator[Effect]:
+    """Yield effects with those of acknowledgements that follow each other made one."""
+    for confirms, run in groupby(effects, lambda effect: isinstance(effect, Confirmed)):
+        if confirms:
+            yield Confirmed(tuple(topic for effect in run for topic in effect.topics))  # type: ignore[union-attr]
+        else:
+            yield from run
 
 
 def split_topics(

@@ -28,9 +28,11 @@ _PROXY_ALONE: Final = (
     "FPROXY_MAX_CONTROL_BYTES",
     "FPROXY_MAX_TOPICS",
     "FPROXY_MAX_UNSENT_BYTES",
-    "FPROXY_METRICS_PORT",
 )
-"""Settings of a stack that are about its clients, or of which there can be only one."""
+"""Settings of a stack that are about its clients."""
+
+UPSTREAM_ROLES: Final = ("firehose", "aggregator")
+"""The roles of a chain before the proxy, in the order in which they start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,23 +99,39 @@ def role_child(name: str, *arguments: str, host: str, port: int, environment: Ma
 
 
 def upstream_children(
-    ports: Ports, *firehose_arguments: str, environment: Mapping[str, str]
+    ports: Ports,
+    *firehose_arguments: str,
+    environment: Mapping[str, str],
+    metrics_port: int | None = None,
 ) -> tuple[Child, ...]:
-    """Return the firehose and the aggregator behind it, for this machine alone."""
+    """Return the firehose and the aggregator behind it, for this machine alone.
+
+    Args:
+        ports: where each listens.
+        firehose_arguments: options of the firehose.
+        environment: the settings of both.
+        metrics_port: where the proxy behind them serves metrics: the firehose does on the port after it, the aggregator
+            on the next; 0 for ports that the system chooses, None for no metrics.
+    """
+    metrics = {
+        role: {"FPROXY_METRICS_PORT": str(metrics_port and metrics_port + place)}
+        for place, role in enumerate(UPSTREAM_ROLES, 1)
+        if metrics_port is not None
+    }
     return (
         role_child(
             "firehose",
             *("firehose", *firehose_arguments),
             host=LOOPBACK,
             port=ports.firehose,
-            environment=environment,
+            environment={**environment, **metrics.get("firehose", {})},
         ),
         role_child(
             "aggregator",
             *("aggregator", "--firehose-url", ports.firehose_url),
             host=LOOPBACK,
             port=ports.aggregator,
-            environment=environment,
+            environment={**environment, **metrics.get("aggregator", {})},
         ),
     )
 
@@ -129,7 +147,9 @@ def proxy_child(ports: Ports, *, host: str, environment: Mapping[str, str]) -> C
     )
 
 
-def stack_children(ports: Ports, *, host: str, flags: Mapping[str, str]) -> tuple[Child, ...]:
+def stack_children(
+    ports: Ports, *, host: str, flags: Mapping[str, str], metrics_port: int | None = None
+) -> tuple[Child, ...]:
     """Return the roles of ``fproxy stack``, which find their settings where they always do.
 
     The firehose and the aggregator want the vendor's key of each other and of the proxy; the clients' keys
@@ -139,9 +159,12 @@ def stack_children(ports: Ports, *, host: str, flags: Mapping[str, str]) -> tupl
         ports: where each listens.
         host: the address that the proxy listens on.
         flags: settings given as flags, as environment variables.
+        metrics_port: where the proxy serves metrics; the others do on the ports after it.
     """
     return (
-        *upstream_children(ports, environment={**flags, **dict.fromkeys(_PROXY_ALONE, "")}),
+        *upstream_children(
+            ports, environment={**flags, **dict.fromkeys(_PROXY_ALONE, "")}, metrics_port=metrics_port
+        ),
         proxy_child(ports, host=host, environment=flags),
     )
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_PORT = 65535
+
 DEFAULT_COMMAND = "proxy"
 """The command that runs when the command line names none."""
 
@@ -139,7 +141,7 @@ def check_workers(values: Values) -> None:
             f"{workers} workers (FPROXY_WORKERS) need a system that spreads the connections to one port over "
             "processes, as Linux does; this one does not"
         )
-    if metrics_port and metrics_port + workers - 1 > 65535:
+    if metrics_port and metrics_port + workers - 1 > MAX_PORT:
         raise click.UsageError(
             f"{workers} workers (FPROXY_WORKERS) serve metrics on as many ports, and there are not as many "
             f"from {metrics_port} (FPROXY_METRICS_PORT) on"
@@ -331,11 +333,19 @@ def stack(ctx: click.Context, /, **values: Any) -> None:
     begin(values)
     proxy_server = server_settings(values)
     require_vendor_key(values["vendor_url"], values["polygon_api_key"] or "")
-    from fproxy.face.chain import run_children, stack_children
+    from fproxy.face.chain import UPSTREAM_ROLES, run_children, stack_children
 
     warn_if_open(proxy_server, values)
     ports = chain_ports(values)
-    children = stack_children(ports, host=proxy_server.host, flags=given_flags(ctx))
+    metrics_port: int | None = values["metrics_port"]
+    if metrics_port and metrics_port + len(UPSTREAM_ROLES) > MAX_PORT:
+        raise click.UsageError(
+            f"a stack serves the metrics of {1 + len(UPSTREAM_ROLES)} roles, and there are not as many ports from "
+            f"{metrics_port} (FPROXY_METRICS_PORT) on"
+        )
+    children = stack_children(
+        ports, host=proxy_server.host, flags=given_flags(ctx), metrics_port=metrics_port
+    )
     finish(
         lambda: run_children(children, on_ready=lambda: log.info("Clients connect to port %d", ports.proxy))
     )

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import click
+
 from fproxy.face.option_types import (
     ByteSize,
     EventTypes,
@@ -135,14 +137,14 @@ ping_options: Final = together(
         envvar="FPROXY_PING_INTERVAL",
         type=Seconds(zero="never to ping"),
         default=f"{_LIMITS.ping_interval:g}",
-        help="Seconds between pings, to clients and upstreams.",
+        help="Seconds between pings to a client.",
     ),
     setting(
         "--ping-timeout",
         envvar="FPROXY_PING_TIMEOUT",
         type=Seconds(),
         default=f"{_LIMITS.ping_timeout:g}",
-        help="Seconds without an answer to a ping after which a connection counts as dead.",
+        help="Seconds without an answer to a ping after which a client counts as gone.",
     ),
 )
 
@@ -159,7 +161,22 @@ upstream_options: Final = together(
         envvar="FPROXY_AUTH_WAIT",
         type=Seconds(),
         default=f"{_UPSTREAM.auth_wait:g}",
-        help="Seconds to wait for an upstream's answer to auth before going on without one.",
+        help="Seconds to wait for an upstream's answer to auth, and to the first requests, before going on without.",
+    ),
+    setting(
+        "--upstream-silence",
+        "silence",
+        envvar="FPROXY_UPSTREAM_SILENCE",
+        type=Seconds(zero="to wait for ever"),
+        default=f"{_UPSTREAM.silence:g}",
+        help="Seconds in which an upstream may send nothing, not even the answer to a ping, before it counts as gone.",
+    ),
+    setting(
+        "--peer-reconnect-min",
+        envvar="FPROXY_PEER_RECONNECT_MIN",
+        type=Seconds(),
+        default=f"{_UPSTREAM.peer_reconnect_min:g}",
+        help="As --reconnect-min, for an upstream that is a role of fproxy.",
     ),
     setting(
         "--reconnect-min",
@@ -205,6 +222,15 @@ coalesce_option: Final = setting(
     help="Milliseconds events may wait to share a message with others.",
 )
 
+gap_notices_option: Final = setting(
+    "--gap-notices",
+    envvar="FPROXY_GAP_NOTICES",
+    type=click.BOOL,
+    metavar="on|off",
+    default="on",
+    help="Tell clients when a stream that concerns them is interrupted, and when it is whole again.",
+)
+
 workers_option: Final = setting(
     "--workers",
     envvar="FPROXY_WORKERS",
@@ -230,6 +256,7 @@ filtered_proxy_options: Final = together(
     server_options,
     linger_option,
     coalesce_option,
+    gap_notices_option,
     ping_options,
     upstream_options,
     stop_at_eof_option,

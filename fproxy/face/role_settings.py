@@ -75,6 +75,7 @@ def filtered_proxy_settings(values: Values) -> FilteredProxySettings:
         firehose_url=values["firehose_url"],
         aggregator_url=values["aggregator_url"],
         coalesce_ms=values["coalesce_ms"],
+        gap_notices=values["gap_notices"],
         **_common(values),
     )
 

@@ -47,7 +47,7 @@ struct BarCounts {
     uint64_t misdated = 0;    // trades passed over because they were dated far ahead of the stream
     uint64_t unusable = 0;    // trades without a price, a size or a time that a trade can have
     uint64_t bars = 0;        // bars built
-    uint64_t lost = 0;        // windows given up because trades of them were missed
+    uint64_t lost = 0;        // windows without a bar because trades of them were missed, or may have been
     uint64_t restarts = 0;    // how often the stream began again at an earlier time
 };
 
@@ -378,9 +378,27 @@ class BarBuilder {
         await_no_stream(symbol);
         symbol.whole_from = kNever;
         for (Series &series : symbol.series) {
+            if (series.whole_from != kNever) begin_to_miss(series);
             series.whole_from = kNever;
             give_up_windows(series, true);
         }
+    }
+
+    // Windows of a series are missed from now on. Those that are open count as lost when they are given up; how many
+    // follow is known once the series is whole again.
+    void begin_to_miss(Series &series) {
+        if (!clock_.started()) return;
+        const int64_t length = series.interval->length_ms;
+        const int64_t now = std::max(clock_.latest(), series.whole_from);
+        series.missed_from = std::max(now - now % length, series.end);
+    }
+
+    void make_whole(Series &series, int64_t whole_from) {
+        series.whole_from = whole_from;
+        const int64_t missed_from = std::exchange(series.missed_from, kNever);
+        if (missed_from >= whole_from) return;
+        const int64_t length = series.interval->length_ms;
+        counts_.lost += static_cast<uint64_t>((whole_from - missed_from + length - 1) / length);
     }
 
     // A trade has come that nobody wants: it tells what time it is in the stream, no more. That it may move the time only
@@ -400,7 +418,7 @@ class BarBuilder {
             Symbol *const symbol = symbols_[index];
             if (symbol == nullptr || !std::exchange(symbol->awaits_stream, false)) continue;
             symbol->whole_from = whole_from;
-            for (Series &series : symbol->series) series.whole_from = whole_from;
+            for (Series &series : symbol->series) make_whole(series, whole_from);
         }
     }
 
@@ -447,6 +465,7 @@ class BarBuilder {
         for (uint32_t index = 0; index < symbols_.bound(); ++index) {
             if (symbols_[index] == nullptr) continue;
             miss_trades(*symbols_[index]);
+            for (Series &series : symbols_[index]->series) series.missed_from = kNever;  // of another time
             if (flows(symbols_[index]->name)) await_stream(*symbols_[index]);
         }
         all_whole_from_ = kNever;

@@ -33,6 +33,7 @@ struct Series {
     int64_t start = 0, end = 0;    // of the newest open window; no time is in it when there is none
     Window *newest = nullptr;      // the newest open window
     int64_t whole_from = kNever;   // windows that begin sooner miss trades
+    int64_t missed_from = kNever;  // windows from this one on have been missed and are not counted as lost yet
     uint32_t wants = 0;            // how many want it of this symbol, apart from those that want it of all
     bool to_rebuild = false;       // its first windows are still to be built from retained trades
 

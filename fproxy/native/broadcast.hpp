@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "last_event.hpp"
 #include "message_buffer.hpp"
 #include "scan.hpp"
 
@@ -20,6 +21,7 @@ class Broadcast {
         for (const Event &event : events_)
             if (event.kind == EventKind::kStatus) statuses.emplace_back(event.begin, event.end);
         events_in_ += events_.size();
+        last_event_.keep(events_);
         if (statuses.empty() && static_cast<size_t>(end - begin) <= max_payload_) {
             if (events_.size() != 0) pending_.append_message(begin, static_cast<size_t>(end - begin));
             return true;
@@ -34,6 +36,8 @@ class Broadcast {
 
     size_t failed_at() const { return scanner_.failed_at(); }
     uint64_t events_in() const { return events_in_; }
+    // The last event that came: nothing when none has.
+    const LastEvent &last_event() const { return last_event_; }
     size_t pending_bytes() const { return pending_.size(); }
 
     // What is to be written to every client: whole WebSocket frames, valid until the next feed.
@@ -44,6 +48,7 @@ class Broadcast {
     Scanner scanner_;
     Events events_;
     MessageBuffer pending_;
+    LastEvent last_event_;
     uint64_t events_in_ = 0;
 };
 

@@ -76,6 +76,21 @@ inline EventKind kind_of_type(const Text &type) {
     return is_bar_type(type) ? EventKind::kBar : EventKind::kMarketData;
 }
 
+// Whether an event is a bar of any kind, the vendor's or of milliseconds: its time is its window's.
+inline bool is_bar_event(const Event &event) {
+    if (event.kind != EventKind::kMarketData) return event.kind != EventKind::kStatus;
+    switch (event.type.length <= Text::kPackedLength ? event.type.key : 0) {
+        case packed("A"):
+        case packed("AM"):
+        case packed("XA"):
+        case packed("XAS"):
+        case packed("CA"):
+        case packed("CAS"):
+            return true;
+    }
+    return false;
+}
+
 inline Text first_present(const RoutingKeys &keys, std::initializer_list<RoutingKey> order) {
     for (RoutingKey key : order)
         if (keys.values[key].present()) return keys.values[key];

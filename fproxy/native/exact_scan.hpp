@@ -65,6 +65,31 @@ class ExactScanner {
         return window_end.value - window_start.value;
     }
 
+    // An event's own time in Unix milliseconds: a bar's `e`, or its `s` when it has no `e`; any other event's `t`.
+    // Zero when it has none, or none that is a whole number. The event was scanned before.
+    //
+    // The unit is told by the size of the number, because the vendor's own samples give the same key in milliseconds,
+    // microseconds and nanoseconds: milliseconds reach 10^14 in the year 5138, microseconds and nanoseconds reached
+    // 10^14 and 10^17 in 1973.
+    int64_t event_time(const char *begin, const char *end, bool is_bar) {
+        at_ = begin;
+        end_ = end;
+        Number time, window_start, window_end;
+        members([&](const Text &key) -> bool {
+            const char *const value_begin = at_;
+            if (!value(kMaxNesting - 2)) return false;
+            if (key.length == 1 && key.key == packed("t")) time = Number::of(value_begin, at_);
+            if (key.length == 1 && key.key == packed("s")) window_start = Number::of(value_begin, at_);
+            if (key.length == 1 && key.key == packed("e")) window_end = Number::of(value_begin, at_);
+            return true;
+        });
+        const Number &found = !is_bar ? time : window_end.present ? window_end : window_start;
+        if (!found.present || !found.whole || found.value <= 0) return 0;
+        if (found.value >= 100'000'000'000'000'000) return found.value / 1'000'000;
+        if (found.value >= 100'000'000'000'000) return found.value / 1'000;
+        return found.value;
+    }
+
   private:
     const char *at_ = nullptr;
     const char *end_ = nullptr;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "id_set.hpp"
+#include "last_event.hpp"
 #include "message_buffer.hpp"
 #include "scan.hpp"
 #include "topic_table.hpp"
@@ -102,8 +103,22 @@ class Fanout {
         source_ = source;
         frame_end_ = end;
         events_in_ += events_.size();
+        last_events_[source].keep(events_);
         return true;
     }
+
+    // Collect an event of our own for the audiences of a topic, behind what has been collected before it. The event is a
+    // sound JSON object.
+    void publish(TopicId topic, const char *begin, const char *end) {
+        Event event{};
+        event.begin = begin;
+        event.end = end;
+        frame_end_ = end;
+        collect(event, topics_.audiences(topic));
+    }
+
+    // The last event that came from an upstream: nothing when none has.
+    const LastEvent &last_event(unsigned source) const { return last_events_[source]; }
 
     // Give the events of that message to the audiences that take them, and the spans of its status events to
     // `statuses`, until none is left or an audience is overfull. Returns whether some are left, to be distributed when
@@ -146,6 +161,7 @@ class Fanout {
 
   private:
     static constexpr AudienceId kNone = ~AudienceId{0};
+    static constexpr size_t kMaxSources = 32;
     static constexpr size_t kBatch = 16;
     static constexpr size_t kSettleTopics = 20'000;
     // A little less than a kernel sends as one packet, to the loopback device or with a network card's help (65,483 and
@@ -164,6 +180,7 @@ class Fanout {
 
     TopicTable topics_;
     size_t max_payload_;
+    LastEvent last_events_[kMaxSources];
     Scanner scanner_;
     Events events_;
     unsigned source_ = 0;              // of the message being distributed

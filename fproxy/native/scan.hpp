@@ -29,13 +29,16 @@ class Scanner {
     // The interval in milliseconds of a bar of kind kBarSomehow; see ExactScanner::bar_interval.
     int64_t bar_interval(const Event &event) { return intervals_.bar_interval(event.begin, event.end); }
 
+    // An event's own time in Unix milliseconds, or zero; see ExactScanner::event_time.
+    int64_t event_time(const Event &event) { return intervals_.event_time(event.begin, event.end, is_bar_event(event)); }
+
     size_t failed_at() const { return failed_at_; }
     uint64_t exact_messages() const { return exact_messages_; }
 
   private:
     CompactScan compact_;
     ExactScanner exact_;
-    ExactScanner intervals_;  // apart, because the texts of the events live in exact_
+    ExactScanner intervals_;  // for values inside an event; apart, because the texts of the events live in exact_
     size_t failed_at_ = 0;
     uint64_t exact_messages_ = 0;
 };

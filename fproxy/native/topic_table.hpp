@@ -94,6 +94,9 @@ class TopicTable {
     // A random number for each topic: their sum identifies a set of topics, whatever the order it was made in.
     uint64_t fingerprint(TopicId id) const { return topics_[id].fingerprint; }
 
+    // Who takes a topic.
+    const AudienceSet &audiences(TopicId id) const { return rows_[id].audiences; }
+
     size_t exact_topics() const { return used_ - types_.size(); }
 
     // Matching is done in two steps, so that a caller with many events can let memory work on several at once.

@@ -14,6 +14,7 @@ from fproxy.core.bar_errors import TooManyIntervalsError
 from fproxy.core.bar_wants import BarWants
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.demand import Changes
+from fproxy.core.stream import Stream
 from fproxy.core.topics import (
     AGGREGATOR_TYPES,
     BARS,
@@ -28,8 +29,9 @@ from fproxy.metrics import Metrics
 from fproxy.roles.aggregator_metrics import watch_bars
 from fproxy.roles.bar_replay import BarReplay
 from fproxy.roles.settings import AggregatorSettings
+from fproxy.roles.stream_notices import StreamNotices
 from fproxy.roles.subscriptions import Subscriptions
-from fproxy.roles.upstream_feed import UpstreamFeed
+from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
 from fproxy.shell.client import Client
 from fproxy.shell.server import ClientServer
 from fproxy.shell.upstream import UpstreamConnection
@@ -92,7 +94,11 @@ class _BarTradeDemand(TradeDemand):
 
 
 class Aggregator:
-    """The role that builds millisecond bars and forwards the vendor's own."""
+    """The role that builds millisecond bars and forwards the vendor's own.
+
+    Attributes:
+        stream: what it gets from the firehose, with its state.
+    """
 
     def __init__(self, settings: AggregatorSettings, metrics: Metrics) -> None:
         """Prepare the role; nothing happens before :meth:`start`.
@@ -125,6 +131,9 @@ class Aggregator:
             limits=settings.server.limits,
             max_clients=settings.server.max_clients,
         )
+        self.stream = Stream(UPSTREAM_NAME, market=MARKET, now=unix_ms())
+        metrics.watch_streams([self.stream])
+        self._notices = StreamNotices(self._fanout, {Upstream.FIREHOSE: self.stream})
         self._demand = _BarTradeDemand(self._builder, self._wants, linger=settings.unsubscribe_linger)
         self._firehose = UpstreamConnection(
             name=UPSTREAM_NAME,
@@ -133,12 +142,13 @@ class Aggregator:
             api_key=settings.polygon_api_key,
             demand=self._demand,
             listener=UpstreamFeed(
-                UPSTREAM_NAME,
+                self.stream,
                 metrics,
                 take=self._take,
                 drained=self._drained,
                 refused=self._refused,
-                disconnected=self._disconnected,
+                last_event=lambda: self._fanout.last_event(Upstream.FIREHOSE),
+                tell=self._tell,
             ),
             metrics=metrics,
             options=settings.upstream,
@@ -184,6 +194,9 @@ class Aggregator:
         """Take in a client that has authenticated."""
         client.context = _ClientState(self._fanout.add_client(client.sink))
         self._subscriptions.add_client(client)
+        # Before its requests are acknowledged: else a role of ours would take its stream for whole.
+        self._notices.tell_joined(client)
+        self._fanout.subscribe(client.context.number, self._notices.topics([Upstream.FIREHOSE]))
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str]:
         """Give a client topics, build bars for them, and ask the firehose for what they need.
@@ -263,7 +276,8 @@ class Aggregator:
                     continue
                 state.bars.add(topic)
             admitted.append(topic)
-        self._subscriptions.subscribe(client, admitted)
+        concerns = self._subscriptions.subscribe(client, admitted)
+        self._notices.tell_late(client, concerns.serving)
         return admitted, unserved
 
     def _release(self, bars: Iterable[Topic]) -> None:
@@ -294,8 +308,9 @@ class Aggregator:
     def _refused(self, topics: Sequence[str], message: str) -> None:
         self._subscriptions.refused(Upstream.FIREHOSE, topics)
 
-    def _disconnected(self) -> None:
+    def _tell(self, notice: bytes) -> None:
         self._log_lost_windows()
+        self._notices.tell(Upstream.FIREHOSE, notice)
 
     # Bars.
 
@@ -345,5 +360,5 @@ class Aggregator:
     def _log_lost_windows(self) -> None:
         lost = self._builder.counts.lost_windows
         if lost != self._lost_windows and not self._stopping:
-            logger.warning("Trades were missed: %d open windows have no bar", lost - self._lost_windows)
+            logger.warning("Trades were missed: %d windows have no bar", lost - self._lost_windows)
             self._lost_windows = lost

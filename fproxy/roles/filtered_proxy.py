@@ -8,11 +8,13 @@ from typing import Final
 from fproxy._fastpath import Fanout
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.demand import Demand
+from fproxy.core.stream import Stream
 from fproxy.core.topics import AGGREGATOR_TYPES, BARS, VENDOR_EVENT_TYPES, Topic, Upstream, upstream_topics
 from fproxy.metrics import Metrics
 from fproxy.roles.settings import FilteredProxySettings
+from fproxy.roles.stream_notices import StreamNotices
 from fproxy.roles.subscriptions import Subscriptions
-from fproxy.roles.upstream_feed import UpstreamFeed
+from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
 from fproxy.shell.client import Client
 from fproxy.shell.server import ClientServer
 from fproxy.shell.upstream import UpstreamConnection
@@ -27,7 +29,11 @@ SETTLE_INTERVAL: Final = 1.0
 
 
 class FilteredProxy:
-    """The role that clients connect to. It serves them whether or not its upstreams are there."""
+    """The role that clients connect to. It serves them whether or not its upstreams are there.
+
+    Attributes:
+        streams: what it gets from each upstream, with its state.
+    """
 
     def __init__(self, settings: FilteredProxySettings, metrics: Metrics) -> None:
         """Prepare the role; nothing happens before :meth:`start`.
@@ -59,6 +65,11 @@ class FilteredProxy:
             max_clients=settings.server.max_clients,
             reuse_port=settings.server.reuse_port,
         )
+        self.streams = {
+            upstream: Stream(name, market=MARKET, now=unix_ms()) for upstream, name in UPSTREAM_NAMES.items()
+        }
+        metrics.watch_streams(self.streams.values())
+        self._notices = StreamNotices(self._fanout, self.streams, enabled=settings.gap_notices)
         urls = {Upstream.FIREHOSE: settings.firehose_url, Upstream.AGGREGATOR: settings.aggregator_url}
         demands = {upstream: Demand(linger=settings.unsubscribe_linger) for upstream in Upstream}
         self._upstreams = {
@@ -69,11 +80,13 @@ class FilteredProxy:
                 api_key=settings.polygon_api_key,
                 demand=demands[upstream],
                 listener=UpstreamFeed(
-                    name,
+                    self.streams[upstream],
                     metrics,
                     take=self._fanout.input(upstream),
                     drained=self._drained if self._coalesce else self._fanout.flush,
                     refused=partial(self._refused, upstream),
+                    last_event=partial(self._fanout.last_event, upstream),
+                    tell=partial(self._notices.tell, upstream),
                 ),
                 metrics=metrics,
                 options=settings.upstream,
@@ -115,14 +128,15 @@ class FilteredProxy:
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Give a client topics, and ask the upstreams for those that nobody had."""
-        self._fanout.subscribe(client.context, topics)
-        self._subscriptions.subscribe(client, topics)
+        concerns = self._subscriptions.subscribe(client, topics)
+        self._fanout.subscribe(client.context, [*topics, *self._notices.topics(concerns.fresh)])
+        self._notices.tell_late(client, concerns.serving)
         self._settle_later()
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Take topics from a client."""
-        self._fanout.unsubscribe(client.context, topics)
-        self._subscriptions.unsubscribe(client, topics)
+        left = self._subscriptions.unsubscribe(client, topics)
+        self._fanout.unsubscribe(client.context, [*topics, *self._notices.topics(left)])
         self._settle_later()
 
     def topics(self, client: Client) -> Set[Topic]:

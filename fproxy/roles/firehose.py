@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence, Set
+from functools import partial
 from typing import Final
 
 from fproxy._fastpath import Broadcast
 from fproxy.core.client_keys import ClientKeys
-from fproxy.core.control import status_message
 from fproxy.core.demand import Demand
-from fproxy.core.status_event import INTERRUPTED_STATUS
+from fproxy.core.stream import Stream
+from fproxy.core.stream_notice import interruption_event, notice_message
 from fproxy.core.topics import WILDCARD_TOPICS, Topic, Upstream, bar_interval
 from fproxy.metrics import Metrics
+from fproxy.roles.held_answers import HeldAnswers
 from fproxy.roles.settings import FirehoseSettings
 from fproxy.roles.subscriptions import Subscriptions
-from fproxy.roles.upstream_feed import UpstreamFeed
+from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
 from fproxy.shell.client import Client
 from fproxy.shell.server import ClientServer
 from fproxy.shell.upstream import UpstreamConnection
@@ -21,11 +23,6 @@ from fproxy.shell.upstream import UpstreamConnection
 MARKET: Final = "stocks"
 UPSTREAM_NAME: Final = "vendor"
 """What logs and metrics call the vendor."""
-
-VENDOR_LOST: Final = status_message(
-    (INTERRUPTED_STATUS, "Lost the vendor; what it sends until it is back is missing.")
-)
-"""What clients are told when the vendor's connection is lost."""
 
 
 def vendor_topics(topic: Topic) -> tuple[tuple[Upstream, str], ...]:
@@ -38,8 +35,11 @@ def vendor_topics(topic: Topic) -> tuple[tuple[Upstream, str], ...]:
 class Firehose:
     """The role that keeps the one connection that the vendor allows an account.
 
-    Every message of the vendor goes to every authenticated client as it came. What clients subscribe to is told back;
-    it matters on demand only, when the vendor is asked for the union of it.
+    Every message of the vendor goes to every authenticated client as it came. What clients subscribe to matters on
+    demand only: the vendor is asked for the union of it, and a topic is acknowledged when the vendor has done so.
+
+    Attributes:
+        stream: what it gets from the vendor, with its state.
     """
 
     def __init__(self, settings: FirehoseSettings, metrics: Metrics) -> None:
@@ -54,6 +54,8 @@ class Firehose:
         """
         self._broadcast = Broadcast()
         self._clients: set[Client] = set()
+        # Those that have subscribed while the vendor is away, and wait for the acknowledgement.
+        self._to_tell: set[Client] = set()
         self._server = ClientServer(
             self,
             keys=ClientKeys(settings.server.client_keys),
@@ -63,6 +65,9 @@ class Firehose:
             limits=settings.server.limits,
             max_clients=settings.server.max_clients,
         )
+        self.stream = Stream(UPSTREAM_NAME, market=MARKET, now=unix_ms())
+        metrics.watch_streams([self.stream])
+        self._held = HeldAnswers()
         demand = Demand(linger=settings.unsubscribe_linger)
         self._vendor = UpstreamConnection(
             name=UPSTREAM_NAME,
@@ -71,12 +76,14 @@ class Firehose:
             api_key=settings.polygon_api_key,
             demand=demand,
             listener=UpstreamFeed(
-                UPSTREAM_NAME,
+                self.stream,
                 metrics,
                 take=self._broadcast,
                 drained=self._broadcast.flush,
                 refused=self._refused,
-                disconnected=self._vendor_lost,
+                last_event=self._broadcast.last_event,
+                tell=self._tell,
+                confirmed=self._held.answer,
             ),
             metrics=metrics,
             options=settings.upstream,
@@ -117,21 +124,36 @@ class Firehose:
         self._clients.add(client)
         if self._subscriptions is not None:
             self._subscriptions.add_client(client)
+        # Before its requests are acknowledged: else a role of ours would take its stream for whole.
+        self._tell_if_interrupted(client)
 
-    def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str]:
-        """Ask the vendor for topics, on demand. Return the topics that no vendor has, each with the reason."""
-        unserved = {
+    def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str | None]:
+        """Ask the vendor for topics, on demand.
+
+        Returns:
+            the topics that no vendor has, each with the reason, and those that wait for the vendor's answer.
+        """
+        answers: dict[Topic, str | None] = {
             topic: "not served by a firehose"
             for topic in topics
             if bar_interval(topic.event_type) is not None
         }
         if self._subscriptions is not None:
-            self._subscriptions.subscribe(client, [topic for topic in topics if topic not in unserved])
-        return unserved
+            served = [topic for topic in topics if topic not in answers]
+            self._subscriptions.subscribe(client, served)
+            held = [topic for topic in served if self._is_unanswered(topic)]
+            if held:
+                self._held.hold(client, held)
+                answers.update(dict.fromkeys(held))
+        if self.stream.interruption is not None and client not in self._to_tell:
+            self._to_tell.add(client)
+            client.after_reply(partial(self._tell_late, client))
+        return answers
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Give topics up, on demand."""
         if self._subscriptions is not None:
+            self._held.drop(client, topics)
             self._subscriptions.unsubscribe(client, topics)
 
     def topics(self, client: Client) -> Set[Topic] | None:
@@ -143,14 +165,35 @@ class Firehose:
         self._broadcast.remove_client(client.sink)
         self._clients.discard(client)
         if self._subscriptions is not None:
+            self._held.drop(client, self._subscriptions.topics(client))
             self._subscriptions.remove_client(client)
 
-    def _vendor_lost(self) -> None:
+    def _is_unanswered(self, topic: Topic) -> bool:
+        """Return whether the vendor is there and has still to answer for a topic."""
+        return (
+            self._vendor.ready
+            and not topic.is_everything
+            and not self._vendor.is_confirmed(topic.text)
+            and self._vendor.refusal(topic.text) is None
+        )
+
+    def _tell(self, notice: bytes) -> None:
         # Clients cannot see it themselves, and some must know: a bar, say, is not whole when trades may be missing.
         self._broadcast.flush()
+        self._held.answer_all()
+        message = notice_message(notice)
         for client in tuple(self._clients):
-            client.send_status(VENDOR_LOST)
+            client.send_status(message)
+
+    def _tell_late(self, client: Client) -> None:
+        self._to_tell.discard(client)
+        self._tell_if_interrupted(client)
+
+    def _tell_if_interrupted(self, client: Client) -> None:
+        if self.stream.interruption is not None:
+            client.send_status(notice_message(interruption_event(self.stream.interruption)))
 
     def _refused(self, topics: Sequence[str], message: str) -> None:
         if self._subscriptions is not None:
+            self._held.refused(topics)
             self._subscriptions.refused(Upstream.FIREHOSE, topics)

@@ -78,6 +78,7 @@ class FilteredProxySettings:
         unsubscribe_linger: how long an upstream subscription outlives the last client that wanted it.
         coalesce_ms: how long, in milliseconds, events may wait for others to share a message with; 0 sends
             them as soon as the burst that brought them has been read.
+        gap_notices: tell clients when a stream that concerns them is interrupted, and when it is whole again.
     """
 
     server: ServerSettings = ServerSettings()
@@ -87,6 +88,7 @@ class FilteredProxySettings:
     polygon_api_key: str = field(default="", repr=False)
     unsubscribe_linger: float = 30.0
     coalesce_ms: float = 0.0
+    gap_notices: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from fproxy.core.control import status_messages
 from fproxy.core.demand import Demand
+from fproxy.core.topic_index import TopicIndex
 from fproxy.core.topics import Topic, Upstream
 from fproxy.shell.client import Client
 from fproxy.shell.upstream import UpstreamConnection
@@ -16,6 +18,18 @@ Route = Callable[[Topic], Iterable[tuple[Upstream, str]]]
 """Gives the upstream topics, each with the upstream to ask, that together bring every event of a topic."""
 
 REFUSED_STATUS: Final = "error"
+
+
+class Concerns(NamedTuple):
+    """Which streams a subscription concerns.
+
+    Attributes:
+        serving: the upstreams that serve the topics that are new.
+        fresh: those of them that served the client nothing before.
+    """
+
+    serving: Set[Upstream]
+    fresh: Set[Upstream]
 
 
 class Subscriptions:
@@ -38,48 +52,69 @@ class Subscriptions:
         self._demands = demands
         self._connections = connections
         self._topics: dict[Client, set[Topic]] = {}
+        self._index = TopicIndex[Client]()  # by upstream and upstream topic
+        # How many upstream topics of each upstream a client has.
+        self._concerned: dict[Client, Counter[Upstream]] = {}
         # Upstream topics whose refusal the clients are still to be told.
-        self._refused: set[tuple[Upstream, str]] = set()
+        self._refused: dict[tuple[Upstream, str], None] = {}
 
     def add_client(self, client: Client) -> None:
         """Begin to count for a client."""
         self._topics[client] = set()
+        self._concerned[client] = Counter()
 
     def topics(self, client: Client) -> Set[Topic]:
         """Return what a client is subscribed to, as a live view."""
         return self._topics[client]
 
-    def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
-        """Ask the upstreams for the topics that are new; topics that they have refused before are refused again."""
-        own = self._topics[client]
+    def subscribe(self, client: Client, topics: Sequence[Topic]) -> Concerns:
+        """Ask the upstreams for the topics that are new; topics that they have refused before are refused again.
+
+        Returns:
+            the upstreams that serve the new topics, and those among them that served the client nothing before.
+        """
+        own, concerned = self._topics[client], self._concerned[client]
         refused: list[str] = []
+        before = frozenset(concerned)
+        serving: set[Upstream] = set()
         for topic in topics:
             if topic in own:
                 continue
             own.add(topic)
             for upstream, text in self._route(topic):
+                serving.add(upstream)
+                concerned[upstream] += 1
+                self._index.add((upstream, text), client)
                 self._demands[upstream].acquire(text)
                 if self._connections[upstream].refusal(text) is not None:
                     refused.append(text)
         self._changed()
         if refused:
             client.after_reply(partial(self._tell, client, refused))
+        return Concerns(serving, serving - before)
 
-    def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
-        """Give up the topics among these that the client has."""
+    def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> Set[Upstream]:
+        """Give up the topics among these that the client has.
+
+        Returns:
+            the upstreams that serve the client nothing any more.
+        """
         own = self._topics[client]
         gone = own.intersection(topics)
         own -= gone
-        self._release(gone)
+        before = frozenset(self._concerned[client])
+        self._release(client, gone)
+        return before - self._concerned[client].keys()
 
     def remove_client(self, client: Client) -> None:
         """Give up all that a client had."""
-        self._release(self._topics.pop(client))
+        self._release(client, self._topics.pop(client))
+        del self._concerned[client]
 
     def refused(self, upstream: Upstream, topics: Sequence[str]) -> None:
         """Tell every client whose subscriptions an upstream has refused, in the next turn of the loop.
 
-        All refusals of this turn go together: looking for who asked takes a look at every client's topics.
+        A client is told of all refusals of this turn together.
 
         Args:
             upstream: the upstream.
@@ -87,21 +122,26 @@ class Subscriptions:
         """
         if topics and not self._refused:
             asyncio.get_running_loop().call_soon(self._tell_all)
-        self._refused.update((upstream, text) for text in topics)
+        self._refused.update(((upstream, text), None) for text in topics)
 
     def _tell_all(self) -> None:
-        refused, self._refused = self._refused, set()
-        for client, own in tuple(self._topics.items()):
-            asked = dict.fromkeys(
-                text for topic in own for at, text in self._route(topic) if (at, text) in refused
-            )
-            if asked:
-                self._tell(client, asked)
+        refused, self._refused = self._refused, {}
+        asked: dict[Client, list[str]] = {}
+        for upstream, text in refused:
+            for client in self._index.holders((upstream, text)):
+                asked.setdefault(client, []).append(text)
+        for client, texts in asked.items():
+            self._tell(client, texts)
 
-    def _release(self, topics: Iterable[Topic]) -> None:
+    def _release(self, client: Client, topics: Iterable[Topic]) -> None:
         now = time.monotonic()
+        concerned = self._concerned[client]
         for topic in topics:
             for upstream, text in self._route(topic):
+                concerned[upstream] -= 1
+                if not concerned[upstream]:
+                    del concerned[upstream]
+                self._index.discard((upstream, text), client)
                 self._demands[upstream].release(text, now)
         self._changed()
 

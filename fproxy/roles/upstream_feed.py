@@ -1,32 +1,45 @@
-"""What one upstream connection tells a role: its messages, and how it fares."""
+"""What one upstream connection tells a role: its messages, and how its stream fares."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
-from fproxy._fastpath import MessageSink
+from fproxy._fastpath import MessageSink, event_time_ms
+from fproxy.core.stream import Interruption, Stream
+from fproxy.core.stream_notice import interruption_event, restoration_event
 from fproxy.metrics import Metrics
 from fproxy.shell.log_throttle import LogThrottle
 
 logger: Final = logging.getLogger("fproxy.upstream")
 
 
-def _ignore() -> None:
+def unix_ms() -> int:
+    """Return the time now, in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class _Interrupt(Protocol):
+    def __call__(self, reason: str, *, last_event: int | None, now: int) -> Interruption | None: ...
+
+
+def _ignore(topics: Sequence[str]) -> None:
     pass
 
 
 class UpstreamFeed:
-    """Hands on what an upstream connection brings; messages that are not sound are counted and logged, no more.
+    """Hands on what an upstream connection brings, and keeps its stream's state.
 
-    This is an ``UpstreamListener``.
+    Messages that are not sound are counted and logged, no more. This is an ``UpstreamListener``.
     """
 
     __slots__ = (
+        "_last_event",
         "_log",
-        "_name",
         "_refused_frames",
-        "connected",
-        "disconnected",
+        "_stream",
+        "_tell",
+        "confirmed",
         "drained",
         "refused",
         "take",
@@ -34,34 +47,72 @@ class UpstreamFeed:
 
     def __init__(
         self,
-        name: str,
+        stream: Stream,
         metrics: Metrics,
         *,
         take: MessageSink | Callable[[memoryview], list[bytes] | None],
         drained: Callable[[], None],
         refused: Callable[[Sequence[str], str], None],
-        disconnected: Callable[[], None] = _ignore,
+        last_event: Callable[[], bytes | None],
+        tell: Callable[[bytes], None],
+        confirmed: Callable[[Sequence[str]], None] = _ignore,
     ) -> None:
         """Prepare a feed.
 
         Args:
-            name: what logs and metrics call the upstream.
+            stream: the stream that the connection brings.
             metrics: where to count.
             take: gets each message; returns its status events; raises FrameError for one that is not sound.
             drained: all that one read brought has been taken.
             refused: topics were refused, with the upstream's message.
-            disconnected: the connection is lost.
+            last_event: returns the last event that was taken.
+            tell: gets the status event that tells clients that the stream is interrupted, or whole again.
+            confirmed: topics were acknowledged.
         """
         self.take = take
-        self._name = name
-        self._refused_frames = metrics.refused_frames.labels(name)
-        self._log = LogThrottle(logger, logging.WARNING, 10.0)
         self.drained = drained
         self.refused = refused
-        self.connected = _ignore
-        self.disconnected = disconnected
+        self.confirmed = confirmed
+        self._stream = stream
+        self._last_event = last_event
+        self._tell = tell
+        self._refused_frames = metrics.refused_frames.labels(stream.name)
+        self._log = LogThrottle(logger, logging.WARNING, 10.0)
 
     def unsound(self, reason: str) -> None:
         """A message was refused."""
         self._refused_frames.inc()
-        self._log.log("A message of %s was refused: %s", self._name, reason)
+        self._log.log("A message of %s was refused: %s", self._stream.name, reason)
+
+    def connected(self) -> None:
+        """The upstream takes subscriptions; whether anything is missing is known when it has answered them."""
+        self.messages_came()
+
+    def messages_came(self) -> None:
+        """Messages have come."""
+        self._stream.last_message = unix_ms()
+
+    def whole(self) -> None:
+        """Every event that is wanted comes from now on."""
+        notice = self._stream.whole(now=unix_ms())
+        if notice is not None:
+            self._tell(restoration_event(notice))
+
+    def interrupted(self, reason: str) -> None:
+        """The upstream misses events itself."""
+        self._interrupt(self._stream.interrupted, reason)
+
+    def disconnected(self, reason: str) -> None:
+        """The connection is lost."""
+        self._interrupt(self._stream.lost, reason)
+
+    def unreachable(self, reason: str) -> None:
+        """An attempt to connect has failed."""
+        self._interrupt(self._stream.lost, reason)
+
+    def _interrupt(self, interrupt: _Interrupt, reason: str) -> None:
+        event = self._last_event()
+        last_event = None if event is None else event_time_ms(event)
+        notice = interrupt(reason, last_event=last_event, now=unix_ms())
+        if notice is not None:
+            self._tell(interruption_event(notice))

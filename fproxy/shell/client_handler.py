@@ -15,12 +15,12 @@ class ClientHandler(Protocol):
     def client_joined(self, client: "Client") -> None:
         """``client`` has authenticated, and was told so. The role may send to it now, or close it."""
 
-    def subscribe(self, client: "Client", topics: Sequence[Topic]) -> Mapping[Topic, str] | None:
+    def subscribe(self, client: "Client", topics: Sequence[Topic]) -> Mapping[Topic, str | None] | None:
         """Subscribe ``client``, which may have some of ``topics`` already. The acknowledgement follows.
 
         Returns:
-            the topics that the role does not serve, each with the reason: they are answered with an error instead.
-            None when it serves them all.
+            the topics that the role does not serve, each with the reason: they are answered with an error instead. With
+            None as the reason, the role answers the topic itself, later. None when all are to be acknowledged.
         """
 
     def unsubscribe(self, client: "Client", topics: Sequence[Topic]) -> None:
@@ -42,5 +42,5 @@ class ReplayingHandler(Protocol):
 
     def subscribe_since(
         self, client: "Client", topics: Sequence[Topic], since: int
-    ) -> Mapping[Topic, str] | None:
+    ) -> Mapping[Topic, str | None] | None:
         """Subscribe ``client``, and send what passed from ``since`` on, in Unix milliseconds; see ``subscribe``."""

@@ -14,6 +14,7 @@ from websockets.http11 import Request
 from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 
+from fproxy.core.frames import SERVER_NAME
 from fproxy.core.loopback import is_loopback_origin
 
 MAX_REQUEST_BYTES: Final = 16 * 1024
@@ -106,6 +107,7 @@ class Handshake:
                 HTTPStatus.NOT_FOUND, f"Nothing is served here; WebSocket clients connect to {served}\n"
             )
         response = self._protocol.accept(request)
+        response.headers["Server"] = SERVER_NAME  # so that our own roles know that they may come back at once
         self._protocol.send_response(response)
         accepted = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
         return Outcome(self._response(), accepted, greets=self._paths[path], rest=rest)

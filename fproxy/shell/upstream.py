@@ -17,12 +17,13 @@ from picows import WSProtocolError
 
 from fproxy.core.backoff import Backoff
 from fproxy.core.demand import Demand
+from fproxy.core.topics import covering_topic
 from fproxy.core.upstream_failure import UpstreamFailure
 from fproxy.core.upstream_session import UpstreamSession
 from fproxy.core.urls import check_upstream_url, redacted_url, url_secrets
 from fproxy.metrics import Metrics
 from fproxy.shell.log_throttle import LogThrottle
-from fproxy.shell.upstream_dial import dial, explain
+from fproxy.shell.upstream_dial import dial, explain, is_peer
 from fproxy.shell.upstream_link import LinkEnd, UpstreamLink, UpstreamListener
 from fproxy.shell.upstream_options import UpstreamOptions
 
@@ -87,10 +88,13 @@ class UpstreamConnection:
         self._ssl_context = ssl_context
         self._backoff = Backoff(
             initial=options.reconnect_min,
+            peer_initial=options.peer_reconnect_min,
             maximum=options.reconnect_max,
             refused=options.refused_delay,
             stable_after=options.stable_after,
         )
+        # Whether the upstream is a role of ours, which may be asked again at once: its last handshake said so.
+        self._is_peer = False
         self._notices = LogThrottle(logger, logging.WARNING, 1.0)
         self._errors = LogThrottle(logger, logging.ERROR, 60.0)
         self._task: asyncio.Task[None] | None = None
@@ -146,6 +150,11 @@ class UpstreamConnection:
         if self._link is not None:
             self._link.poke()
 
+    def is_confirmed(self, topic: str) -> bool:
+        """Return whether the upstream has acknowledged a topic, or the wildcard that covers it, on this connection."""
+        link = self._link
+        return link is not None and (link.is_confirmed(topic) or link.is_confirmed(covering_topic(topic)))
+
     def refusal(self, topic: str) -> str | None:
         """Return what the upstream said when it refused ``topic``, or None when it did not.
 
@@ -157,8 +166,10 @@ class UpstreamConnection:
     def collect(self) -> None:
         """Add what was counted since the last time to the metrics; this also happens every second."""
         messages = self.messages
-        self._message_counter.inc(messages - self._collected_messages)
-        self._collected_messages = messages
+        if messages != self._collected_messages:
+            self._listener.messages_came()
+            self._message_counter.inc(messages - self._collected_messages)
+            self._collected_messages = messages
 
     async def _run(self) -> None:
         while True:
@@ -166,7 +177,11 @@ class UpstreamConnection:
             self._was_ready = False
             end = await self._connect_once()
             self._failure_counter.labels(self.name, end.failure.value).inc()
-            delay = self._backoff.failed(time.monotonic(), refused=end.failure.turned_away)
+            if not self._was_ready:
+                self._listener.unreachable(end.text)
+            delay = self._backoff.failed(
+                time.monotonic(), refused=end.failure.turned_away, is_peer=self._is_peer
+            )
             logger.warning(
                 "%s %s at %s: %s; next try in %.1f s",
                 "Lost connection to" if self._was_ready else "Failed to connect to",
@@ -201,8 +216,10 @@ class UpstreamConnection:
                 ssl_context=self._ssl_context,
                 time_limit=options.connect_timeout,
                 max_frame_size=options.max_message_size,
+                silence=options.silence,
             )
             self._connect_counter.inc()
+            self._is_peer = is_peer(transport)
             try:
                 # What picows itself finds wrong it raises here as well; the link knows of it.
                 with suppress(WSProtocolError):
@@ -222,7 +239,7 @@ class UpstreamConnection:
                 logger.exception("Unexpected error in the connection to %s", self.name)
             return LinkEnd(failure, text)
         finally:
-            link.lost()
+            link.lost("stopped")
             self._up_gauge.set(0)
             self._earlier_messages += link.messages
             self._link = None

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from picows import WSHandshakeError, WSListener, WSTransport, ws_connect
 
+from fproxy.core.frames import SERVER_NAME
 from fproxy.core.redaction import redact
 from fproxy.core.upstream_failure import UpstreamFailure
 
@@ -40,6 +41,7 @@ async def dial(
     ssl_context: ssl.SSLContext | None,
     time_limit: float,
     max_frame_size: int,
+    silence: float = 0.0,
 ) -> WSTransport:
     """Connect to an upstream, and leave nothing open when that fails or is cancelled.
 
@@ -49,6 +51,7 @@ async def dial(
         ssl_context: how to verify the server; needed for ``wss://``.
         time_limit: how long all of it may take, in seconds.
         max_frame_size: the largest frame accepted, in bytes.
+        silence: after how long without a sign of life the system may give the connection up, in seconds; 0 for never.
 
     Raises:
         TimeoutError: it took too long.
@@ -60,7 +63,7 @@ async def dial(
     parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
     async with asyncio.timeout(time_limit):
         default_port = 443 if parts.scheme == "wss" else 80
-        sock = await _connect_socket(parts.hostname or "", parts.port or default_port, time_limit)
+        sock = await _connect_socket(parts.hostname or "", parts.port or default_port, time_limit, silence)
         # When picows is cancelled during the handshake it leaves its transport open. So it is not
         # cancelled: its socket is shut down, upon which it fails by itself.
         handshake = asyncio.create_task(
@@ -92,6 +95,11 @@ async def dial(
     if answered_listener is not listener:
         raise HandshakeBrokenOffError
     return transport
+
+
+def is_peer(transport: WSTransport) -> bool:
+    """Return whether the server at the other end is a role of fproxy's own: its handshake says so in ``Server``."""
+    return bool(transport.response.headers.get("Server", "").startswith(SERVER_NAME))
 
 
 async def hang_up(transport: WSTransport, *, patience: float = 0.0) -> None:
@@ -153,7 +161,26 @@ def explain(
             return UpstreamFailure.INTERNAL, f"unexpected error: {type(error).__name__}"
 
 
-async def _connect_socket(host: str, port: int, time_limit: float) -> socket.socket:
+def _watch_peer(sock: socket.socket, silence: float) -> None:
+    """Have the system give a connection up whose other end is gone, as far as it can: no option is needed to go on."""
+    if silence <= 0:
+        return
+    idle, interval = max(1, round(silence / 2)), max(1, round(silence / 8))
+    options = (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", idle),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", interval),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", 4),
+        # RFC 5482: data of ours that stays unacknowledged for so long ends the connection.
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", round(silence * 1000)),
+    )
+    for level, name, value in options:
+        if (option := getattr(socket, name, None)) is not None:
+            with suppress(OSError):
+                sock.setsockopt(level, option, value)
+
+
+async def _connect_socket(host: str, port: int, time_limit: float, silence: float) -> socket.socket:
     """Return a socket connected to the first address of ``host`` that takes the connection."""
     loop = asyncio.get_running_loop()
     addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -162,6 +189,7 @@ async def _connect_socket(host: str, port: int, time_limit: float) -> socket.soc
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
+            _watch_peer(sock, silence)
             # An address that does not answer must leave time for the next one.
             async with asyncio.timeout(time_limit / len(addresses)):
                 await loop.sock_connect(sock, address)

@@ -16,15 +16,19 @@ from fproxy.core.redaction import redact
 from fproxy.core.upstream_failure import UpstreamFailure
 from fproxy.core.upstream_session import (
     Abandon,
+    Confirmed,
     Effect,
+    Interrupted,
     Notice,
     Ready,
     Refused,
     Send,
     UpstreamSession,
+    Whole,
     shown_topics,
 )
 from fproxy.shell.log_throttle import LogThrottle
+from fproxy.shell.silence_watch import SilenceWatch
 from fproxy.shell.upstream_dial import hang_up
 from fproxy.shell.upstream_options import UpstreamOptions
 
@@ -57,8 +61,23 @@ class UpstreamListener(Protocol):
     def connected(self) -> None:
         """The upstream takes subscriptions; those that are wanted are sent when this returns."""
 
-    def disconnected(self) -> None:
+    def whole(self) -> None:
+        """Every event that is wanted comes from now on: the upstream has answered, and misses nothing itself."""
+
+    def interrupted(self, reason: str) -> None:
+        """The upstream misses events itself, until ``whole`` comes again."""
+
+    def disconnected(self, reason: str) -> None:
         """The connection is lost; this comes once for each ``connected``."""
+
+    def unreachable(self, reason: str) -> None:
+        """An attempt to connect has failed."""
+
+    def messages_came(self) -> None:
+        """Messages have come since this was called last; it is called about once a second while they come."""
+
+    def confirmed(self, topics: Sequence[str]) -> None:
+        """The upstream acknowledged topics: their events come from now on."""
 
     def refused(self, topics: Sequence[str], message: str) -> None:
         """The upstream refused topics, with ``message``."""
@@ -140,10 +159,9 @@ class UpstreamLink(WSListener):
         self._ending = False
         self._is_lost = False
         self._end: LinkEnd | None = None
-        self._other_frames = 0  # with messages, what shows that the upstream is alive
-        self._alive_mark = 0
+        self._silence: SilenceWatch | None = None
         self._auth_timer: asyncio.TimerHandle | None = None
-        self._alive_timer: asyncio.TimerHandle | None = None
+        self._answer_timer: asyncio.TimerHandle | None = None
         self._demand_timer: asyncio.TimerHandle | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
         self._poke_handle: asyncio.Handle | None = None
@@ -157,12 +175,15 @@ class UpstreamLink(WSListener):
         """The handshake is done: authenticate."""
         self._transport = transport
         self._auth_timer = self._loop.call_later(self._options.auth_wait, self._auth_wait_over)
-        self._watch()
+        if self._options.silence > 0:
+            self._silence = SilenceWatch(
+                transport, self._options.silence, heard=lambda: self.messages, silent=self._fell_silent
+            )
         self._carry_out(self._session.opened())
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is lost."""
-        self.lost()
+        self.lost(self.end(transport).text)
 
     def pause_writing(self) -> None:
         """The upstream reads slowly. Requests are few and small, so they simply wait."""
@@ -175,14 +196,20 @@ class UpstreamLink(WSListener):
         if self.ready and self._poke_handle is None:
             self._poke_handle = self._loop.call_soon(self._say_changes)
 
-    def lost(self) -> None:
-        """Stop everything; the connection is lost. Does nothing the second time."""
+    def is_confirmed(self, topic: str) -> bool:
+        """Return whether the upstream has acknowledged a topic on this connection."""
+        return self._session.is_confirmed(topic)
+
+    def lost(self, reason: str) -> None:
+        """Stop everything; the connection is lost, for a ``reason``. Does nothing the second time."""
         if self._is_lost:
             return
         self._is_lost = True
+        if self._silence is not None:
+            self._silence.stop()
         for timer in (
             self._auth_timer,
-            self._alive_timer,
+            self._answer_timer,
             self._demand_timer,
             self._abort_timer,
             self._poke_handle,
@@ -194,7 +221,7 @@ class UpstreamLink(WSListener):
         self._demand.reset()
         if self.ready:
             self.ready = False
-            self._call(self._listener.disconnected)
+            self._call(self._listener.disconnected, reason)
 
     async def say_goodbye(self, transport: WSTransport) -> None:
         """Close the connection in order, and wait until it is closed."""
@@ -228,7 +255,6 @@ class UpstreamLink(WSListener):
 
     def _take_other_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take a frame that is not a whole message, or that comes too late."""
-        self._other_frames += 1
         kind = frame.msg_type
         if kind is WSMsgType.CLOSE:
             self._ending = True
@@ -241,8 +267,11 @@ class UpstreamLink(WSListener):
         elif self._ending:
             pass
         elif kind is WSMsgType.PONG:
-            self._watch()
+            if self._silence is not None:
+                self._silence.hear()
         elif kind is WSMsgType.PING:
+            if self._silence is not None:
+                self._silence.hear()
             transport.send_pong(frame.get_payload_as_bytes())
         elif (kind is WSMsgType.CONTINUATION) is self._reader.at_message_start:
             self._fail(
@@ -276,6 +305,13 @@ class UpstreamLink(WSListener):
                     self._become_ready()
                 case Refused(topics, message):
                     self._take_refusal(topics, message)
+                case Confirmed(topics):
+                    self._call(self._listener.confirmed, topics)
+                case Whole():
+                    self._call(self._listener.whole)
+                case Interrupted(reason):
+                    self._notices.log("%s misses events of every topic: %s", self._name, reason)
+                    self._call(self._listener.interrupted, reason)
                 case Notice(text):
                     self._notices.log("%s %s", self._name, text)
                 case Abandon(failure, text):
@@ -288,10 +324,16 @@ class UpstreamLink(WSListener):
         self._on_ready()
         self._call(self._listener.connected)
         self._say_changes()
+        if self._session.awaits_first_answers:
+            self._answer_timer = self._loop.call_later(self._options.auth_wait, self._answer_wait_over)
 
     def _auth_wait_over(self) -> None:
         if not self._ending:
             self._carry_out(self._session.auth_wait_over())
+
+    def _answer_wait_over(self) -> None:
+        if not self._ending:
+            self._carry_out(self._session.answer_wait_over())
 
     def _take_refusal(self, topics: tuple[str, ...], message: str) -> None:
         self._notices.log("%s refused %s: %s", self._name, shown_topics(topics), message)
@@ -319,27 +361,8 @@ class UpstreamLink(WSListener):
         self._demand_timer = None
         self._say_changes()
 
-    def _watch(self) -> None:
-        """Look again after the ping interval whether anything has come."""
-        if self._alive_timer is not None:
-            self._alive_timer.cancel()
-        if self._options.ping_interval > 0:
-            self._alive_mark = self.messages + self._other_frames
-            self._alive_timer = self._loop.call_later(self._options.ping_interval, self._ping_if_idle)
-
-    def _ping_if_idle(self) -> None:
-        if self.messages + self._other_frames != self._alive_mark:
-            self._watch()
-            return
-        if self._transport is not None:
-            self._transport.send_ping()
-        self._alive_timer = self._loop.call_later(self._options.ping_timeout, self._check_alive)
-
-    def _check_alive(self) -> None:
-        if self.messages + self._other_frames != self._alive_mark:
-            self._watch()
-            return
-        text = f"silent: no answer to a ping within {self._options.ping_timeout:g} s"
+    def _fell_silent(self) -> None:
+        text = f"silent: not a byte, not even the answer to a ping, within {self._options.silence:g} s"
         self._fail(LinkEnd(UpstreamFailure.SILENT, text), WSCloseCode.GOING_AWAY, at_once=True)
 
     def _too_big(self) -> LinkEnd:

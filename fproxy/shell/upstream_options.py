@@ -9,10 +9,12 @@ class UpstreamOptions:
 
     Attributes:
         connect_timeout: how long connecting, with its handshakes, may take.
-        auth_wait: how long to wait for an answer to auth before going on without one.
-        ping_interval: after how long without a message the upstream is pinged; 0 never pings.
-        ping_timeout: how long the upstream may stay silent after a ping before it counts as gone.
-        reconnect_min: the delay before the first attempt to connect again.
+        auth_wait: how long to wait for an answer to auth, and to the first requests, before going on without one.
+        silence: how long an upstream may send nothing at all, not even the answer to a ping, before it counts as gone;
+            0 waits for ever. It is pinged when half of that has passed.
+        peer_reconnect_min: the delay before the first attempt to connect again to a role of fproxy's own, which
+            restarts in no time and has nothing against being asked.
+        reconnect_min: the same for any other upstream.
         reconnect_max: the longest such delay.
         refused_delay: the least delay after the upstream refused the key or had too many connections.
         stable_after: how long a connection must last for the delays to start anew.
@@ -22,8 +24,8 @@ class UpstreamOptions:
 
     connect_timeout: float = 10.0
     auth_wait: float = 2.0
-    ping_interval: float = 20.0
-    ping_timeout: float = 20.0
+    silence: float = 10.0
+    peer_reconnect_min: float = 0.03
     reconnect_min: float = 1.0
     reconnect_max: float = 30.0
     refused_delay: float = 60.0

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fproxy.core.status_event import INTERRUPTED_STATUS
-from fproxy.core.trade_demand import ANSWER_TIME, TradeDemand
+from fproxy.core.status_event import INTERRUPTED_STATUS, RESTORED_STATUS
+from fproxy.core.trade_demand import ANSWER_TIME, LATE_ANSWER_TIME, TradeDemand
 
 LINGER = 30.0
 
@@ -153,8 +153,33 @@ def test_a_firehose_that_loses_the_vendor_leaves_a_gap(demand: TradeDemand, foll
     demand.changes(0)
     demand.answered(subscribed("T.AAPL"))
     demand.answered([status(INTERRUPTED_STATUS, "the vendor is away")])
-    assert follower.told == ["+AAPL", "gap", "+AAPL"]
+    assert follower.told == ["+AAPL", "gap"]
     demand.answered(subscribed("T.MSFT"))
+    assert follower.flowing == set(), "what it acknowledges meanwhile does not flow either"
+    demand.answered([status(RESTORED_STATUS, "the vendor is back")])
+    assert follower.flowing == {"AAPL", "MSFT"}
+
+
+def test_a_firehose_that_says_twice_that_it_lost_the_vendor_leaves_one_gap(
+    demand: TradeDemand, follower: Follower
+) -> None:
+    lost = status(INTERRUPTED_STATUS, "the vendor is away")
+    back = status(RESTORED_STATUS, "the vendor is back")
+    demand.acquire("T.AAPL")
+    demand.changes(0)
+    demand.answered([*subscribed("T.AAPL"), lost, lost, back, back])
+    assert follower.told == ["+AAPL", "gap", "+AAPL"]
+
+
+def test_an_upstream_that_answers_is_late_and_not_silent(demand: TradeDemand, follower: Follower) -> None:
+    demand.acquire("T.AAPL")
+    demand.changes(0)
+    demand.answered(subscribed("T.AAPL"))
+    demand.acquire("T.MSFT")
+    demand.changes(1)
+    demand.take_silence(1 + ANSWER_TIME)
+    assert follower.flowing == {"AAPL"}
+    demand.take_silence(1 + LATE_ANSWER_TIME)
     assert follower.flowing == {"AAPL", "MSFT"}
 
 

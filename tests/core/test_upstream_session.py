@@ -15,12 +15,15 @@ from fproxy.core.upstream_session import (
     MAX_OUTSTANDING,
     MAX_PARAMS_BYTES,
     Abandon,
+    Confirmed,
     Effect,
+    Interrupted,
     Notice,
     Ready,
     Refused,
     Send,
     UpstreamSession,
+    Whole,
     shown_topics,
     split_topics,
 )
@@ -55,6 +58,11 @@ def a_ready_session() -> UpstreamSession:
     return session
 
 
+def complaints(session: UpstreamSession, statuses: Iterable[bytes], now: float) -> list[Effect]:
+    """What statuses ask for beside acknowledgements and what they say of the whole stream."""
+    return [effect for effect in session.received(statuses, now) if not isinstance(effect, Confirmed | Whole)]
+
+
 class TestAuthentication:
     def test_auth_is_sent_without_waiting_for_a_greeting(self) -> None:
         assert sent(UpstreamSession(KEY).opened()) == [("auth", KEY)]
@@ -63,21 +71,21 @@ class TestAuthentication:
     def test_a_greeting_may_come_or_not(self, greeting: list[bytes]) -> None:
         session = UpstreamSession(KEY)
         session.opened()
-        assert session.received(greeting, 0.0) == []
+        assert complaints(session, greeting, 0.0) == []
         assert not session.ready
-        assert session.received([status("auth_success", "authenticated")], 0.0) == [Ready()]
+        assert complaints(session, [status("auth_success", "authenticated")], 0.0) == [Ready()]
         assert session.ready
 
     def test_ready_comes_once(self) -> None:
         session = a_ready_session()
-        assert session.received([status("auth_success")], 0.0) == []
+        assert complaints(session, [status("auth_success")], 0.0) == []
         assert session.auth_wait_over() == []
 
     def test_an_upstream_that_does_not_answer_auth_is_taken_as_ready(self) -> None:
         session = UpstreamSession(KEY)
         session.opened()
         assert session.auth_wait_over() == [Ready()]
-        assert session.received([status("auth_success")], 0.0) == []
+        assert complaints(session, [status("auth_success")], 0.0) == []
 
     @pytest.mark.parametrize(
         ("name", "failure"),
@@ -90,16 +98,16 @@ class TestAuthentication:
     def test_an_upstream_that_turns_away_ends_the_session(self, name: str, failure: UpstreamFailure) -> None:
         session = UpstreamSession(KEY)
         session.opened()
-        (effect,) = session.received([status(name, "because I say so"), status("auth_success")], 0.0)
+        (effect,) = complaints(session, [status(name, "because I say so"), status("auth_success")], 0.0)
         assert isinstance(effect, Abandon)
         assert effect.failure is failure
         assert "because I say so" in effect.text
         assert session.auth_wait_over() == []
-        assert session.received([status("auth_success")], 0.0) == []
+        assert complaints(session, [status("auth_success")], 0.0) == []
         assert not session.ready
 
     def test_an_upstream_may_turn_away_later_too(self) -> None:
-        (effect,) = a_ready_session().received([status("max_connections", "exceeded")], 0.0)
+        (effect,) = complaints(a_ready_session(), [status("max_connections", "exceeded")], 0.0)
         assert isinstance(effect, Abandon)
         assert "one for each market" in effect.text
 
@@ -109,8 +117,8 @@ class TestAuthentication:
 
     def test_the_key_is_in_nothing_but_the_auth_message(self) -> None:
         session = a_ready_session()
-        effects = session.received([status("error", f"what is {KEY}?")], 0.0)
-        effects += session.received([status("auth_failed", f"bad key {KEY}")], 0.0)
+        effects = complaints(session, [status("error", f"what is {KEY}?")], 0.0)
+        effects += complaints(session, [status("auth_failed", f"bad key {KEY}")], 0.0)
         assert len(effects) == 2
         assert KEY not in repr(effects)
 
@@ -121,7 +129,7 @@ class TestRequests:
         assert sent(effects) == [("subscribe", "T.A,T.B"), ("unsubscribe", "T.*")]
 
     def test_nothing_changed_is_nothing_said(self) -> None:
-        assert a_ready_session().request(Changes((), ()), 0.0) == []
+        assert a_ready_session().request(Changes((), ()), 0.0) == [Whole()]
 
     def test_a_large_set_goes_in_messages_of_bounded_size(self) -> None:
         topics = tuple(f"T.S{number}" for number in range(25_000))
@@ -131,7 +139,7 @@ class TestRequests:
             len(effect.message) < MAX_PARAMS_BYTES + 100 for effect in effects if isinstance(effect, Send)
         )
         assert ",".join(params for _, params in sent(effects)).split(",") == list(topics)
-        assert session.received(subscribed(*topics), 0.0) == []
+        assert complaints(session, subscribed(*topics), 0.0) == []
         assert session.outstanding == 0
 
     def test_the_message_is_json_whatever_the_topic(self) -> None:
@@ -149,9 +157,9 @@ class TestRequests:
         session = a_ready_session()
         subscribe(session, "T.A", now=0.0)
         subscribe(session, "T.B", now=10.0)
-        assert session.received([], ANSWER_TIME - 0.1) == []
+        assert complaints(session, [], ANSWER_TIME - 0.1) == []
         assert session.outstanding == 2
-        session.received([], ANSWER_TIME)
+        complaints(session, [], ANSWER_TIME)
         assert session.outstanding == 1
 
 
@@ -159,20 +167,20 @@ class TestRefusals:
     def test_a_request_of_one_topic(self) -> None:
         session = a_ready_session()
         subscribe(session, "NOI.A")
-        assert session.received([DENIED], 0.0) == [Refused(("NOI.A",), "not authorized")]
+        assert complaints(session, [DENIED], 0.0) == [Refused(("NOI.A",), "not authorized")]
         assert session.outstanding == 0
 
     def test_what_remains_beside_the_successes(self) -> None:
         session = a_ready_session()
         subscribe(session, "T.A", "NOI.A", "Q.A", "NOI.B")
         answers = [*subscribed("T.A"), DENIED, *subscribed("Q.A"), DENIED]
-        assert session.received(answers, 0.0) == [Refused(("NOI.A", "NOI.B"), "not authorized")]
+        assert complaints(session, answers, 0.0) == [Refused(("NOI.A", "NOI.B"), "not authorized")]
 
     def test_each_answer_in_a_message_of_its_own(self) -> None:
         session = a_ready_session()
         subscribe(session, "T.A", "NOI.A")
-        assert session.received([DENIED], 0.0) == []
-        assert session.received(subscribed("T.A"), 0.0) == [Refused(("NOI.A",), "not authorized")]
+        assert complaints(session, [DENIED], 0.0) == []
+        assert complaints(session, subscribed("T.A"), 0.0) == [Refused(("NOI.A",), "not authorized")]
 
     def test_all_answers_of_several_requests_in_one_message(self) -> None:
         session = a_ready_session()
@@ -180,7 +188,7 @@ class TestRefusals:
         subscribe(session, "NOI.B")
         subscribe(session, "T.C")
         answers = [*subscribed("T.A"), DENIED, DENIED, *subscribed("T.C")]
-        assert session.received(answers, 0.0) == [
+        assert complaints(session, answers, 0.0) == [
             Refused(("NOI.A",), "not authorized"),
             Refused(("NOI.B",), "not authorized"),
         ]
@@ -190,7 +198,7 @@ class TestRefusals:
         session = a_ready_session()
         subscribe(session, "T.A", "T.B", "NOI.A")
         answers = [status("success", "subscribed to: T.A, T.B"), DENIED]
-        assert session.received(answers, 0.0) == [Refused(("NOI.A",), "not authorized")]
+        assert complaints(session, answers, 0.0) == [Refused(("NOI.A",), "not authorized")]
 
     @pytest.mark.parametrize(
         "text",
@@ -204,15 +212,15 @@ class TestRefusals:
     def test_an_error_that_names_its_topic(self, text: str) -> None:
         session = a_ready_session()
         subscribe(session, "T.A", "XX.A", "T.B")
-        assert session.received([status("error", text)], 0.0) == [Refused(("XX.A",), text)]
-        assert session.received(subscribed("T.A", "T.B"), 0.0) == []
+        assert complaints(session, [status("error", text)], 0.0) == [Refused(("XX.A",), text)]
+        assert complaints(session, subscribed("T.A", "T.B"), 0.0) == []
         assert session.outstanding == 0
 
     def test_an_error_with_and_one_without_a_name(self) -> None:
         session = a_ready_session()
         subscribe(session, "NOI.A", "NOI.B")
-        assert session.received([DENIED], 0.0) == []
-        assert session.received([status("error", "not authorized: NOI.A")], 0.0) == [
+        assert complaints(session, [DENIED], 0.0) == []
+        assert complaints(session, [status("error", "not authorized: NOI.A")], 0.0) == [
             Refused(("NOI.A",), "not authorized: NOI.A"),
             Refused(("NOI.B",), "not authorized"),
         ]
@@ -220,9 +228,9 @@ class TestRefusals:
     def test_too_few_answers_refuse_nobody(self) -> None:
         session = a_ready_session()
         subscribe(session, "NOI.A", "XT.A", "T.A")  # the vendor's stocks market ignores XT in silence
-        assert session.received([DENIED, *subscribed("T.A")], 0.0) == []
+        assert complaints(session, [DENIED, *subscribed("T.A")], 0.0) == []
         subscribe(session, "T.B")
-        (notice,) = session.received(subscribed("T.B"), 0.0)
+        (notice,) = complaints(session, subscribed("T.B"), 0.0)
         assert isinstance(notice, Notice)
         for part in ("1 of 2", "not authorized", "NOI.A", "XT.A"):
             assert part in notice.text
@@ -231,40 +239,38 @@ class TestRefusals:
     def test_too_few_answers_in_time_refuse_nobody(self) -> None:
         session = a_ready_session()
         subscribe(session, "NOI.A", "XT.A")
-        assert session.received([DENIED], 0.0) == []
-        (notice,) = session.received([], ANSWER_TIME)
+        assert complaints(session, [DENIED], 0.0) == []
+        (notice,) = complaints(session, [], ANSWER_TIME)
         assert isinstance(notice, Notice)
 
     def test_requests_ignored_in_silence_take_no_later_refusal(self) -> None:
         session = a_ready_session()
         subscribe(session, "XT.A")
         subscribe(session, "T.A")
-        assert session.received(subscribed("T.A"), 0.0) == []
+        assert complaints(session, subscribed("T.A"), 0.0) == []
         subscribe(session, "NOI.A")
-        assert session.received([DENIED], 0.0) == [Refused(("NOI.A",), "not authorized")]
+        assert complaints(session, [DENIED], 0.0) == [Refused(("NOI.A",), "not authorized")]
 
     def test_the_same_topic_twice_underway(self) -> None:
         session = a_ready_session()
         subscribe(session, "T.A")
         session.request(Changes((), ("T.A",)), 0.0)
         subscribe(session, "T.A", "NOI.A")
-        assert session.received(subscribed("T.A"), 0.0) == []
-        assert session.received([status("success", "unsubscribed to: T.A")], 0.0) == []
-        assert session.received([*subscribed("T.A"), DENIED], 0.0) == [Refused(("NOI.A",), "not authorized")]
+        assert complaints(session, subscribed("T.A"), 0.0) == []
+        assert complaints(session, [status("success", "unsubscribed to: T.A")], 0.0) == []
+        assert complaints(session, [*subscribed("T.A"), DENIED], 0.0) == [
+            Refused(("NOI.A",), "not authorized")
+        ]
 
     def test_an_error_that_answers_nothing_is_noticed(self) -> None:
-        (notice,) = a_ready_session().received([status("error", "internal error")], 0.0)
+        (notice,) = complaints(a_ready_session(), [status("error", "internal error")], 0.0)
         assert isinstance(notice, Notice)
         assert "internal error" in notice.text
-
-    def test_an_upstream_that_lost_its_own_is_noticed(self) -> None:
-        (notice,) = a_ready_session().received([status("upstream_disconnected", "Lost the vendor.")], 0.0)
-        assert notice == Notice("misses events of every topic (it says: Lost the vendor.)")
 
     def test_a_refused_unsubscribe_refuses_no_client(self) -> None:
         session = a_ready_session()
         session.request(Changes((), ("T.A", "T.B")), 0.0)
-        effects = session.received([DENIED, status("error", "who knows T.B")], 0.0)
+        effects = complaints(session, [DENIED, status("error", "who knows T.B")], 0.0)
         assert [type(effect) for effect in effects] == [Notice, Notice]
         assert session.outstanding == 0
 
@@ -272,10 +278,75 @@ class TestRefusals:
         session = a_ready_session()
         for number in range(MAX_OUTSTANDING + 1):
             subscribe(session, f"T.S{number}")
-        (notice,) = session.received([DENIED], 0.0)  # it may well answer T.S0
+        (notice,) = complaints(session, [DENIED], 0.0)  # it may well answer T.S0
         assert isinstance(notice, Notice)
         # But once the upstream is seen to be past it, all is clear again.
-        assert session.received([*subscribed("T.S1"), DENIED], 0.0) == [Refused(("T.S2",), "not authorized")]
+        assert complaints(session, [*subscribed("T.S1"), DENIED], 0.0) == [
+            Refused(("T.S2",), "not authorized")
+        ]
+
+
+class TestWholeness:
+    """When every event that was asked for comes: only then may anybody be told that nothing is missing."""
+
+    LOST = status("upstream_disconnected", "vendor: closed; events may be missing from now on")
+    BACK = status("upstream_reconnected", "vendor: back")
+
+    def test_a_stream_of_which_nothing_is_wanted_is_whole_at_once(self) -> None:
+        assert a_ready_session().request(Changes((), ()), 0.0) == [Whole()]
+
+    def test_a_stream_is_whole_when_all_first_requests_are_answered(self) -> None:
+        session = a_ready_session()
+        subscribe(session, "T.A", "T.B", "NOI.A")
+        assert session.received(subscribed("T.A"), 0.0) == [Confirmed(("T.A",))]
+        assert session.awaits_first_answers
+        assert session.is_confirmed("T.A")
+        assert not session.is_confirmed("T.B")
+        assert session.received([DENIED, *subscribed("T.B")], 0.0) == [
+            Confirmed(("T.B",)),
+            Refused(("NOI.A",), "not authorized"),
+            Whole(),
+        ]
+        assert not session.awaits_first_answers
+
+    def test_later_requests_do_not_take_that_back(self) -> None:
+        session = a_ready_session()
+        assert session.request(Changes((), ()), 0.0) == [Whole()]
+        subscribe(session, "T.A")
+        assert session.received(subscribed("T.A"), 0.0) == [Confirmed(("T.A",))]
+
+    def test_an_upstream_that_does_not_answer_is_taken_at_its_silence(self) -> None:
+        session = a_ready_session()
+        subscribe(session, "T.A")
+        assert session.answer_wait_over() == [Whole()]
+        assert session.answer_wait_over() == []
+
+    def test_an_upstream_that_lost_its_own_is_not_whole_until_it_says_so(self) -> None:
+        session = a_ready_session()
+        assert session.received([self.LOST], 0.0) == [Interrupted("vendor: closed")]
+        subscribe(session, "T.A")
+        assert session.received(subscribed("T.A"), 0.0) == [Confirmed(("T.A",))]
+        assert session.received([self.BACK], 0.0) == [Whole()]
+        assert session.received([self.LOST], 0.0) == [Interrupted("vendor: closed")]
+        assert session.received([self.BACK], 0.0) == [Whole()]
+
+    def test_an_upstream_that_is_back_is_not_whole_before_it_has_answered(self) -> None:
+        session = a_ready_session()
+        session.received([self.LOST], 0.0)
+        subscribe(session, "T.A")
+        assert session.received([self.BACK], 0.0) == []
+        assert session.received(subscribed("T.A"), 0.0) == [Confirmed(("T.A",)), Whole()]
+
+    def test_what_is_given_up_is_not_confirmed_any_more(self) -> None:
+        session = a_ready_session()
+        subscribe(session, "T.A")
+        session.received(subscribed("T.A"), 0.0)
+        session.request(Changes((), ("T.A",)), 0.0)
+        assert not session.is_confirmed("T.A")
+
+    def test_secrets_in_the_reason_are_hidden(self) -> None:
+        lost = status("upstream_disconnected", f"vendor: refused {KEY}; events may be missing from now on")
+        assert a_ready_session().received([lost], 0.0) == [Interrupted("vendor: refused ***")]
 
 
 class TestHostileUpstreams:
@@ -297,7 +368,7 @@ class TestHostileUpstreams:
     )
     def test_what_cannot_be_read_is_noticed_at_most(self, raw: bytes) -> None:
         session = a_ready_session()
-        assert all(isinstance(effect, Notice) for effect in session.received([raw], 0.0))
+        assert all(isinstance(effect, Notice) for effect in complaints(session, [raw], 0.0))
 
     @given(
         st.dictionaries(
@@ -314,10 +385,10 @@ class TestHostileUpstreams:
     def test_nothing_makes_it_raise(self, event: dict[str, object]) -> None:
         session = a_ready_session()
         session.request(Changes(("T.A", "T.B"), ("T.C",)), 0.0)
-        session.received([json.dumps(event).encode()], 0.0)
+        complaints(session, [json.dumps(event).encode()], 0.0)
 
     def test_what_it_says_is_shown_as_one_short_line(self) -> None:
-        (notice,) = a_ready_session().received([status("error", "a\nb\x1b[31m" + "c" * 10_000)], 0.0)
+        (notice,) = complaints(a_ready_session(), [status("error", "a\nb\x1b[31m" + "c" * 10_000)], 0.0)
         assert isinstance(notice, Notice)
         assert notice.text.isprintable()
         assert len(notice.text) < 300
@@ -344,7 +415,7 @@ def converse(
     answers: list[bytes] = []
 
     def receive(message: list[bytes]) -> None:
-        for effect in session.received(message, 0.0):
+        for effect in complaints(session, message, 0.0):
             if isinstance(effect, Refused):
                 assert refused.isdisjoint(effect.topics)
                 refused.update(effect.topics)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from click.testing import CliRunner
 from running_program import TIMEOUT, Program, StartProgram
+from scripted_upstream import is_notice
 from websockets.asyncio.client import ClientConnection, connect
 
 from fproxy.face.chain import LOOPBACK, Ports, demo_children, demo_text, stack_children
@@ -37,6 +38,8 @@ async def see_every_type(client: ClientConnection) -> None:
     async with asyncio.timeout(TIMEOUT):
         while missing:
             for event in json.loads(await client.recv()):
+                if is_notice(event):  # a role has been killed
+                    continue
                 assert event["sym"] == "AAPL"
                 missing.discard(event["ev"])
 
@@ -134,20 +137,34 @@ def test_only_the_proxy_of_a_stack_is_for_others() -> None:
     flags = {
         "FPROXY_CLIENT_KEYS": "sesame",
         "FPROXY_HOST": "0.0.0.0",
-        "FPROXY_METRICS_PORT": "9000",
         **limits,
     }
     ports = Ports(proxy=1, aggregator=2, firehose=3)
     firehose, aggregator, proxy = stack_children(ports, host="0.0.0.0", flags=flags)
     for child in (firehose, aggregator):
         assert child.command[-4:-1] == ("--host", LOOPBACK, "--port")
-        assert child.environment["FPROXY_CLIENT_KEYS"] == child.environment["FPROXY_METRICS_PORT"] == ""
+        assert child.environment["FPROXY_CLIENT_KEYS"] == ""
         assert {child.environment[name] for name in limits} == {""}
     assert proxy.command[-4:] == ("--host", "0.0.0.0", "--port", "1")
     assert proxy.host == LOOPBACK  # where to look whether it is ready
     assert proxy.environment["FPROXY_CLIENT_KEYS"] == "sesame"
     assert limits.items() <= proxy.environment.items()
     assert "sesame" not in repr((firehose, aggregator, proxy))
+
+
+def test_every_role_of_a_stack_serves_its_metrics() -> None:
+    ports = Ports(proxy=1, aggregator=2, firehose=3)
+    flags = {"FPROXY_METRICS_PORT": "9000"}
+    children = stack_children(ports, host=LOOPBACK, flags=flags, metrics_port=9000)
+    given = {child.name: child.environment["FPROXY_METRICS_PORT"] for child in children}
+    assert given == {"firehose": "9001", "aggregator": "9002", "proxy": "9000"}
+
+
+def test_a_stack_without_ports_for_all_its_metrics_is_refused() -> None:
+    arguments = ["stack", "--env-file", os.devnull, "--polygon-api-key", "k", "--metrics-port", "65534"]
+    result = CliRunner().invoke(fproxy, arguments)
+    assert result.exit_code == 2
+    assert "FPROXY_METRICS_PORT" in result.output
 
 
 def test_the_demo_takes_no_settings_from_around_it() -> None:

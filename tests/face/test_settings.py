@@ -133,6 +133,12 @@ def test_every_setting_of_a_role_reaches_it(parsed: Callable[..., Any]) -> None:
             "6",
             "--refused-delay",
             "7s",
+            "--upstream-silence",
+            "8",
+            "--peer-reconnect-min",
+            "90ms",
+            "--gap-notices",
+            "off",
             "--unsubscribe-linger",
             "0",
         ),
@@ -145,12 +151,14 @@ def test_every_setting_of_a_role_reaches_it(parsed: Callable[..., Any]) -> None:
     assert settings.server.limits.max_unsent_bytes == 1024 * 1024
     assert settings.server.limits.max_control_bytes == 2048
     assert settings.server.limits.max_topics == 9
-    assert settings.server.limits.ping_interval == settings.upstream.ping_interval == 0
-    assert settings.server.limits.ping_timeout == settings.upstream.ping_timeout == 120
+    assert settings.server.limits.ping_interval == 0
+    assert settings.server.limits.ping_timeout == 120
     upstream = settings.upstream
     assert (upstream.connect_timeout, upstream.auth_wait) == (3, 4)
     assert (upstream.reconnect_min, upstream.reconnect_max, upstream.refused_delay) == (5, 6, 7)
+    assert (upstream.silence, upstream.peer_reconnect_min) == (8, 0.09)
     assert settings.unsubscribe_linger == 0
+    assert settings.gap_notices is False
 
 
 def test_the_firehose_and_aggregator_take_their_own_settings(parsed: Callable[..., Any]) -> None:

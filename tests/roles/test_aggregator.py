@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bar_text import bar_of
 from massive import WebSocketClient
-from scripted_upstream import PATIENCE, ScriptedUpstream
+from scripted_upstream import PATIENCE, ScriptedUpstream, is_notice, until_up
 from websockets.asyncio.client import ClientConnection, connect
 
 from fproxy.metrics import Metrics
@@ -49,6 +49,7 @@ class Client:
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.received: list[dict[str, Any]] = []
+        self.notices: list[dict[str, Any]] = []
 
     async def send(self, action: str, params: str, **more: Any) -> None:
         await self.connection.send(json.dumps({"action": action, "params": params, **more}))
@@ -56,7 +57,8 @@ class Client:
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(PATIENCE):
             while not self.received:
-                self.received += json.loads(await self.connection.recv())
+                for event in json.loads(await self.connection.recv()):
+                    (self.notices if is_notice(event) else self.received).append(event)
         return self.received.pop(0)
 
     async def take(self, count: int) -> list[dict[str, Any]]:
@@ -295,6 +297,7 @@ async def test_a_window_across_a_lost_connection_has_no_bar(system: System) -> N
     await system.firehose.stop()
     await system.firehose.start()
     await system.firehose.until(lambda: system.firehose.connections == 2 and system.firehose.topics)
+    await until_up(system.aggregator.stream)
     await system.trades(*(trade("AAPL", nth(i)) for i in (1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10)))
     assert await client.bars(9) == [
         *((NINE, "AAPL", nth(i)) for i in range(2, 10)),
@@ -320,9 +323,15 @@ async def test_a_firehose_that_lost_the_vendor_says_so_and_its_windows_have_no_b
     await system.begin("T.AAPL")
     await system.trades(trade("AAPL", nth(0)))
     await system.trades('{"ev":"status","status":"upstream_disconnected","message":"the vendor is away"}')
-    await system.trades(trade("AAPL", nth(0.5)), trade("AAPL", nth(1)), trade("AAPL", nth(2)))
-    assert await client.bars(1) == [(NINE, "AAPL", nth(1))]
-    assert system.count("lost_windows_total") == 1
+    await system.trades(trade("AAPL", nth(0.5)), trade("AAPL", nth(1)))
+    await system.trades('{"ev":"status","status":"upstream_reconnected","message":"the vendor is back"}')
+    await system.trades(*(trade("AAPL", nth(i)) for i in (2.5, 3, 4)))
+    assert await client.bars(1) == [(NINE, "AAPL", nth(3))]
+    assert system.count("lost_windows_total") == 3
+    lost, back = client.notices
+    assert (lost["status"], lost["upstream"], lost["since"]) == ("upstream_disconnected", "firehose", nth(0))
+    assert "the vendor is away" in lost["message"]
+    assert (back["status"], back["from"]) == ("upstream_reconnected", nth(0))
 
 
 async def test_a_firehose_that_answers_nothing_is_taken_at_its_silence() -> None:

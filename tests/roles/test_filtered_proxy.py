@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from massive import WebSocketClient
 from massive.websocket.models import EquityAgg, EquityTrade
-from scripted_upstream import PATIENCE, ScriptedUpstream
+from scripted_upstream import PATIENCE, ScriptedUpstream, is_notice, until_up
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
@@ -61,11 +61,12 @@ class Chain:
 
 
 class Client:
-    """A client that keeps everything: statuses apart from data, data byte for byte."""
+    """A client that keeps everything: statuses, notices of streams, and data, which it keeps byte for byte."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.events: list[bytes] = []
+        self.notices: list[dict[str, Any]] = []
 
     async def send(self, action: str, params: Any) -> None:
         await self.connection.send(json.dumps({"action": action, "params": params}))
@@ -78,8 +79,26 @@ class Client:
                 events = split_events(message)
                 if b'"ev":"status"' in message:
                     assert all(b'"ev":"status"' in event for event in events), "control and data never mix"
-                    return [json.loads(event) for event in events]
-                self.events += events
+                    statuses = [json.loads(event) for event in events]
+                    if not is_notice(statuses[0]):
+                        return statuses
+                    self.notices += statuses
+                else:
+                    self.events += events
+
+    async def notice(self) -> dict[str, Any]:
+        """Return the next notice of a stream; data before it is kept."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.notices:
+                self._keep(await self.connection.recv(decode=False))
+        return self.notices.pop(0)
+
+    def _keep(self, message: bytes) -> None:
+        for event in split_events(message):
+            if b'"ev":"status"' in event and is_notice(notice := json.loads(event)):
+                self.notices.append(notice)
+            else:
+                self.events.append(event)
 
     async def subscribe(self, *topics: str) -> None:
         await self.send("subscribe", ",".join(topics))
@@ -95,7 +114,7 @@ class Client:
         """Return the next events, exactly as many."""
         async with asyncio.timeout(PATIENCE):
             while len(self.events) < count:
-                self.events += split_events(await self.connection.recv(decode=False))
+                self._keep(await self.connection.recv(decode=False))
         assert len(self.events) == count
         taken, self.events = self.events, []
         return taken
@@ -107,8 +126,7 @@ async def running(**settings: Any) -> AsyncIterator[Chain]:
         chain = Chain(firehose, aggregator, **settings)
         await chain.proxy.start()
         try:
-            await firehose.until(lambda: firehose.messages)
-            await aggregator.until(lambda: aggregator.messages)
+            await until_up(*chain.proxy.streams.values())
             yield chain
         finally:
             await chain.proxy.stop()

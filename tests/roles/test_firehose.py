@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from massive import WebSocketClient
 from massive.websocket.models import EquityTrade
-from scripted_upstream import PATIENCE, ScriptedUpstream
+from scripted_upstream import PATIENCE, ScriptedUpstream, until_up
 from websockets.asyncio.client import ClientConnection, connect
 
 from fproxy.metrics import Metrics
@@ -37,7 +37,7 @@ async def running(vendor: ScriptedUpstream, **settings: Any) -> AsyncIterator[Fi
     )
     await firehose.start()
     try:
-        await vendor.until(lambda: vendor.messages)
+        await until_up(firehose.stream)
         yield firehose
     finally:
         await firehose.stop()
@@ -56,7 +56,9 @@ async def join(firehose: Firehose, *topics: str) -> ClientConnection:
     assert b"auth_success" in await received(client)
     if topics:
         await client.send(json.dumps({"action": "subscribe", "params": ",".join(topics)}))
-        assert (await received(client)).count(b"subscribed to") == len(topics)
+        answers = 0
+        while answers < len(topics):
+            answers += (await received(client)).count(b'"message"')
     return client
 
 
@@ -107,13 +109,54 @@ async def test_on_demand_the_vendor_is_asked_for_what_clients_want(vendor: Scrip
         await other.close()
 
 
-async def test_on_demand_refusals_reach_who_asked() -> None:
+async def test_on_demand_a_topic_is_answered_as_the_vendor_answers_it() -> None:
     async with ScriptedUpstream(refuses=["NOI.AAPL"]) as vendor, running(vendor, on_demand=True) as firehose:
-        client = await join(firehose, "T.AAPL", "NOI.AAPL")
-        assert json.loads(await received(client)) == [
-            {"ev": "status", "status": "error", "message": "not authorized: NOI.AAPL"}
-        ]
+        client = await join(firehose)
+        await client.send(json.dumps({"action": "subscribe", "params": "T.AAPL,NOI.AAPL"}))
+        assert await answers(client, 2) == {
+            ("success", "subscribed to: T.AAPL"),
+            ("error", "not authorized: NOI.AAPL"),
+        }
         await client.close()
+
+
+async def test_on_demand_no_topic_is_acknowledged_before_the_vendor_has() -> None:
+    async with ScriptedUpstream() as vendor, running(vendor, on_demand=True) as firehose:
+        vendor.answers = False
+        client = await join(firehose)
+        await client.send(json.dumps({"action": "subscribe", "params": "T.AAPL"}))
+        await vendor.until_subscribed("T.AAPL")
+        await vendor.send(TRADES)
+        assert await received(client) == TRADES, "what comes before the acknowledgement is no promise"
+        await vendor.send(b'[{"ev":"status","status":"success","message":"subscribed to: T.AAPL"}]')
+        assert await answers(client, 1) == {("success", "subscribed to: T.AAPL")}
+        other = await join(firehose, "T.AAPL")  # what the vendor has acknowledged is so at once
+        await other.close()
+        await client.close()
+
+
+async def test_on_demand_a_vendor_that_is_lost_leaves_no_topic_unanswered() -> None:
+    async with ScriptedUpstream() as vendor, running(vendor, on_demand=True) as firehose:
+        vendor.answers = False
+        client = await join(firehose)
+        await client.send(json.dumps({"action": "subscribe", "params": "T.AAPL"}))
+        await vendor.until_subscribed("T.AAPL")
+        await vendor.stop()
+        assert await answers(client, 1) == {("success", "subscribed to: T.AAPL")}
+        [lost] = json.loads(await received(client))
+        assert lost["status"] == "upstream_disconnected"
+        await client.send(json.dumps({"action": "subscribe", "params": "T.MSFT"}))
+        assert await answers(client, 1) == {("success", "subscribed to: T.MSFT")}
+        assert json.loads(await received(client)) == [lost]
+        await client.close()
+
+
+async def answers(client: ClientConnection, count: int) -> set[tuple[str, str]]:
+    """The statuses and messages of the next answers, in whatever messages they come."""
+    found: set[tuple[str, str]] = set()
+    while len(found) < count:
+        found |= {(event["status"], event["message"]) for event in json.loads(await received(client))}
+    return found
 
 
 @pytest.mark.parametrize("on_demand", [False, True])
@@ -121,10 +164,10 @@ async def test_bars_that_no_vendor_has_are_refused(vendor: ScriptedUpstream, on_
     async with running(vendor, on_demand=on_demand) as firehose:
         client = await join(firehose)
         await client.send(json.dumps({"action": "subscribe", "params": "100Ms.AAPL,T.AAPL"}))
-        assert [(event["status"], event["message"]) for event in json.loads(await received(client))] == [
+        assert await answers(client, 2) == {
             ("error", "not served by a firehose: 100Ms.AAPL"),
             ("success", "subscribed to: T.AAPL"),
-        ]
+        }
         if on_demand:
             await vendor.until_subscribed("T.AAPL")
             assert vendor.topics == {"T.AAPL"}
@@ -134,7 +177,8 @@ async def test_bars_that_no_vendor_has_are_refused(vendor: ScriptedUpstream, on_
 async def test_many_refusals_at_once_are_told_in_one_message() -> None:
     topics = [f"NOI.S{number}" for number in range(300)]
     async with ScriptedUpstream(refuses=topics) as vendor, running(vendor, on_demand=True) as firehose:
-        client = await join(firehose, *topics)
+        client = await join(firehose)
+        await client.send(json.dumps({"action": "subscribe", "params": ",".join(topics)}))
         statuses = json.loads(await received(client))
         assert sorted(status["message"] for status in statuses) == sorted(
             f"not authorized: {topic}" for topic in topics
@@ -142,20 +186,28 @@ async def test_many_refusals_at_once_are_told_in_one_message() -> None:
         await client.close()
 
 
-async def test_clients_are_told_when_the_vendor_is_lost(vendor: ScriptedUpstream) -> None:
+async def test_clients_are_told_when_the_vendor_is_lost_and_when_it_is_back(vendor: ScriptedUpstream) -> None:
     async with running(vendor) as firehose:
-        await vendor.until_subscribed("T.*")
         client = await join(firehose)
-        await vendor.send(TRADES)
-        assert await received(client) == TRADES
+        await vendor.send(b'[{"ev":"T","sym":"AAPL","t":1736503800000}]')
+        await received(client)
         await vendor.stop()
-        [status] = json.loads(await received(client))
-        assert (status["ev"], status["status"]) == ("status", "upstream_disconnected")
+        [lost] = json.loads(await received(client))
+        assert (lost["ev"], lost["status"], lost["upstream"]) == ("status", "upstream_disconnected", "vendor")
+        assert lost["since"] == 1736503800000
+        late = await connect(f"ws://127.0.0.1:{firehose.port}/")
+        await late.send(json.dumps({"action": "auth", "params": KEY}))
+        assert b"auth_success" in await received(late)
+        assert json.loads(await received(late)) == [lost], "who comes meanwhile is told, too"
         await vendor.start()
-        await vendor.until_subscribed("T.*", "FMV.*")
+        for told in (client, late):
+            [back] = json.loads(await received(told))
+            assert (back["status"], back["from"]) == ("upstream_reconnected", lost["since"])
+            assert back["to"] > back["from"]
         await vendor.send(QUOTE)
-        assert await received(client) == QUOTE
-        await client.close()
+        for told in (client, late):
+            assert await received(told) == QUOTE
+            await told.close()
 
 
 async def test_status_events_stay_here_and_unsound_messages_too(vendor: ScriptedUpstream) -> None:
