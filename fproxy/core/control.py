@@ -310,7 +310,15 @@ def _since(request: dict[str, object]) -> int | None:
 
 
 def _parts(request: dict[str, object]) -> list[str]:
-    params = _text_field(request, "params")
+    """Return the topics of a request: ``params`` is a string with commas, or an array of such strings."""
+    params = request.get("params")
+    if isinstance(params, list):
+        strays = [part for part in params if not isinstance(part, str)]
+        if strays:
+            raise _MessageError(f"malformed message: 'params' holds {_type_of(strays[0])}, not only strings")
+        params = ",".join(params)
+    else:
+        params = _text_field(request, "params")
     if not params.strip():
         raise _MessageError("malformed message: 'params' is empty")
     parts = params.split(",")

@@ -114,10 +114,24 @@ def parse_topic(text: str) -> Topic:
     interval = bar_interval(event_type)
     if interval is None:
         if event_type not in VENDOR_EVENT_TYPES:
-            raise TopicError(f"unknown topic: {text!r} has no known event type")
+            raise TopicError(
+                f"unknown topic: {text!r} has no known event type{_suggestion(event_type, symbol)}"
+            )
     elif not 1 <= interval <= MAX_BAR_INTERVAL_MS or event_type.startswith("0"):
         raise TopicError(f"interval outside 1 to {MAX_BAR_INTERVAL_MS} ms: {text!r}")
     return Topic(event_type, symbol)
+
+
+def _suggestion(event_type: str, symbol: str) -> str:
+    """Return a question that names the topic that was probably meant: its type in the right case; else nothing."""
+    by_spelling = {known.upper(): known for known in VENDOR_EVENT_TYPES}
+    meant = by_spelling.get(event_type.upper())
+    if meant is None and re.fullmatch(r"[0-9]+ms", event_type, flags=re.IGNORECASE):
+        meant = f"{event_type[:-2]}Ms"
+    if meant is None:
+        return ""
+    # Case matters in symbols that mix it (BACpL); one that is all lower case was typed without the shift key.
+    return f"; did you mean {meant}.{symbol.upper() if symbol.islower() else symbol}?"
 
 
 def upstream_topics(topic: Topic) -> tuple[tuple[Upstream, str], ...]:

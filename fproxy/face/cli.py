@@ -183,8 +183,12 @@ def serve_role(
         make_role: called on the event loop with the metrics that the role is to count in.
         on_ready: called once the role has started.
     """
+    from prometheus_client import disable_created_metrics
+
     from fproxy.face.metrics_page import MetricsPageError, metrics_page
     from fproxy.face.run import serve
+
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a sample beside each counter that says when it was made doubles the page
 
     async def main() -> int:
         metrics = Metrics()

@@ -131,10 +131,23 @@ class Tail:
             # Both at once: not every path sends a greeting to wait for, and the server keeps the order.
             await _send(connection, action="auth", params=self._settings.key)
             await _send(connection, action="subscribe", params=",".join(self._settings.topics))
-            while True:
-                message = await connection.recv()
-                if self._print(message if isinstance(message, str) else message.decode(errors="replace")):
-                    return
+            telling = asyncio.ensure_future(self._tell_of_silence())
+            try:
+                while True:
+                    message = await connection.recv()
+                    if self._print(message if isinstance(message, str) else message.decode(errors="replace")):
+                        return
+            finally:
+                telling.cancel()
+
+    async def _tell_of_silence(self) -> None:
+        """Say so while no event comes, until cancelled."""
+        while True:
+            seen, silence = self._printed, Silence(self._settings.silence)
+            while self._printed == seen:
+                await asyncio.sleep(silence.left)
+                if self._printed == seen:
+                    _say(silence.sentence(self._settings.topics), "yellow")
 
     def _print(self, message: str) -> bool:
         """Print one message's events; return whether the limit has been reached."""
@@ -170,6 +183,32 @@ class Tail:
             self._subscribed = self._subscribed or status == "success"
         if not self._subscribed and any(event.fields.get("status") == "error" for event in statuses):
             raise TailError("The server accepted none of the topics")
+
+
+class Silence:
+    """The time without an event, and when to speak of it next.
+
+    Args:
+        seconds: after how long to speak of it first; then each time that it has lasted twice as long.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._began = time.monotonic()
+        self._next = seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds until it is to be spoken of."""
+        return max(0.0, self._began + self._next - time.monotonic())
+
+    def sentence(self, topics: Sequence[str]) -> str:
+        """Return what to say now."""
+        seconds, self._next = self._next, 2 * self._next
+        shown = ", ".join(topics[:3]) + (f" and {len(topics) - 3} more" if len(topics) > 3 else "")
+        return (
+            f"No event of {shown} for {seconds:g} s. The market may be closed or the symbol quiet; a symbol that does "
+            "not exist is accepted, too, and never brings anything"
+        )
 
 
 async def _send(connection: ClientConnection, **message: str) -> None:

@@ -29,6 +29,7 @@ class TailSettings:
         limit: end after this many events; None never does.
         retry: connect again when the server has gone away.
         connect_timeout: how long connecting may take, in seconds.
+        silence: say so when no event has come for this many seconds; and again each time that this has doubled.
     """
 
     url: str
@@ -38,6 +39,7 @@ class TailSettings:
     limit: int | None = None
     retry: bool = True
     connect_timeout: float = 10.0
+    silence: float = 5.0
 
 
 tail_options: Final = together(

@@ -87,6 +87,7 @@ class Firehose:
             ),
             metrics=metrics,
             options=settings.upstream,
+            is_vendor=True,
         )
         self._subscriptions: Subscriptions | None = None
         if settings.on_demand:

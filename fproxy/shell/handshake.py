@@ -25,6 +25,12 @@ FOREIGN_PAGE: Final = (
 )
 """What a web page is told that is refused for its origin."""
 
+NOT_A_WEBSOCKET: Final = (
+    "This is fproxy's WebSocket port for market data: clients connect to ws://{host}{path}\n"
+    "What flows, and to whom, is on the page of the admin port: http://127.0.0.1:8764/ unless --admin-port says else.\n"
+)
+"""What a request is told that does not ask for a WebSocket, as a browser's whose address bar names this port."""
+
 _END_OF_REQUEST: Final = b"\r\n\r\n"
 
 # websockets' own log holds every header and message at debug level, clients' keys among them.
@@ -107,10 +113,20 @@ class Handshake:
                 HTTPStatus.NOT_FOUND, f"Nothing is served here; WebSocket clients connect to {served}\n"
             )
         response = self._protocol.accept(request)
+        if response.status_code == HTTPStatus.UPGRADE_REQUIRED:
+            return self._told_what_this_is(request)
         response.headers["Server"] = SERVER_NAME  # so that our own roles know that they may come back at once
         self._protocol.send_response(response)
         accepted = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
         return Outcome(self._response(), accepted, greets=self._paths[path], rest=rest)
+
+    def _told_what_this_is(self, request: Request) -> Outcome:
+        host = next(iter(request.headers.get_all("Host")), "HOST:PORT")
+        text = NOT_A_WEBSOCKET.format(host=host, path=max(self._paths, key=len))
+        response = self._protocol.reject(HTTPStatus.UPGRADE_REQUIRED, text)
+        response.headers["Upgrade"] = "websocket"  # RFC 9110, section 15.5.22
+        self._protocol.send_response(response)
+        return Outcome(self._response(), accepted=False)
 
     def _rejected(self, status: HTTPStatus, text: str) -> Outcome:
         self._protocol.send_response(self._protocol.reject(status, text))

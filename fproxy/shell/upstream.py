@@ -56,6 +56,7 @@ class UpstreamConnection:
         metrics: Metrics,
         options: UpstreamOptions = DEFAULT_OPTIONS,
         ssl_context: ssl.SSLContext | None = None,
+        is_vendor: bool = False,
     ) -> None:
         """Prepare a connection; nothing happens before ``start``.
 
@@ -71,6 +72,7 @@ class UpstreamConnection:
             options: times and limits.
             ssl_context: for ``wss://``, how to verify the server; None for the system's certificate
                 authorities.
+            is_vendor: whether the upstream is the vendor, and no proxy as the log calls every other.
 
         Raises:
             fproxy.core.urls.UrlError: the URL is not one of an upstream.
@@ -78,6 +80,7 @@ class UpstreamConnection:
         """
         self.name = name
         self._market = market
+        self._logged_as = name if is_vendor else f"{name} proxy"
         self._url = check_upstream_url(url)
         self._shown_url = redacted_url(url)
         self._api_key = api_key
@@ -248,7 +251,7 @@ class UpstreamConnection:
         self._was_ready = True
         self._backoff.connected(time.monotonic())
         self._up_gauge.set(1)
-        logger.info("%s connected to %s proxy", self._market, self.name)
+        logger.info("%s connected to %s", self._market, self._logged_as)
 
     def _collect_regularly(self) -> None:
         self.collect()

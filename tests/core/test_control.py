@@ -236,6 +236,12 @@ def test_subscribing_again_and_unsubscribing_what_is_not_there_are_fine() -> Non
         ]
 
 
+@pytest.mark.parametrize("action", ["subscribe", "unsubscribe"])
+def test_topics_may_come_as_an_array(action: str) -> None:
+    array = send(joined(), message(action=action, params=["T.AAPL", "Q.A, ZZ.A", "A.*"]))
+    assert array == send(joined(), message(action=action, params="T.AAPL,Q.A, ZZ.A,A.*"))
+
+
 def test_when_no_topic_is_good_nothing_is_subscribed() -> None:
     effects = send(joined(), message(action="subscribe", params="T,Q"))
     assert [type(effect) for effect in effects] == [Reply]
@@ -457,7 +463,13 @@ BAD_MESSAGES: list[tuple[str | bytes, str]] = [
     ('{"action":"unsubscribe"}', "malformed message: no 'params'"),
     ('{"action":"auth"}', "malformed message: no 'params'"),
     ('{"action":"subscribe","params":null}', "malformed message: 'params' is null, not a string"),
-    ('{"action":"subscribe","params":["T.A"]}', "malformed message: 'params' is an array, not a string"),
+    ('{"action":"subscribe","params":{"T.A":1}}', "malformed message: 'params' is an object, not a string"),
+    (
+        '{"action":"subscribe","params":["T.A",7]}',
+        "malformed message: 'params' holds a number, not only strings",
+    ),
+    ('{"action":"subscribe","params":[]}', "malformed message: 'params' is empty"),
+    ('{"action":"auth","params":["key"]}', "malformed message: 'params' is an array, not a string"),
     ('{"action":"subscribe","params":{"T":"A"}}', "malformed message: 'params' is an object, not a string"),
     ('{"action":"subscribe","params":7}', "malformed message: 'params' is a number, not a string"),
     ('{"action":"subscribe","params":false}', "malformed message: 'params' is a boolean, not a string"),

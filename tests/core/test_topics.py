@@ -57,7 +57,11 @@ def test_everything_is_a_topic_of_its_own() -> None:
         ("T.AA*", "not the whole symbol"),
         ("*.AAPL", "not the whole symbol"),
         ("ZZ.AAPL", "unknown topic: 'ZZ.AAPL'"),
-        ("t.AAPL", "unknown topic"),
+        ("t.AAPL", "did you mean T.AAPL?"),
+        ("t.aapl", "did you mean T.AAPL?"),
+        ("luld.BACpL", "did you mean LULD.BACpL?"),
+        ("100ms.aapl", "did you mean 100Ms.AAPL?"),
+        ("zz.aapl", "no known event type$"),
         ("0Ms.AAPL", "interval outside 1 to 60000 ms"),
         ("60001Ms.AAPL", "interval outside 1 to 60000 ms"),
         ("0100Ms.AAPL", "interval outside"),
@@ -66,7 +70,7 @@ def test_everything_is_a_topic_of_its_own() -> None:
     ],
 )
 def test_what_is_no_topic_is_named(text: str, why: str) -> None:
-    with pytest.raises(TopicError, match=why.replace(".", r"\.")):
+    with pytest.raises(TopicError, match=why.replace(".", r"\.").replace("?", r"\?")):
         parse_topic(text)
 
 

@@ -63,7 +63,7 @@ async def test_the_demo_runs_and_heals_and_stops(start: StartProgram) -> None:
         await see_every_type(client)
         await see_every_type(other)
 
-        await demo.error_line("firehose   | INFO stocks connected to vendor")
+        await demo.error_line("firehose   | INFO stocks connected to vendor")  # which is no proxy
         await demo.error_line("proxy      | INFO stocks connected to")
         children = children_of(demo)
         assert list(children) == ["market", "firehose", "aggregator", "proxy"]

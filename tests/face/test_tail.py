@@ -11,7 +11,10 @@ from click.testing import CliRunner
 from running_program import StartProgram
 from websockets.asyncio.server import Server, ServerConnection, serve
 
+from fproxy.face import tail
 from fproxy.face.cli import fproxy
+from fproxy.face.tail import Silence, Tail
+from fproxy.face.tail_settings import TailSettings
 
 TRADE = '{"ev":"T","sym":"MSFT","p":114.1250,"s":100,"t":1536036818784}'
 QUOTE = '{ "ev" : "Q", "sym":"BRK.B","bp":1.10,"bs":1,"ap":1.2,"as":2,"t":1536036818785 }'
@@ -271,7 +274,7 @@ async def test_the_key_is_the_one_that_a_local_proxy_wants(
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["t.AAPL"], "unknown topic: 't.AAPL'"),
+        (["t.aapl"], "did you mean T.AAPL?"),
         (["T.AAPL,100000Ms.AAPL"], "interval outside 1 to 60000 ms"),
         ([" , "], "no topic given"),
         ([], "Missing argument"),
@@ -283,3 +286,33 @@ def test_what_cannot_be_followed_is_named(arguments: list[str], error: str) -> N
     result = CliRunner().invoke(fproxy, ["tail", *arguments])
     assert result.exit_code == 2
     assert error in result.output
+
+
+def test_silence_is_told_of_less_and_less_often() -> None:
+    silence = Silence(5.0)
+    assert 0 < silence.left <= 5
+    assert "No event of T.A, T.B, T.C and 1 more for 5 s." in silence.sentence(["T.A", "T.B", "T.C", "T.D"])
+    assert 5 < silence.left <= 10
+    assert "No event of * for 10 s." in silence.sentence(["*"])
+
+
+async def test_a_topic_that_brings_nothing_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    silent = asyncio.Event()
+
+    def say(text: str, colour: str | None = None) -> None:
+        said.append(text)
+        if "No event of T.NONE" in text:
+            silent.set()
+
+    async def script(connection: ServerConnection) -> None:
+        await accept(connection)
+        await silent.wait()
+        await connection.send(f"[{TRADE}]")
+        await connection.wait_closed()
+
+    monkeypatch.setattr(tail, "_say", say)
+    monkeypatch.setattr(tail, "_write", lambda lines: None)
+    async with serving(script) as url, asyncio.timeout(30):
+        assert await Tail(TailSettings(url=url, key="", topics=("T.NONE",), limit=1, silence=0.01)).run() == 0
+    assert any("No event of T.NONE for 0.01 s" in text for text in said)

@@ -101,6 +101,15 @@ def test_what_cannot_become_a_websocket_is_told_so(data: bytes, status: int) -> 
     assert not outcome.accepted
 
 
+def test_a_browser_is_told_what_this_port_is_and_where_the_page_is() -> None:
+    outcome = shake_hands(b"GET / HTTP/1.1\r\nHost: example:8765\r\n\r\n")
+    assert status_of(outcome) == 426
+    assert outcome is not None
+    assert b"Upgrade: websocket\r\n" in outcome.response
+    assert b"clients connect to ws://example:8765/stocks\n" in outcome.response
+    assert b"http://127.0.0.1:8764/" in outcome.response
+
+
 @pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01\x00\r\n", b"hello\r\n", b"GET\r\n\r\n", b"\r\n"])
 def test_what_is_not_http_gets_no_answer(data: bytes) -> None:
     assert shake_hands(data) == Outcome(b"", accepted=False)
