@@ -43,6 +43,55 @@ class MessageSink:
     def __call__(self, payload: Buffer) -> list[bytes] | None:
         """Take one whole message, as :meth:`Fanout.feed` does."""
 
+class History:
+    """The messages of the last while, whole, by number: one copy a message, no work an event.
+
+    Args:
+        max_bytes: the most memory, in bytes.
+        span_ms: the greatest age of a message, in milliseconds.
+
+    Raises:
+        ValueError: one of them is not positive.
+    """
+
+    def __init__(self, *, max_bytes: int, span_ms: int) -> None: ...
+    def append(self, source: int, payload: Buffer, *, now: int) -> None:
+        """Keep a message.
+
+        Args:
+            source: the upstream's number.
+            payload: the whole message, sound JSON.
+            now: the time, in Unix milliseconds.
+        """
+
+    def trim(self, now: int) -> None:
+        """Forget what is too old at a time, in Unix milliseconds; this also happens with every message."""
+
+    def received_from(self, time: int) -> int:
+        """Return the number of the first message received at a time or later, in Unix milliseconds."""
+
+    def complete_since(self, now: int) -> None:
+        """Say that messages before a time have been missed."""
+
+    def messages(self, start: int) -> list[tuple[int, int, bytes]]:
+        """Return the messages from a number on, each with its source and when it was received, in Unix milliseconds."""
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest message that is kept."""
+
+    @property
+    def next(self) -> int:
+        """The number of the next message to come."""
+
+    @property
+    def complete_from(self) -> int:
+        """Every message received at this time or later is kept, in Unix milliseconds."""
+
+    @property
+    def bytes(self) -> int:
+        """The memory that it takes now."""
+
 class Fanout:
     """Distributes the events of up to 32 upstreams to clients by their subscriptions.
 
@@ -51,9 +100,10 @@ class Fanout:
 
     Args:
         max_message: the longest message assembled, in bytes of payload, unless a single event is longer.
+        history: keeps every message that has market events; None for no history.
     """
 
-    def __init__(self, *, max_message: int = ...) -> None: ...
+    def __init__(self, *, max_message: int = ..., history: History | None = None) -> None: ...
     def set_sources(self, event_type: str, sources: Iterable[int]) -> None:
         """Count events of a type only when they come from these upstreams.
 
@@ -120,6 +170,21 @@ class Fanout:
             FrameError: the message is refused whole; nothing of it reaches anybody.
         """
 
+    def replay(self, history: History, start: int, stop: int, *, since: int = 0, max_bytes: int) -> int:
+        """Take in kept messages once more, and flush: for a fan-out of the one client that they are for.
+
+        Args:
+            history: has the messages.
+            start: the number of the first.
+            stop: the number behind the last.
+            since: pass over events whose own time is before it, in Unix milliseconds (:func:`event_time_ms`; the time
+                that the message was received for an event that has none); 0 for none.
+            max_bytes: about how much to take in one call, in bytes of messages.
+
+        Returns:
+            the number to go on with. What has been forgotten in the meantime is passed over.
+        """
+
     def publish(self, topic: tuple[str, str], event: bytes) -> None:
         """Collect an event of our own for the clients that have a topic, behind what has been collected before.
 
@@ -171,9 +236,10 @@ class Broadcast(MessageSink):
 
     Args:
         max_message: the longest message passed on, in bytes of payload, unless a single event is longer.
+        history: keeps every message that goes out, as it goes out; None for no history.
     """
 
-    def __init__(self, *, max_message: int = ...) -> None: ...
+    def __init__(self, *, max_message: int = ..., history: History | None = None) -> None: ...
     def add_client(self, sink: Sink | FrameSink) -> None:
         """Add a client, which gets what comes from now on."""
 
@@ -182,6 +248,9 @@ class Broadcast(MessageSink):
 
     def feed(self, payload: Buffer) -> list[bytes] | None:
         """Take in one upstream message; see :meth:`Fanout.feed`. Raises FrameError."""
+
+    def replay(self, history: History, start: int, stop: int, *, max_bytes: int) -> int:
+        """Send kept messages once more, as they went out before; see :meth:`Fanout.replay`."""
 
     def last_event(self) -> bytes | None:
         """Return the last event that came, byte for byte; None when none has."""

@@ -82,6 +82,8 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         bool_t distribute(vector[pair[const char *, const char *]] &statuses) except +
         void publish(uint32_t topic, const char *begin, const char *end) except +
         const LastEvent &last_event(unsigned int source) const
+        bool_t fed_data() const
+        void take_from(int64_t time, int64_t otherwise)
         size_t failed_at() const
         uint64_t events_in() const
         uint64_t events_collected() const
@@ -95,12 +97,51 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         void overfull_taken() except +
 
 
+cdef extern from "history.hpp" namespace "fproxy" nogil:
+    cdef cppclass HistoryMessage "fproxy::History::Message":
+        const char *begin
+        const char *end
+        int64_t received
+        unsigned int source
+
+    cdef cppclass CppHistory "fproxy::History":
+        CppHistory(size_t most_bytes, int64_t span_ms) except +
+        void append(unsigned int source, const char *begin, const char *end, int64_t now) except +
+        void trim(int64_t now)
+        uint64_t first() const
+        uint64_t next() const
+        HistoryMessage operator[](uint64_t number) const
+        uint64_t received_from(int64_t time) const
+        int64_t complete_from() const
+        void complete_since(int64_t now)
+        size_t bytes() const
+
+
+cdef extern from *:
+    """
+    #include <cstdint>
+    #include <ctime>
+    #ifndef CLOCK_REALTIME_COARSE
+    #define CLOCK_REALTIME_COARSE CLOCK_REALTIME
+    #endif
+    // The time in Unix milliseconds, to a few of them: much cheaper than to the nanosecond.
+    static inline int64_t coarse_unix_ms() {
+        timespec now;
+        clock_gettime(CLOCK_REALTIME_COARSE, &now);
+        return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
+    }
+    """
+    int64_t coarse_unix_ms() nogil
+
+
 cdef extern from "broadcast.hpp" namespace "fproxy" nogil:
     cdef cppclass CppBroadcast "fproxy::Broadcast":
         CppBroadcast(size_t max_payload) except +
         bool_t feed(
-            const char *begin, const char *end, vector[pair[const char *, const char *]] &statuses
+            const char *begin, const char *end, vector[pair[const char *, const char *]] &statuses,
+            CppHistory *history, int64_t now
         ) except +
+        void repeat(const char *begin, const char *end) except +
         size_t failed_at() const
         uint64_t events_in() const
         size_t pending_bytes() const
@@ -157,6 +198,61 @@ cdef class MessageSink:
             PyBuffer_Release(&view)
 
 
+cdef class History:
+    cdef CppHistory *_history
+
+    def __cinit__(self, *, size_t max_bytes, int64_t span_ms):
+        if max_bytes < 1 or span_ms < 1:
+            raise ValueError(f"a history of {max_bytes} bytes and {span_ms} ms keeps nothing")
+        self._history = new CppHistory(max_bytes, span_ms)
+        self._history.complete_since(coarse_unix_ms() + 1)
+
+    def __dealloc__(self):
+        del self._history
+
+    def append(self, unsigned int source, object payload, *, int64_t now):
+        cdef Py_buffer view
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        try:
+            self._history.append(source, <const char *>view.buf, <const char *>view.buf + view.len, now)
+        finally:
+            PyBuffer_Release(&view)
+
+    def trim(self, int64_t now):
+        self._history.trim(now)
+
+    def received_from(self, int64_t time):
+        return self._history.received_from(time)
+
+    def complete_since(self, int64_t now):
+        self._history.complete_since(now)
+
+    def messages(self, uint64_t start):
+        cdef uint64_t number
+        cdef HistoryMessage message
+        cdef list found = []
+        for number in range(max(start, self._history.first()), self._history.next()):
+            message = self._history[0][number]
+            found.append((message.source, message.received, message.begin[:message.end - message.begin]))
+        return found
+
+    @property
+    def first(self):
+        return self._history.first()
+
+    @property
+    def next(self):
+        return self._history.next()
+
+    @property
+    def complete_from(self):
+        return self._history.complete_from()
+
+    @property
+    def bytes(self):
+        return self._history.bytes()
+
+
 # Bytes to be written to several clients, as a Python object only for those that need one.
 cdef class Frames:
     cdef const char *data
@@ -184,10 +280,12 @@ cdef class Fanout:
     cdef CppFanout *_fanout
     cdef list _sinks
     cdef Frames _frames
+    cdef History _history
 
-    def __cinit__(self, *, size_t max_message=DEFAULT_MAX_MESSAGE):
+    def __cinit__(self, *, size_t max_message=DEFAULT_MAX_MESSAGE, History history=None):
         if max_message < 2:
             raise ValueError(f"max_message must be at least 2 bytes, not {max_message}")
+        self._history = history
         self._fanout = new CppFanout(secrets.randbits(64), max_message)
         self._sinks = []
         self._frames = Frames()
@@ -249,7 +347,7 @@ cdef class Fanout:
 
     cdef object _take_message(self, unsigned int source, const char *begin, Py_ssize_t size):
         cdef vector[pair[const char *, const char *]] statuses
-        cdef bint sound, more = True
+        cdef bint sound
         if size < LONG_PAYLOAD:
             sound = self._fanout.feed(source, begin, begin + size)
         else:
@@ -257,6 +355,13 @@ cdef class Fanout:
                 sound = self._fanout.feed(source, begin, begin + size)
         if not sound:
             raise frame_error(begin, size, self._fanout.failed_at())
+        if self._history is not None and self._fanout.fed_data():
+            self._history._history.append(source, begin, begin + size, coarse_unix_ms())
+        self._distribute(size, statuses)
+        return status_events(statuses)
+
+    cdef _distribute(self, Py_ssize_t size, vector[pair[const char *, const char *]] &statuses):
+        cdef bint more = True
         while more:
             if size < LONG_PAYLOAD:
                 more = self._fanout.distribute(statuses)
@@ -266,7 +371,28 @@ cdef class Fanout:
             if not self._fanout.overfull().empty():
                 self._write_to_audiences(self._fanout.overfull())
                 self._fanout.overfull_taken()
-        return status_events(statuses)
+
+    def replay(
+        self, History history not None, uint64_t start, uint64_t stop, *, int64_t since=0, size_t max_bytes
+    ):
+        cdef vector[pair[const char *, const char *]] statuses
+        cdef HistoryMessage message
+        cdef size_t size, spent = 0
+        cdef uint64_t number = max(start, history._history.first())
+        stop = min(stop, history._history.next())
+        try:
+            while number < stop and spent < max_bytes:
+                message = history._history[0][number]
+                size = message.end - message.begin
+                self._fanout.take_from(since, message.received)
+                if self._fanout.feed(message.source, message.begin, message.end):
+                    self._distribute(size, statuses)
+                spent += size
+                number += 1
+        finally:
+            self._fanout.take_from(0, 0)
+        self.flush()
+        return number
 
     def publish(self, object topic, bytes event not None):
         cdef vector[uint32_t] ids
@@ -356,10 +482,12 @@ cdef class FanoutInput(MessageSink):
 cdef class Broadcast(MessageSink):
     cdef CppBroadcast *_broadcast
     cdef dict _sinks
+    cdef History _history
 
-    def __cinit__(self, *, size_t max_message=DEFAULT_MAX_BROADCAST):
+    def __cinit__(self, *, size_t max_message=DEFAULT_MAX_BROADCAST, History history=None):
         if max_message < 2:
             raise ValueError(f"max_message must be at least 2 bytes, not {max_message}")
+        self._history = history
         self._broadcast = new CppBroadcast(max_message)
         self._sinks = {}
 
@@ -380,16 +508,34 @@ cdef class Broadcast(MessageSink):
     cdef object take_message(self, const char *begin, Py_ssize_t size):
         cdef vector[pair[const char *, const char *]] statuses
         cdef bint sound
+        cdef CppHistory *history = NULL
+        cdef int64_t now = 0
+        if self._history is not None:
+            history = self._history._history
+            now = coarse_unix_ms()
         if size < LONG_PAYLOAD:
-            sound = self._broadcast.feed(begin, begin + size, statuses)
+            sound = self._broadcast.feed(begin, begin + size, statuses, history, now)
         else:
             with nogil:
-                sound = self._broadcast.feed(begin, begin + size, statuses)
+                sound = self._broadcast.feed(begin, begin + size, statuses, history, now)
         if not sound:
             raise frame_error(begin, size, self._broadcast.failed_at())
         if self._broadcast.pending_bytes() > MAX_PENDING_BYTES:
             self.flush()
         return status_events(statuses)
+
+    def replay(self, History history not None, uint64_t start, uint64_t stop, *, size_t max_bytes):
+        cdef HistoryMessage message
+        cdef size_t spent = 0
+        cdef uint64_t number = max(start, history._history.first())
+        stop = min(stop, history._history.next())
+        while number < stop and spent < max_bytes:
+            message = history._history[0][number]
+            self._broadcast.repeat(message.begin, message.end)
+            spent += message.end - message.begin
+            number += 1
+        self.flush()
+        return number
 
     def flush(self):
         cdef pair[const char *, size_t] ready = self._broadcast.take()

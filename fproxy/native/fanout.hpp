@@ -103,8 +103,18 @@ class Fanout {
         source_ = source;
         frame_end_ = end;
         events_in_ += events_.size();
-        last_events_[source].keep(events_);
+        fed_data_ = last_events_[source].keep(events_);
         return true;
+    }
+
+    // Whether the last message that was fed has market events.
+    bool fed_data() const { return fed_data_; }
+
+    // Pass over events whose own time is before `time`, in Unix milliseconds; one without a time counts as of `otherwise`.
+    // Zero takes all events again.
+    void take_from(int64_t time, int64_t otherwise) {
+        take_from_ = time;
+        time_otherwise_ = otherwise;
     }
 
     // Collect an event of our own for the audiences of a topic, behind what has been collected before it. The event is a
@@ -124,6 +134,7 @@ class Fanout {
     // `statuses`, until none is left or an audience is overfull. Returns whether some are left, to be distributed when
     // those audiences have been taken.
     bool distribute(std::vector<std::pair<const char *, const char *>> &statuses) {
+        if (__builtin_expect(take_from_ != 0, 0)) return distribute_from(statuses);
         while (next_event_ < events_.size() && overfull_.empty()) {
             const size_t size = std::min(kBatch, events_.size() - next_event_);
             distribute(&events_[next_event_], size, statuses);
@@ -195,6 +206,9 @@ class Fanout {
     std::vector<AudienceId> ready_;
     std::vector<AudienceId> overfull_;
     AudienceSet any_bar_;
+    bool fed_data_ = false;
+    int64_t take_from_ = 0;
+    int64_t time_otherwise_ = 0;
     uint64_t events_in_ = 0;
     uint64_t events_collected_ = 0;
 
@@ -223,6 +237,16 @@ class Fanout {
             else if (events[i].kind == EventKind::kBarSomehow)
                 feed_bar(events[i]);
         }
+    }
+
+    // As distribute(), one event at a time, without those that are too old.
+    bool distribute_from(std::vector<std::pair<const char *, const char *>> &statuses) {
+        while (next_event_ < events_.size() && overfull_.empty()) {
+            const Event &event = events_[next_event_++];
+            const int64_t time = scanner_.event_time(event);
+            if ((time != 0 ? time : time_otherwise_) >= take_from_) distribute(&event, 1, statuses);
+        }
+        return next_event_ < events_.size();
     }
 
     FPROXY_INLINE void collect(const Event &event, const AudienceSet &audiences) {

@@ -14,18 +14,22 @@ namespace fproxy {
 
 class LastEvent {
   public:
-    // Keep the last market event of a message. A very long one is not kept: the time of the one before it is as good.
-    void keep(const Events &events) {
+    // Keep the last market event of a message, and return whether it has any. A very long one is not kept: the time of the
+    // one before it is as good.
+    bool keep(const Events &events) {
+        bool any = false;
         for (size_t i = events.size(); i-- != 0;) {
             const Event &event = events[i];
             if (event.kind == EventKind::kStatus) continue;
+            any = true;
             const size_t length = static_cast<size_t>(event.end - event.begin);
             if (length > kMostBytes) continue;
             if (bytes_ == nullptr) bytes_.reset(new char[kMostBytes]);
             std::memcpy(bytes_.get(), event.begin, length);
             length_ = length;
-            return;
+            break;
         }
+        return any;
     }
 
     const char *begin() const { return bytes_.get(); }
