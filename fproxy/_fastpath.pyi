@@ -128,6 +128,16 @@ class Fanout:
     def remove_client(self, client: int) -> None:
         """Forget a client and its subscriptions. Raises KeyError when there is no such client."""
 
+    def mute(self, client: int) -> None:
+        """Write nothing to a client from now on, whatever it is subscribed to; what was collected is written before.
+
+        Args:
+            client: the client's number. KeyError when there is no such client.
+        """
+
+    def unmute(self, client: int) -> None:
+        """Write to a client again what is collected from now on; it takes no time, however many topics it has."""
+
     def subscribe(self, client: int, topics: Iterable[tuple[str, str]]) -> None:
         """Give a client topics; those it has already change nothing.
 

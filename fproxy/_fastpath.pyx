@@ -185,6 +185,9 @@ cdef class FrameSink:
         pass
 
 
+cdef FrameSink _nowhere = FrameSink()
+
+
 cdef class MessageSink:
     cdef object take_message(self, const char *begin, Py_ssize_t size):
         raise NotImplementedError
@@ -279,6 +282,7 @@ cdef class Frames:
 cdef class Fanout:
     cdef CppFanout *_fanout
     cdef list _sinks
+    cdef dict _muted  # client's number -> its sink, while nothing is written to it
     cdef Frames _frames
     cdef History _history
 
@@ -288,6 +292,7 @@ cdef class Fanout:
         self._history = history
         self._fanout = new CppFanout(secrets.randbits(64), max_message)
         self._sinks = []
+        self._muted = {}
         self._frames = Frames()
 
     def __dealloc__(self):
@@ -316,6 +321,18 @@ cdef class Fanout:
         self.flush()
         self._fanout.remove_client(client)
         self._sinks[client] = None
+        self._muted.pop(client, None)
+
+    def mute(self, uint32_t client):
+        self._check(client)
+        self.flush()
+        self._muted.setdefault(client, self._sinks[client])
+        self._sinks[client] = _nowhere
+
+    def unmute(self, uint32_t client):
+        self._check(client)
+        self.flush()
+        self._sinks[client] = self._muted.pop(client, self._sinks[client])
 
     def subscribe(self, uint32_t client, object topics):
         self._check(client)

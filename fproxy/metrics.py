@@ -32,6 +32,13 @@ class FanoutCounts(Protocol):
     def exact_topics(self) -> int: ...  # noqa: D102
 
 
+class HistoryState(Protocol):
+    """What a history tells of itself."""
+
+    @property
+    def bytes(self) -> int: ...  # noqa: D102
+
+
 class Metrics:
     """The counters and gauges of one process.
 
@@ -51,6 +58,7 @@ class Metrics:
         frames: messages received from an ``upstream``.
         refused_frames: messages of an ``upstream`` that were not sound JSON, and were not forwarded.
         refused_topics: topics that an ``upstream`` refused to serve.
+        replayed_events: kept events that were sent to clients which asked for what has passed.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -72,11 +80,17 @@ class Metrics:
         self.refused_frames = self._counter(
             "refused_frames", "Upstream messages that were not sound JSON.", "upstream"
         )
+        self.replayed_events = self._counter("replayed_events", "Kept events sent to clients once more.")
         self.refused_topics = self._counter("refused_topics", "Topics refused by an upstream.", "upstream")
 
     def watch_fanout(self, fanout: FanoutCounts) -> None:
         """Read a fan-out's counts whenever the metrics are read."""
         self.registry.register(_FanoutCollector(fanout))
+
+    def watch_history(self, history: HistoryState) -> None:
+        """Read how much a history holds whenever the metrics are read."""
+        gauge = self._gauge("history_bytes", "Memory that the history takes.")
+        gauge.set_function(lambda: history.bytes)
 
     def watch_streams(self, streams: Iterable[Stream]) -> None:
         """Read the state of streams whenever the metrics are read."""

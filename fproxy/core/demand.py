@@ -11,7 +11,8 @@ Nothing here knows of sockets or of time: times are passed in, and what must be 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from fproxy.core.topics import WILDCARD, covering_topic
@@ -26,10 +27,13 @@ class Changes(NamedTuple):
     Attributes:
         subscribe: topics to subscribe to, wildcards first.
         unsubscribe: topics to unsubscribe from.
+        since: of the topics to subscribe to, those of which what has passed is wanted too, each with the time from
+            which on, in Unix milliseconds.
     """
 
     subscribe: tuple[str, ...]
     unsubscribe: tuple[str, ...]
+    since: Mapping[str, int] = MappingProxyType({})
 
 
 class Demand:
@@ -50,6 +54,7 @@ class Demand:
         "_holders",
         "_lingering",
         "_refused",
+        "_since",
         "_touched",
         "linger",
     )
@@ -77,6 +82,8 @@ class Demand:
         self._covered: dict[str, dict[str, None]] = {}
         # Wanted topics that are neither active, covered nor refused yet, in the order of their acquisition.
         self._touched: dict[str, None] = {}
+        # Touched topics of which what has passed is wanted too -> from when on.
+        self._since: dict[str, int] = {}
 
     def __len__(self) -> int:
         """Return how many topics are wanted."""
@@ -99,13 +106,21 @@ class Demand:
         """Return what the upstream said when it refused ``topic``, or None when it did not."""
         return self._refused.get(topic)
 
-    def acquire(self, topic: str) -> None:
-        """One more client wants ``topic``: an upstream topic such as ``T.AAPL`` or ``T.*``."""
+    def acquire(self, topic: str, *, since: int | None = None) -> None:
+        """One more client wants ``topic``: an upstream topic such as ``T.AAPL`` or ``T.*``.
+
+        Args:
+            topic: what it wants.
+            since: from when on it wants what has passed, in Unix milliseconds; None for nothing. It is asked of the
+                upstream together with the topic; nothing is asked about a topic that is active already.
+        """
         holders = self._holders.get(topic, 0)
         self._holders[topic] = holders + 1
         # A topic that lingers is as active, or as refused, as it was.
         if not holders and self._lingering.pop(topic, None) is None:
             self._touched[topic] = None
+            if since is not None:
+                self._since[topic] = since
 
     def release(self, topic: str, now: float) -> None:
         """One client less wants ``topic``.
@@ -128,6 +143,7 @@ class Demand:
             self._lingering[topic] = now + self.linger
             return
         self._touched.pop(topic, None)
+        self._since.pop(topic, None)
         covered = self._covered.get(covering_topic(topic))
         if covered is not None:
             covered.pop(topic, None)
@@ -157,7 +173,12 @@ class Demand:
                 else:
                     subscribe.append(topic)
         self._active.update(subscribe)
-        return Changes(tuple(subscribe), tuple(unsubscribe))
+        since, self._since = self._since, {}
+        return Changes(
+            tuple(subscribe),
+            tuple(unsubscribe),
+            {topic: since[topic] for topic in subscribe if topic in since} if since else {},
+        )
 
     def deadline(self) -> float | None:
         """Return when ``changes`` will next have something to drop, in seconds; None when nothing lingers."""
@@ -187,6 +208,7 @@ class Demand:
         self._lingering.clear()
         self._covered.clear()
         self._touched = dict.fromkeys(self._holders)
+        self._since.clear()
 
     def _expire(self, now: float) -> list[str]:
         """Forget the topics that have lingered long enough; return those of them that were active."""

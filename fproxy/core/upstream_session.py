@@ -258,9 +258,9 @@ class UpstreamSession:
         first = self._first_requests is None
         if first:
             self._first_requests = set()
-        for action, topics in ((_SUBSCRIBE, changes.subscribe), (_UNSUBSCRIBE, changes.unsubscribe)):
+        for action, topics, since in _requests(changes):
             for part in split_topics(topics):
-                effects.append(Send(_message(action, ",".join(part))))
+                effects.append(Send(_message(action, ",".join(part), since)))
                 if action == _SUBSCRIBE:
                     self._subscribed.update(part)
                 else:
@@ -455,8 +455,24 @@ def split_topics(
         yield topics[start:]
 
 
-def _message(action: str, params: str) -> bytes:
-    return f'{{"action":"{action}","params":{_encode_json(params)}}}'.encode("utf-8", "backslashreplace")
+def _requests(changes: Changes) -> Iterator[tuple[str, Sequence[str], int | None]]:
+    """Yield the action, the topics and the ``since`` of what has to be asked for."""
+    if not changes.since:
+        yield _SUBSCRIBE, changes.subscribe, None
+    else:
+        groups: dict[int | None, list[str]] = {}
+        for topic in changes.subscribe:
+            groups.setdefault(changes.since.get(topic), []).append(topic)
+        for since, topics in groups.items():
+            yield _SUBSCRIBE, topics, since
+    yield _UNSUBSCRIBE, changes.unsubscribe, None
+
+
+def _message(action: str, params: str, since: int | None = None) -> bytes:
+    more = "" if since is None else f',"since":{since}'
+    return f'{{"action":"{action}","params":{_encode_json(params)}{more}}}'.encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def shown_topics(topics: Iterable[str]) -> str:

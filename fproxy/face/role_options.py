@@ -22,6 +22,7 @@ from fproxy.roles.settings import (
     AggregatorSettings,
     FilteredProxySettings,
     FirehoseSettings,
+    HistorySettings,
     ServerSettings,
 )
 from fproxy.roles.simulator_settings import MAX_RATE, SimulatorSettings
@@ -32,6 +33,7 @@ _SERVER: Final = ServerSettings()
 _LIMITS: Final = _SERVER.limits
 _FILTERED_PROXY: Final = FilteredProxySettings()
 _FIREHOSE: Final = FirehoseSettings()
+_HISTORY: Final = HistorySettings()
 _AGGREGATOR: Final = AggregatorSettings()
 _SIMULATOR: Final = SimulatorSettings()
 
@@ -222,6 +224,23 @@ coalesce_option: Final = setting(
     help="Milliseconds events may wait to share a message with others.",
 )
 
+history_options: Final = together(
+    setting(
+        "--history",
+        envvar="FPROXY_HISTORY",
+        type=Seconds(zero="to keep nothing"),
+        default=f"{_HISTORY.history:g}",
+        help="Seconds for which upstream messages are kept, for clients that ask for what has passed.",
+    ),
+    setting(
+        "--history-bytes",
+        envvar="FPROXY_HISTORY_BYTES",
+        type=ByteSize(0, 2**40),
+        default=size_text(_HISTORY.history_bytes),
+        help="The most memory that they may take; 0 to keep nothing.",
+    ),
+)
+
 gap_notices_option: Final = setting(
     "--gap-notices",
     envvar="FPROXY_GAP_NOTICES",
@@ -257,6 +276,7 @@ filtered_proxy_options: Final = together(
     linger_option,
     coalesce_option,
     gap_notices_option,
+    history_options,
     ping_options,
     upstream_options,
     stop_at_eof_option,
@@ -293,6 +313,7 @@ firehose_options: Final = together(
     vendor_options,
     polygon_api_key_option,
     linger_option,
+    history_options,
     server_options,
     ping_options,
     upstream_options,
@@ -392,6 +413,8 @@ stack_options: Final = together(
     server_options,
     linger_option,
     coalesce_option,
+    gap_notices_option,
+    history_options,
     ping_options,
     upstream_options,
     general_options,

@@ -11,6 +11,7 @@ from fproxy.roles.settings import (
     AggregatorSettings,
     FilteredProxySettings,
     FirehoseSettings,
+    HistorySettings,
     OpenServerError,
     ServerSettings,
     client_keys_for,
@@ -20,7 +21,7 @@ from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.upstream_options import UpstreamOptions
 
 Values = Mapping[str, Any]
-S = TypeVar("S", ServerSettings, ClientLimits, UpstreamOptions)
+S = TypeVar("S", ServerSettings, ClientLimits, UpstreamOptions, HistorySettings)
 
 
 def _part(kind: type[S], values: Values, **replaced: Any) -> S:
@@ -76,6 +77,7 @@ def filtered_proxy_settings(values: Values) -> FilteredProxySettings:
         aggregator_url=values["aggregator_url"],
         coalesce_ms=values["coalesce_ms"],
         gap_notices=values["gap_notices"],
+        history=_part(HistorySettings, values),
         **_common(values),
     )
 
@@ -90,6 +92,7 @@ def firehose_settings(values: Values) -> FirehoseSettings:
         vendor_url=values["vendor_url"],
         data_types=values["data_types"],
         on_demand=values["on_demand"],
+        history=_part(HistorySettings, values),
         **_common(values),
     )
 

@@ -1,7 +1,8 @@
 """The filtered proxy: two upstreams in, one stream out to each client, with just what it subscribed to."""
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -9,8 +10,19 @@ from fproxy._fastpath import Fanout
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.demand import Demand
 from fproxy.core.stream import Stream
-from fproxy.core.topics import AGGREGATOR_TYPES, BARS, VENDOR_EVENT_TYPES, Topic, Upstream, upstream_topics
+from fproxy.core.topics import (
+    AGGREGATOR_TYPES,
+    BARS,
+    VENDOR_EVENT_TYPES,
+    Topic,
+    Upstream,
+    bar_interval,
+    upstream_topics,
+)
 from fproxy.metrics import Metrics
+from fproxy.roles.kept_history import kept_history
+from fproxy.roles.replay import FilteredReplay, Replay
+from fproxy.roles.replay_queue import ReplayQueue
 from fproxy.roles.settings import FilteredProxySettings
 from fproxy.roles.stream_notices import StreamNotices
 from fproxy.roles.subscriptions import Subscriptions
@@ -18,6 +30,7 @@ from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
 from fproxy.shell.client import Client
 from fproxy.shell.server import ClientServer
 from fproxy.shell.upstream import UpstreamConnection
+from fproxy.shell.work_steps import WorkSteps
 
 MARKET: Final = "stocks"
 
@@ -26,6 +39,32 @@ UPSTREAM_NAMES: Final = {Upstream.FIREHOSE: "firehose", Upstream.AGGREGATOR: "ms
 
 SETTLE_INTERVAL: Final = 1.0
 """How long subscriptions must rest before clients with equal ones are served as one audience, in seconds."""
+
+
+def route_events(fanout: Fanout) -> None:
+    """Have a fan-out count events where their topics are routed: so what two upstreams send does not come twice."""
+    for event_type in VENDOR_EVENT_TYPES - AGGREGATOR_TYPES:
+        fanout.set_sources(event_type, [Upstream.FIREHOSE])
+    for event_type in [*AGGREGATOR_TYPES, BARS]:
+        fanout.set_sources(event_type, [Upstream.AGGREGATOR])
+
+
+@dataclass(slots=True)
+class _ClientState:
+    """What the role keeps with a client.
+
+    Attributes:
+        number: the client's, in the fan-out.
+        replays: how it catches up with what has passed; None when it has never asked to.
+    """
+
+    number: int
+    replays: ReplayQueue[FilteredReplay] | None = None
+
+    @property
+    def replay(self) -> FilteredReplay | None:
+        """The replay under way."""
+        return None if self.replays is None else self.replays.current
 
 
 class FilteredProxy:
@@ -46,13 +85,12 @@ class FilteredProxy:
             fproxy.core.urls.UrlError: a URL is not one of an upstream.
         """
         self._metrics = metrics
-        self._fanout = Fanout()
+        self._history = kept_history(settings.history, metrics)
+        self._fanout = Fanout(history=self._history)
         metrics.watch_fanout(self._fanout)
-        for event_type in VENDOR_EVENT_TYPES - AGGREGATOR_TYPES:
-            self._fanout.set_sources(event_type, [Upstream.FIREHOSE])
-        for event_type in [*AGGREGATOR_TYPES, BARS]:
-            self._fanout.set_sources(event_type, [Upstream.AGGREGATOR])
+        route_events(self._fanout)
         self._coalesce = settings.coalesce_ms / 1000
+        self._steps: WorkSteps
         self._flush_timer: asyncio.TimerHandle | None = None
         self._settle_timer: asyncio.TimerHandle | None = None
         self._server = ClientServer(
@@ -72,6 +110,18 @@ class FilteredProxy:
         self._notices = StreamNotices(self._fanout, self.streams, enabled=settings.gap_notices)
         urls = {Upstream.FIREHOSE: settings.firehose_url, Upstream.AGGREGATOR: settings.aggregator_url}
         demands = {upstream: Demand(linger=settings.unsubscribe_linger) for upstream in Upstream}
+        self._feeds = {
+            upstream: UpstreamFeed(
+                stream,
+                metrics,
+                take=self._fanout.input(upstream),
+                drained=self._drained if self._coalesce else self._fanout.flush,
+                refused=partial(self._refused, upstream),
+                last_event=partial(self._fanout.last_event, upstream),
+                tell=partial(self._tell, upstream),
+            )
+            for upstream, stream in self.streams.items()
+        }
         self._upstreams = {
             upstream: UpstreamConnection(
                 name=name,
@@ -79,20 +129,13 @@ class FilteredProxy:
                 url=urls[upstream],
                 api_key=settings.polygon_api_key,
                 demand=demands[upstream],
-                listener=UpstreamFeed(
-                    self.streams[upstream],
-                    metrics,
-                    take=self._fanout.input(upstream),
-                    drained=self._drained if self._coalesce else self._fanout.flush,
-                    refused=partial(self._refused, upstream),
-                    last_event=partial(self._fanout.last_event, upstream),
-                    tell=partial(self._notices.tell, upstream),
-                ),
+                listener=self._feeds[upstream],
                 metrics=metrics,
                 options=settings.upstream,
             )
             for upstream, name in UPSTREAM_NAMES.items()
         }
+        self._replaying: set[Client] = set()
         self._subscriptions = Subscriptions(upstream_topics, demands, self._upstreams)
 
     @property
@@ -106,6 +149,7 @@ class FilteredProxy:
         Raises:
             fproxy.shell.server.ServerStartError: it cannot listen.
         """
+        self._steps = WorkSteps(asyncio.get_running_loop())
         await self._server.start()
         for upstream in self._upstreams.values():
             upstream.start()
@@ -123,20 +167,53 @@ class FilteredProxy:
 
     def client_joined(self, client: Client) -> None:
         """Take in a client that has authenticated."""
-        client.context = self._fanout.add_client(client.sink)
+        client.context = _ClientState(self._fanout.add_client(client.sink))
         self._subscriptions.add_client(client)
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Give a client topics, and ask the upstreams for those that nobody had."""
         concerns = self._subscriptions.subscribe(client, topics)
-        self._fanout.subscribe(client.context, [*topics, *self._notices.topics(concerns.fresh)])
+        self._give(client.context, [*topics, *self._notices.topics(concerns.fresh)])
         self._notices.tell_late(client, concerns.serving)
         self._settle_later()
 
+    def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> None:
+        """Do as :meth:`subscribe`, and first send the kept events of the topics whose own time is ``since`` or later.
+
+        Millisecond bars that nobody has yet are asked of the aggregator since that time: it keeps those of all windows.
+        """
+        if self._history is None:
+            client.refuse_replay()
+            self.subscribe(client, topics)
+            return
+        state: _ClientState = client.context
+        concerns = self._subscriptions.subscribe(
+            client, [topic for topic in topics if bar_interval(topic.event_type) is None]
+        )
+        bars = self._subscriptions.subscribe(
+            client, [topic for topic in topics if bar_interval(topic.event_type) is not None], since=since
+        )
+        self._give(state, self._notices.topics(concerns.fresh | bars.fresh))
+        self._notices.tell_late(client, concerns.serving | bars.serving)
+        if state.replays is None:
+            state.replays = ReplayQueue(
+                client,
+                history=self._history,
+                steps=self._steps,
+                make=partial(self._new_replay, client),
+                live=partial(self._go_live, client),
+            )
+        state.replays.ask(topics, since)
+        self._fanout.subscribe(state.number, topics)  # it is muted until it has caught up
+
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Take topics from a client."""
+        state: _ClientState = client.context
         left = self._subscriptions.unsubscribe(client, topics)
-        self._fanout.unsubscribe(client.context, [*topics, *self._notices.topics(left)])
+        gone = [*topics, *self._notices.topics(left)]
+        self._fanout.unsubscribe(state.number, gone)
+        if state.replays is not None:
+            state.replays.drop(gone)
         self._settle_later()
 
     def topics(self, client: Client) -> Set[Topic]:
@@ -145,8 +222,58 @@ class FilteredProxy:
 
     def client_left(self, client: Client) -> None:
         """Forget a client."""
-        self._fanout.remove_client(client.context)
+        state: _ClientState = client.context
+        if state.replays is not None:
+            state.replays.cancel()
+            self._replaying.discard(client)
+        self._fanout.remove_client(state.number)
         self._subscriptions.remove_client(client)
+
+    def _give(self, state: _ClientState, topics: Sequence[Topic]) -> None:
+        """Have a client get topics from now on."""
+        self._fanout.subscribe(state.number, topics)
+        if state.replay is not None:
+            state.replay.subscribe(topics)
+
+    # What has passed.
+
+    def _new_replay(
+        self, client: Client, since: int, asked_at: int, ended: Callable[[Replay], None]
+    ) -> FilteredReplay:
+        assert self._history is not None
+        state: _ClientState = client.context
+        assert state.replays is not None
+        concerned = self._subscriptions.concerned(client)
+        asked = state.replays.waiting_topics
+        replay = FilteredReplay(
+            client,
+            held=[topic for topic in self._subscriptions.topics(client) if topic not in asked],
+            history=self._history,
+            since=since,
+            asked_at=asked_at,
+            complete_from=max((self._feeds[upstream].whole_since for upstream in concerned), default=0),
+            counted=self._metrics.replayed_events.inc,
+            ended=ended,
+        )
+        route_events(replay.routing)
+        return replay
+
+    def _go_live(self, client: Client, live: bool) -> None:
+        """A client gets what is live from now on, or has to catch up first."""
+        state: _ClientState = client.context
+        if live:
+            self._fanout.unmute(state.number)
+            self._replaying.discard(client)
+        else:
+            self._fanout.mute(state.number)
+            self._replaying.add(client)
+
+    def _tell(self, upstream: Upstream, event: bytes) -> None:
+        self._notices.tell(upstream, event)
+        if self._notices.enabled:
+            for client in self._replaying:
+                if upstream in self._subscriptions.concerned(client):
+                    client.context.replay.tell(event)
 
     def _settle_later(self) -> None:
         if self._settle_timer is None:
@@ -154,6 +281,8 @@ class FilteredProxy:
 
     def _settle(self) -> None:
         self._settle_timer = None
+        if self._history is not None:
+            self._history.trim(unix_ms())
         if self._fanout.settle():
             self._settle_later()
 

@@ -1,7 +1,7 @@
 """The firehose: the vendor's one connection, shared; every client gets everything."""
 
 import asyncio
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Final
 
@@ -13,12 +13,16 @@ from fproxy.core.stream_notice import interruption_event, notice_message
 from fproxy.core.topics import WILDCARD_TOPICS, Topic, Upstream, bar_interval
 from fproxy.metrics import Metrics
 from fproxy.roles.held_answers import HeldAnswers
+from fproxy.roles.kept_history import kept_history
+from fproxy.roles.replay import Replay, WholeReplay
+from fproxy.roles.replay_queue import ReplayQueue
 from fproxy.roles.settings import FirehoseSettings
 from fproxy.roles.subscriptions import Subscriptions
 from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
 from fproxy.shell.client import Client
 from fproxy.shell.server import ClientServer
 from fproxy.shell.upstream import UpstreamConnection
+from fproxy.shell.work_steps import WorkSteps
 
 MARKET: Final = "stocks"
 UPSTREAM_NAME: Final = "vendor"
@@ -52,7 +56,12 @@ class Firehose:
         Raises:
             fproxy.core.urls.UrlError: the vendor's URL is not one of an upstream.
         """
-        self._broadcast = Broadcast()
+        self._metrics = metrics
+        self._history = kept_history(settings.history, metrics)
+        self._broadcast = Broadcast(history=self._history)
+        # How those clients catch up that have ever asked for what has passed.
+        self._replays: dict[Client, ReplayQueue[WholeReplay]] = {}
+        self._steps: WorkSteps
         self._clients: set[Client] = set()
         # Those that have subscribed while the vendor is away, and wait for the acknowledgement.
         self._to_tell: set[Client] = set()
@@ -69,22 +78,23 @@ class Firehose:
         metrics.watch_streams([self.stream])
         self._held = HeldAnswers()
         demand = Demand(linger=settings.unsubscribe_linger)
+        self._feed = UpstreamFeed(
+            self.stream,
+            metrics,
+            take=self._broadcast,
+            drained=self._broadcast.flush,
+            refused=self._refused,
+            last_event=self._broadcast.last_event,
+            tell=self._tell,
+            confirmed=self._held.answer,
+        )
         self._vendor = UpstreamConnection(
             name=UPSTREAM_NAME,
             market=MARKET,
             url=settings.vendor_url,
             api_key=settings.polygon_api_key,
             demand=demand,
-            listener=UpstreamFeed(
-                self.stream,
-                metrics,
-                take=self._broadcast,
-                drained=self._broadcast.flush,
-                refused=self._refused,
-                last_event=self._broadcast.last_event,
-                tell=self._tell,
-                confirmed=self._held.answer,
-            ),
+            listener=self._feed,
             metrics=metrics,
             options=settings.upstream,
             is_vendor=True,
@@ -109,6 +119,7 @@ class Firehose:
         Raises:
             fproxy.shell.server.ServerStartError: it cannot listen.
         """
+        self._steps = WorkSteps(asyncio.get_running_loop())
         await self._server.start()
         self._vendor.start()
 
@@ -151,6 +162,25 @@ class Firehose:
             client.after_reply(partial(self._tell_late, client))
         return answers
 
+    def subscribe_since(
+        self, client: Client, topics: Sequence[Topic], since: int
+    ) -> Mapping[Topic, str | None]:
+        """Do as :meth:`subscribe`, and first send the kept events of the topics from a time on, by their own times."""
+        answers = self.subscribe(client, topics)
+        if self._history is None:
+            client.refuse_replay()
+            return answers
+        if client not in self._replays:
+            self._replays[client] = ReplayQueue(
+                client,
+                history=self._history,
+                steps=self._steps,
+                make=partial(self._new_replay, client),
+                live=partial(self._go_live, client),
+            )
+        self._replays[client].ask([topic for topic in topics if answers.get(topic) is None], since)
+        return answers
+
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Give topics up, on demand."""
         if self._subscriptions is not None:
@@ -163,11 +193,36 @@ class Firehose:
 
     def client_left(self, client: Client) -> None:
         """Forget a client."""
-        self._broadcast.remove_client(client.sink)
+        replays = self._replays.pop(client, None)
+        if replays is not None:
+            replays.cancel()
+        if replays is None or replays.current is None:
+            self._broadcast.remove_client(client.sink)
         self._clients.discard(client)
         if self._subscriptions is not None:
             self._held.drop(client, self._subscriptions.topics(client))
             self._subscriptions.remove_client(client)
+
+    def _new_replay(
+        self, client: Client, since: int, asked_at: int, ended: Callable[[Replay], None]
+    ) -> WholeReplay:
+        assert self._history is not None
+        return WholeReplay(
+            client,
+            history=self._history,
+            since=since,
+            asked_at=asked_at,
+            complete_from=self._feed.whole_since,
+            counted=self._metrics.replayed_events.inc,
+            ended=ended,
+        )
+
+    def _go_live(self, client: Client, live: bool) -> None:
+        """A client gets what is live from now on, or has to catch up first."""
+        if live:
+            self._broadcast.add_client(client.sink)
+        else:
+            self._broadcast.remove_client(client.sink)
 
     def _is_unanswered(self, topic: Topic) -> bool:
         """Return whether the vendor is there and has still to answer for a topic."""
@@ -184,7 +239,11 @@ class Firehose:
         self._held.answer_all()
         message = notice_message(notice)
         for client in tuple(self._clients):
-            client.send_status(message)
+            replays = self._replays.get(client)
+            if replays is None or replays.current is None:
+                client.send_status(message)
+            else:
+                replays.current.tell(notice)
 
     def _tell_late(self, client: Client) -> None:
         self._to_tell.discard(client)

@@ -66,6 +66,19 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistorySettings:
+    """How much of what has passed a role keeps, whichever bound is reached first.
+
+    Attributes:
+        history: for how long, in seconds; 0 for nothing.
+        history_bytes: how much, in bytes; 0 for nothing.
+    """
+
+    history: float = 60.0
+    history_bytes: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilteredProxySettings:
     """What the filtered proxy can be told.
 
@@ -78,6 +91,7 @@ class FilteredProxySettings:
         unsubscribe_linger: how long an upstream subscription outlives the last client that wanted it.
         coalesce_ms: how long, in milliseconds, events may wait for others to share a message with; 0 sends
             them as soon as the burst that brought them has been read.
+        history: how much of what has passed to keep.
         gap_notices: tell clients when a stream that concerns them is interrupted, and when it is whole again.
     """
 
@@ -89,6 +103,7 @@ class FilteredProxySettings:
     unsubscribe_linger: float = 30.0
     coalesce_ms: float = 0.0
     gap_notices: bool = True
+    history: HistorySettings = field(default_factory=HistorySettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +118,7 @@ class FirehoseSettings:
         data_types: the event types to subscribe to, each with the wildcard symbol.
         on_demand: subscribe to the union of what clients asked for, instead of ``data_types``.
         unsubscribe_linger: on demand, how long a subscription outlives the last client that wanted it.
+        history: how much of what has passed to keep.
     """
 
     server: ServerSettings = ServerSettings(port=8767)
@@ -112,6 +128,7 @@ class FirehoseSettings:
     data_types: tuple[str, ...] = ("T", "Q", "A", "AM", "LULD", "FMV")
     on_demand: bool = False
     unsubscribe_linger: float = 30.0
+    history: HistorySettings = field(default_factory=HistorySettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

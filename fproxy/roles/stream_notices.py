@@ -19,6 +19,9 @@ class StreamNotices:
     Each stream has a topic of its own, which a client of the fan-out has as long as it has any topic that the stream
     serves. So a notice goes where the stream's events go, in their order and at their cost, however many clients
     there are.
+
+    Attributes:
+        enabled: whether clients are told at all.
     """
 
     def __init__(self, fanout: Fanout, streams: Mapping[Upstream, Stream], *, enabled: bool = True) -> None:
@@ -31,7 +34,7 @@ class StreamNotices:
         """
         self._fanout = fanout
         self._streams = streams
-        self._enabled = enabled
+        self.enabled = enabled
         self._topics = {
             upstream: Topic(f"{_NOTICE_TYPE}{stream.name}", WILDCARD) for upstream, stream in streams.items()
         }
@@ -44,7 +47,7 @@ class StreamNotices:
 
     def tell(self, upstream: Upstream, event: bytes) -> None:
         """Tell whom a stream concerns, in a message of its own behind all that the stream has brought so far."""
-        if self._enabled:
+        if self.enabled:
             self._fanout.flush()
             self._fanout.publish(self._topics[upstream], event)
             self._fanout.flush()
@@ -52,7 +55,7 @@ class StreamNotices:
     def tell_late(self, client: Client, upstreams: Iterable[Upstream]) -> None:
         """Tell a client that has subscribed just now which of the streams are down, behind the acknowledgement."""
         down = {upstream for upstream in upstreams if self._streams[upstream].interruption is not None}
-        if not down or not self._enabled:
+        if not down or not self.enabled:
             return
         if client not in self._late:
             self._late[client] = set()

@@ -67,8 +67,18 @@ class Subscriptions:
         """Return what a client is subscribed to, as a live view."""
         return self._topics[client]
 
-    def subscribe(self, client: Client, topics: Sequence[Topic]) -> Concerns:
+    def concerned(self, client: Client) -> frozenset[Upstream]:
+        """Return the upstreams that serve a client something."""
+        return frozenset(self._concerned[client])
+
+    def subscribe(self, client: Client, topics: Sequence[Topic], *, since: int | None = None) -> Concerns:
         """Ask the upstreams for the topics that are new; topics that they have refused before are refused again.
+
+        Args:
+            client: who wants them.
+            topics: what it wants; it may have some of them.
+            since: from when on the upstream is to bring what has passed of those that nobody else has, in Unix
+                milliseconds; None for nothing.
 
         Returns:
             the upstreams that serve the new topics, and those among them that served the client nothing before.
@@ -85,7 +95,7 @@ class Subscriptions:
                 serving.add(upstream)
                 concerned[upstream] += 1
                 self._index.add((upstream, text), client)
-                self._demands[upstream].acquire(text)
+                self._demands[upstream].acquire(text, since=since)
                 if self._connections[upstream].refusal(text) is not None:
                     refused.append(text)
         self._changed()

@@ -31,6 +31,9 @@ class UpstreamFeed:
     """Hands on what an upstream connection brings, and keeps its stream's state.
 
     Messages that are not sound are counted and logged, no more. This is an ``UpstreamListener``.
+
+    Attributes:
+        whole_since: nothing is missing from this time on, in Unix milliseconds, unless the stream is interrupted now.
     """
 
     __slots__ = (
@@ -43,6 +46,7 @@ class UpstreamFeed:
         "drained",
         "refused",
         "take",
+        "whole_since",
     )
 
     def __init__(
@@ -73,6 +77,7 @@ class UpstreamFeed:
         self.drained = drained
         self.refused = refused
         self.confirmed = confirmed
+        self.whole_since = unix_ms()
         self._stream = stream
         self._last_event = last_event
         self._tell = tell
@@ -94,8 +99,10 @@ class UpstreamFeed:
 
     def whole(self) -> None:
         """Every event that is wanted comes from now on."""
-        notice = self._stream.whole(now=unix_ms())
+        now = unix_ms()
+        notice = self._stream.whole(now=now)
         if notice is not None:
+            self.whole_since = now
             self._tell(restoration_event(notice))
 
     def interrupted(self, reason: str) -> None:

@@ -35,7 +35,7 @@ MAX_BYTES_BEFORE_AUTH: Final = 256 * 1024
 """How much a client may send before it has authenticated, in bytes of frames: of a stranger no more is kept."""
 
 NO_REPLAY: Final = control.status_message(
-    ("error", "'since' is not served here, only by an ms-aggregator; subscribed to what comes from now on")
+    ("error", "'since' is not served here: no history is kept; subscribed to what comes from now on")
 )
 """What a client is told that asks a role for what has passed, which does not keep it."""
 
@@ -162,6 +162,11 @@ class Client(asyncio.BufferedProtocol):
         else:
             self._after_reply.append(callback)
 
+    def refuse_replay(self) -> None:
+        """Tell the client, behind the reply and once, that what has passed is not kept here."""
+        if self._say_no_replay not in (self._after_reply or ()):
+            self.after_reply(self._say_no_replay)
+
     def close(self, code: int, reason: str) -> None:
         """Close the connection behind what has been written. Closing twice is fine.
 
@@ -230,6 +235,10 @@ class Client(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """More than the limit is unsent."""
+        self.cut_off()
+
+    def cut_off(self) -> None:
+        """Disconnect the client as a slow consumer, and tell it so."""
         if self._stage >= _Stage.CLOSING:
             return
         unsent = self._transport.get_write_buffer_size()
@@ -392,8 +401,8 @@ class Client(asyncio.BufferedProtocol):
                     unserved.update(shared.handler.subscribe_since(self, topics, since) or {})
                 else:
                     unserved.update(shared.handler.subscribe(self, topics) or {})
-                    if since is not None and self._say_no_replay not in (self._after_reply or ()):
-                        self.after_reply(self._say_no_replay)
+                    if since is not None:
+                        self.refuse_replay()
             case control.Unsubscribe(topics):
                 shared.handler.unsubscribe(self, topics)
             case control.Authenticated(account):

@@ -65,7 +65,9 @@ def test_what_is_kept_is_the_newest_whole_and_in_order_within_its_bounds(
         missing = [received for _, received, _ in sent[: history.first]]
         assert all(received < history.complete_from for received in missing)
     for time in (NOW, now, now + 1):
-        kept_from = [at for at, (_, received, _) in enumerate(sent) if received >= time and at >= history.first]
+        kept_from = [
+            at for at, (_, received, _) in enumerate(sent) if received >= time and at >= history.first
+        ]
         assert history.received_from(time) == (kept_from[0] if kept_from else history.next)
     history.trim(now + span + 1)
     assert history.first == history.next
@@ -106,7 +108,9 @@ EVENTS = st.one_of(
     st.just({"ev": "status", "status": "success", "message": "hello"}),
     st.just({"ev": "T", "sym": "A"}),
 )
-TOPICS = st.sets(st.sampled_from([("T", "A"), ("T", "*"), ("Q", "B"), ("A", "A"), ("LULD", "*"), ("*", "*")]), min_size=1)
+TOPICS = st.sets(
+    st.sampled_from([("T", "A"), ("T", "*"), ("Q", "B"), ("A", "A"), ("LULD", "*"), ("*", "*")]), min_size=1
+)
 
 
 def own_time(event: dict[str, Any]) -> int | None:

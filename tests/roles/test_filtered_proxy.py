@@ -465,20 +465,6 @@ async def test_a_client_may_have_so_many_topics() -> None:
         assert chain.count("control_errors_total") == 1
 
 
-async def test_asking_for_what_has_passed_is_answered(chain: Chain) -> None:
-    """Only the aggregator keeps bars; a client that asks elsewhere must not think that there were none."""
-    client = await chain.client()
-    topics = ["100Ms.AAPL", *(f"T.S{i}" for i in range(500))]
-    await client.connection.send(json.dumps({"action": "subscribe", "params": ",".join(topics), "since": 5}))
-    assert len(await client.status()) == len(topics)
-    [status] = await client.status()
-    assert status["status"] == "error"
-    assert status["message"].startswith("'since' is not served here")
-    await chain.aggregator.until_subscribed("100Ms.AAPL")
-    await chain.aggregator.send(array(event("100Ms", "AAPL")))
-    assert await client.take(1) == [event("100Ms", "AAPL")]
-
-
 async def test_a_slow_consumer_is_told_and_harms_no_one() -> None:
     async with running(limits=ClientLimits(max_unsent_bytes=256 * 1024)) as chain:
         slow, quick = await chain.client("T.*"), await chain.client("T.*")

@@ -1,0 +1,237 @@
+"""Sending a client what has passed, and then what came meanwhile, until it has caught up with what is live.
+
+While a client catches up, all that it gets is read from the history, by one reader, in order: first the kept events of
+the topics that it asked for, up to the moment of the request; then everything that it is subscribed to. When nothing is
+left the live distribution takes over, between two messages. So no event is missed or doubled at the seam.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from fproxy._fastpath import Broadcast, Fanout, History
+from fproxy.core.stream_notice import notice_message
+from fproxy.core.topics import Topic
+from fproxy.shell.client import Client
+from fproxy.shell.work_steps import Steps, Work, WorkSteps
+
+REPLAYED_STATUS: Final = "replayed"
+"""The status behind the last kept event: what comes after it is live."""
+
+PIECE_BYTES: Final = 64 * 1024
+"""About how much is read in one step, in bytes of upstream messages: some tenths of a millisecond."""
+
+PIECE_TOPICS: Final = 500
+"""How many topics a reader takes in one step: about as long."""
+
+UNSENT_BYTES: Final = 1024 * 1024
+"""A client with more than this waiting to be sent gets no more for the moment."""
+
+PAUSE: Final = 0.01
+"""For how long, in seconds."""
+
+
+def replayed_message(since: int, count: int, *, complete: bool) -> bytes:
+    """Return the message that ends a replay: a JSON array with one status event.
+
+    Args:
+        since: what the client asked for, in Unix milliseconds.
+        count: how many events were replayed.
+        complete: whether the history reached back that far.
+    """
+    reach = "all there were" if complete else "the history does not reach back that far, or has a gap"
+    event = {
+        "ev": "status",
+        "status": REPLAYED_STATUS,
+        "message": f"replayed {count} events since {since}: {reach}",
+        "count": count,
+        "since": since,
+        "complete": complete,
+    }
+    return json.dumps([event], separators=(",", ":")).encode()
+
+
+class Replay(ABC):
+    """One client's way from a time in the past to what is live.
+
+    Attributes:
+        since: from when on, in Unix milliseconds, by the events' own times.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        history: History,
+        since: int,
+        asked_at: int,
+        complete_from: int,
+        counted: Callable[[int], None],
+        ended: Callable[["Replay"], None],
+    ) -> None:
+        """Prepare a replay. The client must get nothing live from now on, until ``ended``.
+
+        Args:
+            client: whom to send to.
+            history: has the messages.
+            since: from when on, in Unix milliseconds, by the events' own times.
+            asked_at: the number that the next message had when the client asked.
+            complete_from: nothing is missing from this time on, as far as the streams go, in Unix milliseconds.
+            counted: gets the number of events that were replayed.
+            ended: the client has caught up, and has to get what is live from this very moment on.
+        """
+        self._client = client
+        self._history = history
+        self.since = since
+        self._complete = since >= max(complete_from, history.complete_from)
+        self._counted = counted
+        self._ended = ended
+        self._cursor = history.first
+        self._boundary = self._live_from = asked_at
+        self._kept = Fanout()
+        self._reader = self._kept.add_client(client.sink)
+        # What the reader is to take, each from a message's number on.
+        self._joins: deque[tuple[int, deque[Topic]]] = deque()
+        # What it is not to take any more, likewise.
+        self._leaves: deque[tuple[int, frozenset[Topic]]] = deque()
+        # What to tell the client, each before a message's number.
+        self._notices: deque[tuple[int, bytes]] = deque()
+        self._work: Work | None = None
+
+    @property
+    def routing(self) -> Fanout:
+        """What matches the kept events, to be told which types count from where, as the live distribution is."""
+        return self._kept
+
+    @property
+    def started(self) -> bool:
+        """Whether it has begun to send."""
+        return self._work is not None
+
+    def ask(self, topics: Iterable[Topic]) -> None:
+        """Bring what is kept of topics; to be called before ``start``."""
+        self._joins.appendleft((self._cursor, deque(topics)))
+
+    def start(self, steps: WorkSteps) -> None:
+        """Begin to send."""
+        self._work = steps.add(self._client, self._run())
+
+    def leave(self, topics: Iterable[Topic]) -> None:  # noqa: B027 (whoever brings everything leaves nothing out)
+        """What comes of topics from now on is brought by another replay, which follows this one."""
+
+    def unsubscribe(self, topics: Iterable[Topic]) -> None:
+        """The client gives topics up, at once."""
+        gone = frozenset(topics)
+        for index, (position, joining) in enumerate(self._joins):
+            self._joins[index] = (position, deque(topic for topic in joining if topic not in gone))
+        self._kept.unsubscribe(self._reader, gone)
+
+    def cancel(self) -> None:
+        """Stop, and tell nobody."""
+        if self._work is not None:
+            self._work.cancel()
+
+    def tell(self, event: bytes) -> None:
+        """Send a status event behind all that has come so far."""
+        self._notices.append((self._history.next, event))
+
+    @abstractmethod
+    def _read_live(self, start: int, stop: int) -> int:
+        """Send messages that came after the request; arguments and result as of ``Fanout.replay``."""
+
+    def _run(self) -> Steps:
+        while self._cursor < self._boundary:
+            if self._client.unsent_bytes > UNSENT_BYTES:
+                yield PAUSE
+                continue
+            if not self._prepare():
+                if self._cursor < self._history.first:
+                    self._complete = False  # it reads more slowly than the history forgets
+                self._cursor = self._kept.replay(
+                    self._history,
+                    self._cursor,
+                    self._boundary,
+                    since=max(1, self.since),
+                    max_bytes=PIECE_BYTES,
+                )
+            yield None
+        count = self._kept.events_collected
+        self._counted(count)
+        self._client.send_status(replayed_message(self.since, count, complete=self._complete))
+        self._cursor = max(self._cursor, self._live_from)
+        while self._joins or self._leaves or self._notices or self._cursor < self._history.next:
+            if self._client.unsent_bytes > UNSENT_BYTES:
+                yield PAUSE
+            elif self._cursor < self._history.first:
+                self._client.cut_off()
+                return
+            else:
+                if not self._prepare():
+                    self._cursor = self._read_live(self._cursor, self._next_seam())
+                yield None
+        self._ended(self)
+
+    def _next_seam(self) -> int:
+        """Return the number of the message before which something has to be done; that of the next to come for none."""
+        seams = [queue[0][0] for queue in (self._joins, self._leaves, self._notices) if queue]
+        return min((*seams, self._history.next))
+
+    def _prepare(self) -> bool:
+        """Do a piece of what has to be done before the next message. Return whether there was something."""
+        if self._joins and self._joins[0][0] <= self._cursor:
+            topics = self._joins[0][1]
+            self._kept.subscribe(
+                self._reader, [topics.popleft() for _ in range(min(PIECE_TOPICS, len(topics)))]
+            )
+            if not topics:
+                self._joins.popleft()
+            return True
+        if self._leaves and self._leaves[0][0] <= self._cursor:
+            self._kept.unsubscribe(self._reader, self._leaves.popleft()[1])
+            return True
+        if self._notices and self._notices[0][0] <= self._cursor:
+            self._client.send_status(notice_message(self._notices.popleft()[1]))
+            return True
+        return False
+
+
+class FilteredReplay(Replay):
+    """The replay to a client of a fan-out: what is live is what it is subscribed to."""
+
+    def __init__(self, client: Client, *, held: Iterable[Topic], **replay: object) -> None:
+        """Prepare a replay.
+
+        Args:
+            client: whom to send to.
+            held: what else the client is subscribed to, and has got up to now.
+            replay: the other arguments of :class:`Replay`.
+        """
+        super().__init__(client, **replay)  # type: ignore[arg-type]
+        self._joins.append((self._history.next, deque(held)))
+
+    def subscribe(self, topics: Iterable[Topic]) -> None:
+        """The client gets topics, from now on."""
+        self._joins.append((self._history.next, deque(topics)))
+
+    def leave(self, topics: Iterable[Topic]) -> None:
+        """What comes of topics from now on is brought by another replay, which follows this one."""
+        self._leaves.append((self._history.next, frozenset(topics)))
+
+    def _read_live(self, start: int, stop: int) -> int:
+        return self._kept.replay(self._history, start, stop, max_bytes=PIECE_BYTES)
+
+
+class WholeReplay(Replay):
+    """The replay to a client of a broadcast: what is live is everything, message for message."""
+
+    def __init__(self, client: Client, **replay: object) -> None:
+        """Prepare a replay; ``replay`` are the other arguments of :class:`Replay`."""
+        super().__init__(client, **replay)  # type: ignore[arg-type]
+        self._live_from = self._history.next  # up to there it has got everything
+        self._broadcast = Broadcast()
+        self._broadcast.add_client(client.sink)
+
+    def _read_live(self, start: int, stop: int) -> int:
+        return self._broadcast.replay(self._history, start, stop, max_bytes=PIECE_BYTES)

@@ -1,0 +1,132 @@
+"""Work in steps: whatever is long by somebody's choice is done a piece at a time, so that data never waits for it."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from typing import Final
+
+logger: Final = logging.getLogger("fproxy.server")
+
+BUDGET: Final = 0.002
+"""How long all work may take in one turn of the event loop, in seconds; its last step may exceed that."""
+
+Steps = Iterator[float | None]
+"""Work, each step up to the next ``yield``; a number is how long to rest before the next step, in seconds."""
+
+
+class Work:
+    """A piece of work under way.
+
+    Attributes:
+        done: whether it is over: finished, cancelled or failed.
+    """
+
+    __slots__ = ("_steps", "done", "owner")
+
+    def __init__(self, owner: Hashable, steps: Steps) -> None:
+        """Prepare it; a scheduler makes these."""
+        self.owner = owner
+        self.done = False
+        self._steps: Steps | None = steps
+
+    def cancel(self) -> None:
+        """Do no further step. Doing it again, or when the work is over, does nothing."""
+        self.done = True
+        self._steps = None
+
+    def step(self) -> float | None:
+        """Do the next step; return how long to rest, None for not at all."""
+        if self._steps is None:
+            return None
+        try:
+            return next(self._steps)
+        except StopIteration:
+            self.cancel()
+        except Exception:
+            # A defect of this work: it must not cost other work its turn.
+            logger.exception("Work in steps has failed and is given up")
+            self.cancel()
+        return None
+
+
+class WorkSteps:
+    """Does work step by step, within a budget a turn of the loop, fairly: each owner with work has a step in turn.
+
+    The work of one owner is done in the order in which it was added.
+    """
+
+    __slots__ = ("_budget", "_clock", "_loop", "_of_owner", "_scheduled", "_turns")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        budget: float = BUDGET,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Prepare a scheduler.
+
+        Args:
+            loop: the event loop whose turns count.
+            budget: how long work may take in one turn, in seconds.
+            clock: the time, in seconds.
+        """
+        self._loop = loop
+        self._budget = budget
+        self._clock = clock
+        self._of_owner: dict[Hashable, deque[Work]] = {}
+        self._turns: deque[Hashable] = deque()  # owners with work to do, in the order of their turns
+        self._scheduled = False
+
+    def add(self, owner: Hashable, steps: Steps) -> Work:
+        """Do work from the next turn of the loop on.
+
+        Args:
+            owner: whose work it is.
+            steps: the work. Neither a step nor its end may rely on what other work has done meanwhile.
+        """
+        work = Work(owner, steps)
+        waiting = self._of_owner.get(owner)
+        if waiting is None:
+            self._of_owner[owner] = deque([work])
+            self._ready(owner)
+        else:
+            waiting.append(work)
+        return work
+
+    def _ready(self, owner: Hashable) -> None:
+        self._turns.append(owner)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        end = self._clock() + self._budget
+        while self._turns:
+            owner = self._turns.popleft()
+            rest = self._step(owner)
+            if owner in self._of_owner:
+                if rest is None:
+                    self._turns.append(owner)
+                else:
+                    self._loop.call_later(rest, self._ready, owner)
+            if self._clock() >= end:
+                break
+        if self._turns and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _step(self, owner: Hashable) -> float | None:
+        """Do one step for an owner, who has work; forget the owner when none is left."""
+        waiting = self._of_owner[owner]
+        work = waiting[0]
+        rest = work.step()
+        if work.done:
+            waiting.popleft()
+            rest = None
+        if not waiting:
+            del self._of_owner[owner]
+        return rest
