@@ -28,6 +28,7 @@ _PROXY_ALONE: Final = (
     "FPROXY_MAX_CONTROL_BYTES",
     "FPROXY_MAX_TOPICS",
     "FPROXY_MAX_UNSENT_BYTES",
+    "FPROXY_DRAIN",
 )
 """Settings of a stack that are about its clients."""
 
@@ -79,7 +80,9 @@ def chosen_port(port: int) -> int:
     return port or free_port(LOOPBACK)
 
 
-def role_child(name: str, *arguments: str, host: str, port: int, environment: Mapping[str, str]) -> Child:
+def role_child(
+    name: str, *arguments: str, host: str, port: int, environment: Mapping[str, str], drain: float = 0.0
+) -> Child:
     """Return the child that runs one role.
 
     Args:
@@ -88,12 +91,14 @@ def role_child(name: str, *arguments: str, host: str, port: int, environment: Ma
         host: the address that it listens on.
         port: the port of the same.
         environment: its settings that are not in ``arguments``.
+        drain: over how long it lets its clients go when it stops, in seconds.
     """
     return Child(
         name=name,
         command=(*own_command(), *arguments, "--host", host, "--port", str(port)),
         host=_WILDCARD_HOSTS.get(host, host),
         port=port,
+        stop_timeout=STOP_TIMEOUT + drain,
         environment={**own_path(), **environment, "FPROXY_STOP_AT_EOF": "1"},
     )
 
@@ -136,7 +141,7 @@ def upstream_children(
     )
 
 
-def proxy_child(ports: Ports, *, host: str, environment: Mapping[str, str]) -> Child:
+def proxy_child(ports: Ports, *, host: str, environment: Mapping[str, str], drain: float = 0.0) -> Child:
     """Return the filtered proxy behind the other two."""
     return role_child(
         "proxy",
@@ -144,11 +149,17 @@ def proxy_child(ports: Ports, *, host: str, environment: Mapping[str, str]) -> C
         host=host,
         port=ports.proxy,
         environment=environment,
+        drain=drain,
     )
 
 
 def stack_children(
-    ports: Ports, *, host: str, flags: Mapping[str, str], metrics_port: int | None = None
+    ports: Ports,
+    *,
+    host: str,
+    flags: Mapping[str, str],
+    metrics_port: int | None = None,
+    drain: float = 0.0,
 ) -> tuple[Child, ...]:
     """Return the roles of ``fproxy stack``, which find their settings where they always do.
 
@@ -160,12 +171,13 @@ def stack_children(
         host: the address that the proxy listens on.
         flags: settings given as flags, as environment variables.
         metrics_port: where the proxy serves metrics; the others do on the ports after it.
+        drain: over how long the proxy lets its clients go when it stops, in seconds.
     """
     return (
         *upstream_children(
             ports, environment={**flags, **dict.fromkeys(_PROXY_ALONE, "")}, metrics_port=metrics_port
         ),
-        proxy_child(ports, host=host, environment=flags),
+        proxy_child(ports, host=host, environment=flags, drain=drain),
     )
 
 
@@ -213,8 +225,9 @@ async def run_children(children: Sequence[Child], *, on_ready: Callable[[], None
         with contextlib.suppress(BrokenPipeError):
             click.echo(f"{click.style(f'{name:<{width}} |', fg=colours[name])} {line}", err=True)
 
-    stop_timeout = (STOP_TIMEOUT + 1) * len(children)
-    return await serve(Supervisor(children, report), on_ready=on_ready, stop_timeout=stop_timeout)
+    stop_timeout = sum(child.stop_timeout + 1 for child in children)
+    supervisor = Supervisor(children, report)
+    return await serve(supervisor, on_ready=on_ready, on_reload=supervisor.reload, stop_timeout=stop_timeout)
 
 
 def command_name() -> str:

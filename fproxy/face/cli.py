@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ import click
 
 from fproxy.core.loopback import is_loopback
 from fproxy.core.urls import redacted_url
+from fproxy.face.environment import EnvFileError
 from fproxy.face.logs import configure_logging
 from fproxy.face.role_options import (
     aggregator_options,
@@ -27,7 +29,7 @@ from fproxy.face.role_settings import (
     server_settings,
     simulator_settings,
 )
-from fproxy.face.settings import Setting, given_flags, unknown_settings
+from fproxy.face.settings import Setting, given_flags, read_again, unknown_settings
 from fproxy.face.tail_settings import tail_options, tail_settings
 from fproxy.metrics import Metrics
 from fproxy.roles.settings import ServerSettings
@@ -171,6 +173,17 @@ def tell_chosen_port(port: int) -> None:
     log.info("Now listening on port %d", port)
 
 
+def reload_settings(ctx: click.Context) -> None:
+    """Read again what can be read again while the program runs, the log level. What is wrong is logged, no more."""
+    try:
+        level = read_again(ctx, "log_level")
+    except (click.UsageError, EnvFileError) as error:
+        log.error("SIGHUP: nothing was read again: %s", error)
+        return
+    configure_logging(level)
+    log.info("SIGHUP: read again; the log level is %s", level)
+
+
 def serve_role(
     values: Values,
     make_role: Callable[[Metrics], "ListeningRole"],
@@ -186,9 +199,11 @@ def serve_role(
     from prometheus_client import disable_created_metrics
 
     from fproxy.face.metrics_page import MetricsPageError, metrics_page
-    from fproxy.face.run import serve
+    from fproxy.face.run import STOP_TIMEOUT, serve
 
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a sample beside each counter that says when it was made doubles the page
+
+    context = click.get_current_context()
 
     async def main() -> int:
         metrics = Metrics()
@@ -204,7 +219,13 @@ def serve_role(
                     if on_ready is not None:
                         on_ready()
 
-                return await serve(role, stop_at_eof=values["stop_at_eof"], on_ready=ready)
+                return await serve(
+                    role,
+                    stop_at_eof=values["stop_at_eof"],
+                    on_ready=ready,
+                    on_reload=partial(reload_settings, context),
+                    stop_timeout=STOP_TIMEOUT + values["drain"],
+                )
         except MetricsPageError as error:
             log.error("%s", error)
             return 1
@@ -348,7 +369,11 @@ def stack(ctx: click.Context, /, **values: Any) -> None:
             f"{metrics_port} (FPROXY_METRICS_PORT) on"
         )
     children = stack_children(
-        ports, host=proxy_server.host, flags=given_flags(ctx), metrics_port=metrics_port
+        ports,
+        host=proxy_server.host,
+        flags=given_flags(ctx),
+        metrics_port=metrics_port,
+        drain=values["drain"],
     )
     finish(
         lambda: run_children(children, on_ready=lambda: log.info("Clients connect to port %d", ports.proxy))

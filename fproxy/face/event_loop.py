@@ -27,12 +27,17 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return runner.run(main)
 
 
+def _nothing() -> None:
+    pass
+
+
 @contextlib.contextmanager
-def stop_signals(*, at_eof: bool = False) -> Iterator[asyncio.Event]:
+def stop_signals(*, at_eof: bool = False, reload: Callable[[], None] = _nothing) -> Iterator[asyncio.Event]:
     """Give an event that the first SIGINT or SIGTERM sets; a later one ends the process at once.
 
     Args:
         at_eof: the end of standard input, a pipe, sets it too: so a child learns that its parent is gone.
+        reload: called at each SIGHUP, which does not end the process.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -54,6 +59,8 @@ def stop_signals(*, at_eof: bool = False) -> Iterator[asyncio.Event]:
             loop.add_signal_handler(number, received, number)
         except NotImplementedError:  # Windows' loops: Ctrl-C raises KeyboardInterrupt there.
             signal.signal(number, lambda caught, _frame: loop.call_soon_threadsafe(received, caught))
+    with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has no such signal
+        loop.add_signal_handler(signal.SIGHUP, reload)
     standard_input = sys.stdin.fileno() if at_eof else -1
 
     def read_standard_input() -> None:
@@ -68,6 +75,6 @@ def stop_signals(*, at_eof: bool = False) -> Iterator[asyncio.Event]:
     finally:
         if at_eof:
             loop.remove_reader(standard_input)
-        with contextlib.suppress(NotImplementedError):
-            for number in handled:
+        with contextlib.suppress(NotImplementedError, AttributeError):
+            for number in (*handled, signal.SIGHUP):
                 loop.remove_signal_handler(number)

@@ -14,7 +14,9 @@ def configure_logging(level: str) -> None:
         level: the least severe level to show: ``debug``, ``info``, ``warning`` or ``error``.
     """
     logging.basicConfig(stream=sys.stderr, format=LINE, level=level.upper(), force=True)
-    if level != "debug":
-        # Libraries report each of their connections at INFO; ours say the same in the product's own words.
-        for library in ("websockets", "picows", "aiofastnet", "asyncio"):
-            logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+    # Libraries report each of their connections at INFO; ours say the same in the product's own words.
+    severity = (
+        max(logging.WARNING, logging.getLevelName(level.upper())) if level != "debug" else logging.NOTSET
+    )
+    for library in ("websockets", "picows", "aiofastnet", "asyncio"):
+        logging.getLogger(library).setLevel(severity)

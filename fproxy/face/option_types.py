@@ -57,6 +57,20 @@ class WholeNumber(ValueType):
         return number
 
 
+class CloseCode(ValueType):
+    """A WebSocket close code with which clients may be let go."""
+
+    name = "code"
+    codes: Final = (1001, 1012)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the code, or fail saying which there are."""
+        text = str(value).strip()
+        if text not in map(str, self.codes):
+            self.fail(f"{value!r} is not one of {', '.join(map(str, self.codes))}", param, ctx)
+        return int(text)
+
+
 class Port(WholeNumber):
     """A TCP port."""
 

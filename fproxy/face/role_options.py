@@ -6,6 +6,7 @@ import click
 
 from fproxy.face.option_types import (
     ByteSize,
+    CloseCode,
     EventTypes,
     Host,
     Number,
@@ -36,6 +37,9 @@ _FIREHOSE: Final = FirehoseSettings()
 _HISTORY: Final = HistorySettings()
 _AGGREGATOR: Final = AggregatorSettings()
 _SIMULATOR: Final = SimulatorSettings()
+
+MAX_DRAIN: Final = 3600.0
+"""The longest time that may be asked for to let clients go, in seconds."""
 
 stop_at_eof_option: Final = setting(
     "--stop-at-eof",
@@ -117,6 +121,21 @@ server_options: Final = together(
         envvar="FPROXY_MAX_CLIENTS",
         type=WholeNumber(1, 10**6),
         help="Connections to keep at once; unset: as many as the process may open files.",
+    ),
+    setting(
+        "--close-code",
+        envvar="FPROXY_CLOSE_CODE",
+        type=CloseCode(),
+        default=str(_SERVER.close_code),
+        help="Close code for clients when the program stops: 1012 (service restart) has the official clients come "
+        "back, 1001 (going away) has the Python one end.",
+    ),
+    setting(
+        "--drain",
+        envvar="FPROXY_DRAIN",
+        type=Seconds(zero="to let all go at once", most=MAX_DRAIN),
+        default=f"{_SERVER.drain:g}",
+        help="Seconds over which clients are let go when the program stops; a second signal cuts it short.",
     ),
     setting(
         "--metrics-port",

@@ -39,11 +39,16 @@ class ListeningRole(Role, Protocol):
         """The port that clients connect to, once the role has started."""
 
 
+def _nothing() -> None:
+    pass
+
+
 async def serve(
     role: Role,
     *,
     stop_at_eof: bool = False,
     on_ready: Callable[[], None] | None = None,
+    on_reload: Callable[[], None] = _nothing,
     stop_timeout: float = STOP_TIMEOUT,
 ) -> int:
     """Serve with ``role`` until a signal asks to stop; return the program's exit status.
@@ -54,9 +59,10 @@ async def serve(
         role: what to start and, in the end, to stop.
         stop_at_eof: stop at the end of standard input too.
         on_ready: called once the role has started.
+        on_reload: called at each SIGHUP: read again what can be read again.
         stop_timeout: how long stopping may take, in seconds.
     """
-    with stop_signals(at_eof=stop_at_eof) as stopping:
+    with stop_signals(at_eof=stop_at_eof, reload=on_reload) as stopping:
         starting = asyncio.ensure_future(role.start())
         signalled = asyncio.ensure_future(stopping.wait())
         try:

@@ -98,6 +98,28 @@ def _use_env_file(ctx: click.Context, param: click.Parameter, value: str) -> str
     return value
 
 
+def read_again(ctx: click.Context, name: str) -> Any:
+    """Return what a setting is now, where it may have changed since the program started: in the ``.env`` file.
+
+    Flags and the environment outrank the file, and cannot change.
+
+    Args:
+        ctx: the command's context.
+        name: the setting's parameter.
+
+    Raises:
+        EnvFileError: the file cannot be used.
+        click.UsageError: the setting is wrong there.
+    """
+    option = next(param for param in ctx.command.params if param.name == name)
+    if ctx.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+        return ctx.params[name]
+    path = Path(ctx.params["env_file"])
+    lines = read_env_file(path) if path.exists() else {}
+    text = lines.get(str(option.envvar), EnvLine("", "")).value
+    return option.type.convert(text, option, ctx) if text else option.get_default(ctx)
+
+
 def unknown_settings(ctx: click.Context, known: set[str]) -> list[str]:
     """Return a sentence about each ``FPROXY_*`` name in the environment or ``.env`` that is not ``known``."""
     return unknown_setting_warnings(os.environ, env_lines(ctx), known)

@@ -49,6 +49,7 @@ class Child:
         port: the port of the same.
         ready_line: the line of its output that says that it serves now, which is not passed on; None when its
             accepting connections says it.
+        stop_timeout: seconds that it may take to exit after it was asked to.
         environment: variables that it gets on top of those of this process; secrets belong here, not in
             ``command``, which anybody on the machine can read.
     """
@@ -58,6 +59,7 @@ class Child:
     host: str
     port: int
     ready_line: str | None = None
+    stop_timeout: float = STOP_TIMEOUT
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -123,6 +125,12 @@ class Supervisor:
             process = self._processes.get(child.name)
             if process is not None:
                 await self._stop_process(child, process)
+
+    def reload(self) -> None:
+        """Have every child read again what can be read again."""
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGHUP)
 
     async def _launch(self, child: Child) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -216,9 +224,9 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
+            await asyncio.wait_for(process.wait(), child.stop_timeout)
         except TimeoutError:
-            self._report(child.name, f"WARNING Did not stop within {STOP_TIMEOUT:g} s and is killed")
+            self._report(child.name, f"WARNING Did not stop within {child.stop_timeout:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         await self._ended(child)

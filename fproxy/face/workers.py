@@ -56,6 +56,11 @@ class Workers:
                 start.cancel()
             await asyncio.gather(*starts, return_exceptions=True)
 
+    def reload(self) -> None:
+        """Have all of them read again what can be read again."""
+        for supervisor in self._supervisors:
+            supervisor.reload()
+
     async def stop(self) -> None:
         """Stop all of them at once, and wait until they have."""
         await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors))
@@ -84,6 +89,7 @@ def worker_children(values: Values, port: int, flags: Mapping[str, str]) -> tupl
             host=values["host"],
             port=port,
             ready_line=READY_LINE,
+            stop_timeout=STOP_TIMEOUT + values["drain"],
             environment={
                 **own_path(),
                 **flags,
@@ -131,11 +137,13 @@ async def run_workers(
                 if values["port"] == 0:
                     tell_chosen_port(reservation.port)
 
+            workers = Workers(worker_children(values, reservation.port, flags))
             return await serve(
-                Workers(worker_children(values, reservation.port, flags)),
+                workers,
                 stop_at_eof=values["stop_at_eof"],
                 on_ready=ready,
-                stop_timeout=STOP_TIMEOUT + 1,
+                on_reload=workers.reload,
+                stop_timeout=STOP_TIMEOUT + values["drain"] + 1,
             )
     except (ServerStartError, MetricsPageError) as error:
         log.error("%s", error)

@@ -130,6 +130,8 @@ class Aggregator:
             port=settings.server.port,
             limits=settings.server.limits,
             max_clients=settings.server.max_clients,
+            close_code=settings.server.close_code,
+            drain=settings.server.drain,
         )
         self.stream = Stream(UPSTREAM_NAME, market=MARKET, now=unix_ms())
         metrics.watch_streams([self.stream])
@@ -179,10 +181,10 @@ class Aggregator:
         self._housekeeping_timer = self._loop.call_later(HOUSEKEEPING_INTERVAL, self._keep_house)
 
     async def stop(self) -> None:
-        """Write what is pending, close clients with 1001 and the firehose's connection, and stop."""
+        """Let the clients go, each behind what is pending, then close the firehose's connection, and stop."""
         self._stopping = True
-        self._fanout.flush()
-        await asyncio.gather(self._server.stop(), self._firehose.stop())
+        await self._server.stop(flush=self._fanout.flush)
+        await self._firehose.stop()
         for timer in (self._close_timer, self._housekeeping_timer):
             if timer is not None:
                 timer.cancel()

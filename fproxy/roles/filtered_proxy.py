@@ -101,6 +101,8 @@ class FilteredProxy:
             port=settings.server.port,
             limits=settings.server.limits,
             max_clients=settings.server.max_clients,
+            close_code=settings.server.close_code,
+            drain=settings.server.drain,
             reuse_port=settings.server.reuse_port,
         )
         self.streams = {
@@ -155,9 +157,9 @@ class FilteredProxy:
             upstream.start()
 
     async def stop(self) -> None:
-        """Write what is pending, close clients with 1001 and the upstreams, and stop."""
-        self._fanout.flush()
-        await asyncio.gather(self._server.stop(), *(upstream.stop() for upstream in self._upstreams.values()))
+        """Let the clients go, each behind what is pending, then close the upstreams, and stop."""
+        await self._server.stop(flush=self._fanout.flush)
+        await asyncio.gather(*(upstream.stop() for upstream in self._upstreams.values()))
         for timer in (self._flush_timer, self._settle_timer):
             if timer is not None:
                 timer.cancel()

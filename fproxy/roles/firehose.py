@@ -73,6 +73,8 @@ class Firehose:
             port=settings.server.port,
             limits=settings.server.limits,
             max_clients=settings.server.max_clients,
+            close_code=settings.server.close_code,
+            drain=settings.server.drain,
         )
         self.stream = Stream(UPSTREAM_NAME, market=MARKET, now=unix_ms())
         metrics.watch_streams([self.stream])
@@ -124,9 +126,9 @@ class Firehose:
         self._vendor.start()
 
     async def stop(self) -> None:
-        """Write what is pending, close clients with 1001 and the vendor's connection, and stop."""
-        self._broadcast.flush()
-        await asyncio.gather(self._server.stop(), self._vendor.stop())
+        """Let the clients go, each behind what is pending, then close the vendor's connection, and stop."""
+        await self._server.stop(flush=self._broadcast.flush)
+        await self._vendor.stop()
 
     # What the server calls.
 

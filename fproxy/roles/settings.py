@@ -55,6 +55,9 @@ class ServerSettings:
         limits: what clients may do, and for how long.
         max_clients: how many connections to keep at once; None for as many as the process may open files.
         reuse_port: whether other processes listen on the same port, and share its clients.
+        close_code: the WebSocket close code with which clients are let go when the server stops: 1012 has the official
+            clients come back, 1001 has the Python one end.
+        drain: over how long they are let go, in seconds; 0 for at once.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +66,8 @@ class ServerSettings:
     limits: ClientLimits = field(default_factory=ClientLimits)
     max_clients: int | None = None
     reuse_port: bool = False
+    close_code: int = 1012
+    drain: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,8 @@ class Simulator:
             port=settings.server.port,
             limits=settings.server.limits,
             max_clients=settings.server.max_clients,
+            close_code=settings.server.close_code,
+            drain=settings.server.drain,
         )
         self._subscribers: dict[Client, int] = {}
         self._topics: dict[Client, set[Topic]] = {}
@@ -108,7 +110,7 @@ class Simulator:
         self._turn_handle = asyncio.get_running_loop().call_soon(self._turn)
 
     async def stop(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Halt the market and close every client with 1001. Stopping twice does nothing.
+        """Halt the market and close every client. Stopping twice does nothing.
 
         Args:
             timeout: how long clients may take to read what was sent and to close, in seconds.

@@ -5,10 +5,12 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import aiofastnet
+from websockets.frames import CloseCode
 
 from fproxy.core.client_keys import ClientKeys
 from fproxy.metrics import Metrics
@@ -32,6 +34,20 @@ ACCEPT_QUEUE: Final = 1024
 
 RESERVED_FILES: Final = 64
 """How many of the files that the process may open are left for all else than clients."""
+
+
+CLOSE_REASONS: Final[Mapping[int, str]] = {
+    CloseCode.SERVICE_RESTART: "service restart",
+    CloseCode.GOING_AWAY: "going away",
+}
+"""The close codes with which a server may let its clients go (RFC 6455, section 7.4.1, and its registry).
+
+The official clients come back by themselves after 1012; the Python one takes 1001 for a normal end, and does not.
+"""
+
+
+def _nothing() -> None:
+    pass
 
 
 class ServerStartError(Exception):
@@ -58,6 +74,8 @@ class ClientServer:
         max_clients: int | None = None,
         reuse_port: bool = False,
         ssl_context: ssl.SSLContext | None = None,
+        close_code: int = CloseCode.SERVICE_RESTART,
+        drain: float = 0.0,
     ) -> None:
         """Prepare a server.
 
@@ -74,6 +92,8 @@ class ClientServer:
                 for, which is the most in any case.
             reuse_port: whether other processes may listen on the same port, and share its clients.
             ssl_context: for ``wss://``; None for ``ws://``.
+            close_code: how clients are let go when the server stops: one of ``CLOSE_REASONS``.
+            drain: over how long they are let go, in seconds.
         """
         self.host = host
         self._port = port
@@ -85,6 +105,8 @@ class ClientServer:
         self._max_clients = max_clients
         self._reuse_port = reuse_port
         self._ssl_context = ssl_context
+        self._close_code = close_code
+        self._drain = drain
         self._listener: asyncio.Server | None = None
         self._shared: SharedState | None = None
 
@@ -138,13 +160,16 @@ class ClientServer:
                 same.listen(ACCEPT_QUEUE)
             self._port = listening.getsockname()[1]
 
-    async def stop(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Stop accepting, close every client with 1001 "going away", and drop those that are slow about it.
+    async def stop(self, timeout: float = 5.0, flush: Callable[[], None] = _nothing) -> None:  # noqa: ASYNC109
+        """Stop accepting, let the clients go, and drop those that are slow about it.
 
-        Nothing of the server runs afterwards. Stopping a server that does not run does nothing.
+        The clients are let go one after the other, spread over the time to drain, and served until then. The close
+        code tells them whether to come back: see ``CLOSE_REASONS``. Nothing of the server runs afterwards. Stopping
+        a server that does not run does nothing.
 
         Args:
-            timeout: how long the clients may take to read what was sent to them and to close, in seconds.
+            timeout: how long the last clients may take to read what was sent to them and to close, in seconds.
+            flush: sends clients what is pending; it is called before any of them is let go.
         """
         shared, listener = self._shared, self._listener
         if shared is None or listener is None:
@@ -152,8 +177,16 @@ class ClientServer:
         self._shared = self._listener = None
         shared.accepting = False
         listener.close()
-        for client in tuple(shared.clients):
-            client.close(1001, "going away")
+        reason = CLOSE_REASONS[self._close_code]
+        loop = asyncio.get_running_loop()
+        began, leaving = loop.time(), tuple(shared.clients)
+        for number, client in enumerate(leaving):
+            wait = began + self._drain * number / len(leaving) - loop.time()
+            if wait > 0:
+                with suppress(TimeoutError):  # no client left is the end of it
+                    await asyncio.wait_for(shared.empty.wait(), wait)
+            flush()
+            client.close(self._close_code, reason)
         try:
             async with asyncio.timeout(timeout):
                 await shared.empty.wait()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from running_program import TIMEOUT, Program, StartProgram
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosedOK
+from websockets.exceptions import ConnectionClosed
 
 import fproxy
 from fproxy.face.run import serve
@@ -87,17 +87,17 @@ async def test_without_a_key_it_is_open_with_a_warning(start: StartProgram, port
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_closes_clients_with_1001_and_exits_0(
+async def test_a_signal_closes_clients_with_1012_and_exits_0(
     start: StartProgram, port: int, nowhere: str, number: signal.Signals
 ) -> None:
     program = await start_proxy(start, port, nowhere)
     client = await join(port)
     async with asyncio.timeout(TIMEOUT):
         program.process.send_signal(number)
-        with pytest.raises(ConnectionClosedOK) as closed:
+        with pytest.raises(ConnectionClosed) as closed:
             await client.recv()
     assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1001
+    assert closed.value.rcvd.code == 1012
     code, output, errors = await program.finish()
     assert (code, output) == (0, "")
     assert "Traceback" not in errors
@@ -237,7 +237,7 @@ async def test_a_second_signal_ends_it_at_once(start: StartProgram, port: int, n
     async with asyncio.timeout(TIMEOUT):
         assert b"101" in await reader.readuntil(b"\r\n\r\n")
         program.process.send_signal(signal.SIGTERM)
-        assert (await reader.readexactly(4))[2:] == (1001).to_bytes(2)  # a close frame: it is stopping
+        assert (await reader.readexactly(4))[2:] == (1012).to_bytes(2)  # a close frame: it is stopping
         while program.process.returncode is None:  # signals that come together count as one
             program.process.send_signal(signal.SIGINT)
             await asyncio.wait((asyncio.ensure_future(program.process.wait()),), timeout=0.1)
@@ -245,3 +245,33 @@ async def test_a_second_signal_ends_it_at_once(start: StartProgram, port: int, n
     assert code == 128 + signal.SIGINT
     assert "at the second signal" in errors
     writer.close()
+
+
+async def test_the_close_code_is_a_setting(start: StartProgram, port: int, nowhere: str) -> None:
+    program = await start_proxy(start, port, nowhere, "--close-code", "1001")
+    client = await join(port)
+    async with asyncio.timeout(TIMEOUT):
+        program.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
+    assert (await program.finish())[0] == 0
+
+
+async def test_a_hang_up_reads_the_log_level_again(
+    start: StartProgram, port: int, nowhere: str, tmp_path: Path
+) -> None:
+    settings = tmp_path / "settings"
+    settings.write_text("LOG_LEVEL=info\n")
+    program = await start_proxy(start, port, nowhere, "--env-file", str(settings))
+    for text, line in (
+        ("LOG_LEVEL=debug\n", "INFO SIGHUP: read again; the log level is debug"),
+        ("LOG_LEVEL=loud\n", "ERROR SIGHUP: nothing was read again: 'loud' is not one of"),
+        ("LOG_LEVEL=info\n", "INFO SIGHUP: read again; the log level is info"),
+    ):
+        settings.write_text(text)
+        program.process.send_signal(signal.SIGHUP)
+        await program.error_line(line)
+    await (await join(port)).close()
+    assert (await program.finish(signal.SIGTERM))[0] == 0

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,12 +170,9 @@ async def test_a_child_that_never_listens_is_given_up(
     assert supervisor.pids == {}
 
 
-async def test_a_child_that_does_not_stop_is_killed(
-    reports: Reports, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fproxy.face.supervisor.STOP_TIMEOUT", 0.1)
+async def test_a_child_that_does_not_stop_is_killed(reports: Reports) -> None:
     program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + UNTIL_TERMINATED
-    supervisor = Supervisor([child("deaf", program)], reports)
+    supervisor = Supervisor([replace(child("deaf", program), stop_timeout=0.1)], reports)
     async with running(supervisor):
         pid = supervisor.pids["deaf"]
     assert ("deaf", "WARNING Did not stop within 0.1 s and is killed") in reports.lines
@@ -238,3 +236,11 @@ async def test_variables_reach_the_child_and_are_not_in_its_text(reports: Report
 )
 def test_how_a_process_ended(code: int, text: str) -> None:
     assert exit_text(code) == text
+
+
+async def test_children_are_told_to_read_again(reports: Reports) -> None:
+    program = "import signal; signal.signal(signal.SIGHUP, lambda *_: print('read again', flush=True));"
+    supervisor = Supervisor([child("one", program + UNTIL_TERMINATED)], reports)
+    async with running(supervisor):
+        supervisor.reload()
+        await reports.until(lambda lines: ("one", "read again") in lines)

@@ -138,7 +138,7 @@ async def test_clients_of_both_workers_get_their_events_and_all_stops_at_a_signa
             with pytest.raises(ConnectionClosed) as closed:
                 await next_event(client)
             assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1001
+            assert closed.value.rcvd.code == 1012
         code, output, errors = await workers.program.finish()
     assert (code, output) == (0, "")
     said = workers.program.errors + errors.splitlines()
@@ -262,7 +262,7 @@ async def test_the_stack_may_have_workers(start: StartProgram) -> None:
 # What needs no process
 
 
-VALUES = {"workers": 3, "host": "127.0.0.1", "metrics_port": None}
+VALUES = {"workers": 3, "host": "127.0.0.1", "metrics_port": None, "drain": 0.0}
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ async def test_upstreams_need_not_be_there(path: str) -> None:
     with pytest.raises(ConnectionClosed) as closed:
         await client.take(1)
     assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1001
+    assert closed.value.rcvd.code == 1012
 
 
 async def test_an_upstream_is_killed_and_restarted_in_mid_stream(chain: Chain) -> None:

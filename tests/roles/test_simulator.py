@@ -374,7 +374,7 @@ async def test_stopping_closes_clients_with_going_away() -> None:
     await simulated.start()
     async with vendor_client(simulated.port, "T.*") as client:
         await asyncio.gather(simulated.stop(), client.wait_closed())
-        assert client.close_code == 1001
+        assert client.close_code == 1012
     await simulated.stop()
 
 

@@ -1,12 +1,14 @@
 """The server with real clients: connecting, sessions in both dialects, and the order of what is sent."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
 import ssl
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import massive
@@ -27,7 +29,7 @@ from server_harness import (
     soon,
     statuses,
 )
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from fproxy.core.client_keys import ClientKeys
@@ -324,7 +326,7 @@ async def test_stopping_closes_every_client_and_leaves_nothing() -> None:
                 with pytest.raises(ConnectionClosed) as closed:
                     await soon(client.recv())
                 assert closed.value.rcvd is not None
-                assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1001, "going away")
+                assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1012, "service restart")
             assert await unfinished.ended()
         assert server.connections == 0
         assert server.role.count("left") == 1
@@ -333,13 +335,48 @@ async def test_stopping_closes_every_client_and_leaves_nothing() -> None:
         await server.stop()
 
 
+async def until_closed(client: ClientConnection) -> AsyncIterator[str | bytes]:
+    """The messages of a client until its connection is closed, with whatever code."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            yield await soon(client.recv())
+
+
+async def test_draining_lets_clients_go_one_by_one_and_serves_the_others_until_then() -> None:
+    async with serving(drain=0.4) as server:
+        async with joined_client(server) as one, joined_client(server) as two, joined_client(server) as three:
+            pending: list[bytes] = [b'["one"]', b'["two"]', b'["three"]']
+
+            def flush() -> None:
+                """What a role has pending is sent to all who are still there."""
+                frame = text_frame(pending.pop(0))
+                for client in server.role.clients:
+                    client.write(frame)
+
+            stopping = asyncio.ensure_future(server.stop(flush=flush))
+            got: list[int] = []
+            for client in (one, two, three):
+                got.append(len([message async for message in until_closed(client)]))
+                assert client.close_code == 1012
+            assert sorted(got) == [1, 2, 3], "each was served until it was let go"
+            await soon(stopping)
+
+
+async def test_draining_ends_when_no_client_is_left() -> None:
+    async with serving(drain=3600.0) as server:
+        async with joined_client(server), joined_client(server):
+            stopping = asyncio.ensure_future(server.stop())
+            await asyncio.sleep(0)
+        await soon(stopping)
+
+
 async def test_stopping_drops_clients_that_do_not_close() -> None:
     async with serving() as server, raw_client(server) as client:
         await client.join()
         await soon(server.stop(timeout=0.01))
         assert server.connections == 0
         assert server.role.calls == [("joined",), ("left",)]
-        assert await client.close_frame() == (1001, "going away")
+        assert await client.close_frame() == (1012, "service restart")
         assert await client.ended()
 
 
@@ -413,7 +450,7 @@ def test_on_uvloop() -> None:
             with pytest.raises(ConnectionClosed) as closed:
                 await soon(client.recv())
             assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1001
+            assert closed.value.rcvd.code == 1012
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
@@ -442,7 +479,7 @@ async def test_over_tls(tmp_path: Path) -> None:
             with pytest.raises(ConnectionClosed) as closed:
                 await soon(client.recv())
             assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1001
+            assert closed.value.rcvd.code == 1012
 
 
 def test_a_server_knows_no_port_before_it_starts() -> None:
