@@ -30,7 +30,7 @@ ANSWER_TIME: Final = 2.0
 """How long an upstream that acknowledges nothing has before its silence counts as an acknowledgement, in seconds."""
 
 LATE_ANSWER_TIME: Final = 10.0
-"""The same for one that has acknowledged something on this connection: it answers, so it is late and not silent."""
+"""The same for one that has answered anything on this connection, such as auth: it is late, and not silent."""
 
 _PREFIX: Final = f"{TRADE_TYPE}."
 
@@ -97,6 +97,8 @@ class TradeDemand(Demand):
                 self._interrupt()
             elif status == RESTORED_STATUS:
                 self._restore()
+            elif status == "auth_success":
+                self._answers = True
             elif status == "success" and not answers_unsubscribe(text):
                 for topic in words(text):
                     self._acknowledged(topic)

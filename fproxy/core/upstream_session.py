@@ -243,6 +243,11 @@ class UpstreamSession:
         """Whether requests that the connection began with lack answers."""
         return bool(self._first_requests)
 
+    @property
+    def has_acknowledged(self) -> bool:
+        """Whether the upstream has acknowledged anything that is still subscribed on this connection."""
+        return bool(self._confirmed)
+
     def is_confirmed(self, topic: str) -> bool:
         """Return whether the upstream has acknowledged a topic on this connection."""
         return topic in self._confirmed

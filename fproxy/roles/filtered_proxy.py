@@ -175,7 +175,10 @@ class FilteredProxy:
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Give a client topics, and ask the upstreams for those that nobody had."""
         concerns = self._subscriptions.subscribe(client, topics)
-        self._give(client.context, [*topics, *self._notices.topics(concerns.fresh)])
+        state: _ClientState = client.context
+        self._fanout.subscribe(state.number, [*topics, *self._notices.topics(concerns.fresh)])
+        if state.replay is not None:
+            state.replay.subscribe(topics)
         self._notices.tell_late(client, concerns.serving)
         self._settle_later()
 
@@ -195,7 +198,7 @@ class FilteredProxy:
         bars = self._subscriptions.subscribe(
             client, [topic for topic in topics if bar_interval(topic.event_type) is not None], since=since
         )
-        self._give(state, self._notices.topics(concerns.fresh | bars.fresh))
+        self._fanout.subscribe(state.number, self._notices.topics(concerns.fresh | bars.fresh))
         self._notices.tell_late(client, concerns.serving | bars.serving)
         if state.replays is None:
             state.replays = ReplayQueue(
@@ -230,12 +233,6 @@ class FilteredProxy:
             self._replaying.discard(client)
         self._fanout.remove_client(state.number)
         self._subscriptions.remove_client(client)
-
-    def _give(self, state: _ClientState, topics: Sequence[Topic]) -> None:
-        """Have a client get topics from now on."""
-        self._fanout.subscribe(state.number, topics)
-        if state.replay is not None:
-            state.replay.subscribe(topics)
 
     # What has passed.
 

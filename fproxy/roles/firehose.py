@@ -186,7 +186,7 @@ class Firehose:
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Give topics up, on demand."""
         if self._subscriptions is not None:
-            self._held.drop(client, topics)
+            self._held.answer_client(client, topics)
             self._subscriptions.unsubscribe(client, topics)
 
     def topics(self, client: Client) -> Set[Topic] | None:
@@ -238,7 +238,8 @@ class Firehose:
     def _tell(self, notice: bytes) -> None:
         # Clients cannot see it themselves, and some must know: a bar, say, is not whole when trades may be missing.
         self._broadcast.flush()
-        self._held.answer_all()
+        if self.stream.interruption is not None:
+            self._held.answer_all()  # no acknowledgement of the vendor's will come
         message = notice_message(notice)
         for client in tuple(self._clients):
             replays = self._replays.get(client)

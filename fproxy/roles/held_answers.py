@@ -5,23 +5,35 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from fproxy.core.control import status_messages, subscribed_status
-from fproxy.core.topics import Topic
+from fproxy.core.topics import WILDCARD, Topic, covering_topic
 from fproxy.shell.client import Client
 
 LONGEST: Final = 5.0
 """How long an acknowledgement may wait, in seconds. A vendor passes over some topics in silence."""
 
 
+class _Hold:
+    """What is due to one client for one topic: the same topic may be asked for again while it waits."""
+
+    __slots__ = ("batch", "due", "topic")
+
+    def __init__(self, topic: Topic, batch: object) -> None:
+        self.topic = topic
+        self.due = 1
+        self.batch = batch
+
+
 class HeldAnswers:
     """Topics that clients have asked for and that the vendor has not answered yet.
 
-    Each client gets every acknowledgement once: when the vendor has acknowledged the topic, when it has had its time,
-    or when the vendor is lost, which the client is told behind it. A refusal is told as such, and ends the wait.
+    Each client gets every acknowledgement once: when the vendor has acknowledged the topic, or the wildcard that
+    covers it; when it has had its time; or when it is lost, which the client is told behind it. A refusal is told as
+    such, and ends the wait.
     """
 
     def __init__(self) -> None:
         """Begin without any."""
-        self._waiting: dict[str, dict[Client, Topic]] = {}  # by the vendor's topic
+        self._waiting: dict[str, dict[Client, _Hold]] = {}  # by the vendor's topic
 
     def __len__(self) -> int:
         """Return how many topics wait."""
@@ -29,20 +41,31 @@ class HeldAnswers:
 
     def hold(self, client: Client, topics: Sequence[Topic]) -> None:
         """Answer a client's topics later."""
+        batch = object()
         for topic in topics:
-            self._waiting.setdefault(topic.text, {})[client] = topic
-        texts = [topic.text for topic in topics]
-        asyncio.get_running_loop().call_later(LONGEST, self.answer, texts)
+            holds = self._waiting.setdefault(topic.text, {})
+            if client in holds:
+                holds[client].due += 1
+            else:
+                holds[client] = _Hold(topic, batch)
+        asyncio.get_running_loop().call_later(LONGEST, self._expire, client, tuple(topics), batch)
 
     def answer(self, topics: Iterable[str]) -> None:
-        """Acknowledge topics to those who wait for them."""
-        answers: dict[Client, list[Topic]] = {}
+        """Acknowledge topics, and those that wildcards among them cover, to those who wait for them."""
+        due: dict[Client, list[Topic]] = {}
         for text in topics:
-            for client, topic in self._waiting.pop(text, {}).items():
-                answers.setdefault(client, []).append(topic)
-        for client, answered in answers.items():
-            for message in status_messages(map(subscribed_status, answered)):
-                client.send_status(message)
+            texts = [text]
+            if text.endswith(f".{WILDCARD}"):
+                texts += [other for other in self._waiting if other != text and covering_topic(other) == text]
+            for each in texts:
+                for client, hold in self._waiting.pop(each, {}).items():
+                    due.setdefault(client, []).extend([hold.topic] * hold.due)
+        for client, answered in due.items():
+            _acknowledge(client, answered)
+
+    def answer_client(self, client: Client, topics: Iterable[Topic]) -> None:
+        """Acknowledge topics to one client, who is about to give them up."""
+        _acknowledge(client, self._take(client, topics))
 
     def answer_all(self) -> None:
         """Acknowledge all that waits."""
@@ -54,10 +77,29 @@ class HeldAnswers:
             self._waiting.pop(text, None)
 
     def drop(self, client: Client, topics: Iterable[Topic]) -> None:
-        """A client does not want topics any more."""
+        """A client is gone, who had topics."""
+        self._take(client, topics)
+
+    def _take(self, client: Client, topics: Iterable[Topic], batch: object = None) -> list[Topic]:
+        """Forget what is due to a client for topics, if it has waited since a batch; return it."""
+        due: list[Topic] = []
         for topic in topics:
-            clients = self._waiting.get(topic.text)
-            if clients is not None:
-                clients.pop(client, None)
-                if not clients:
-                    del self._waiting[topic.text]
+            holds = self._waiting.get(topic.text, {})
+            hold = holds.get(client)
+            if hold is None or (batch is not None and hold.batch is not batch):
+                continue
+            due += [topic] * hold.due
+            del holds[client]
+            if not holds:
+                del self._waiting[topic.text]
+        return due
+
+    def _expire(self, client: Client, topics: Sequence[Topic], batch: object) -> None:
+        """The vendor has had its time."""
+        _acknowledge(client, self._take(client, topics, batch))
+
+
+def _acknowledge(client: Client, topics: Sequence[Topic]) -> None:
+    if topics:
+        for message in status_messages(map(subscribed_status, topics)):
+            client.send_status(message)

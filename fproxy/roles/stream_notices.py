@@ -38,6 +38,8 @@ class StreamNotices:
         self._topics = {
             upstream: Topic(f"{_NOTICE_TYPE}{stream.name}", WILDCARD) for upstream, stream in streams.items()
         }
+        for topic in self._topics.values():
+            fanout.set_sources(topic.event_type, [])  # no event of an upstream is a notice of ours
         # Clients that have subscribed to something of a stream that is down, and wait for the acknowledgement.
         self._late: dict[Client, set[Upstream]] = {}
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -12,8 +13,11 @@ LOOKS: Final = 10
 """How often to look while a silence lasts that is just too long."""
 
 PING_AFTER: Final = 0.4
-DEAD_AFTER: Final = 0.8
-"""Parts of the longest silence after which to ping, and to give up: the looks in between make up for the rest."""
+ANSWER_WITHIN: Final = 0.3
+"""Parts of the longest silence: after how much to ping, and how long to wait for the answer.
+
+The looks in between make up for the rest.
+"""
 
 _LAST_DATA_RECEIVED: Final = struct.Struct("<I")
 _LAST_DATA_RECEIVED_AT: Final = 52
@@ -34,7 +38,7 @@ class SilenceWatch:
         "_last_mark",
         "_limit",
         "_loop",
-        "_pinged",
+        "_pinged_at",
         "_silent",
         "_socket",
         "_timer",
@@ -65,13 +69,13 @@ class SilenceWatch:
         self._socket: socket.socket | None = transport.underlying_transport.get_extra_info("socket")
         self._last_mark = heard()
         self._last_heard = self._loop.time()
-        self._pinged = False
+        self._pinged_at: float | None = None
         self._timer = self._loop.call_later(limit / LOOKS, self._look)
 
     def hear(self) -> None:
         """Something has come that ``heard`` does not count."""
         self._last_heard = self._loop.time()
-        self._pinged = False
+        self._pinged_at = None
 
     def stop(self) -> None:
         """Watch no longer."""
@@ -82,22 +86,24 @@ class SilenceWatch:
         if mark != self._last_mark:
             self._last_mark = mark
             self.hear()
-        silence = self._loop.time() - self._last_heard
+        now = self._loop.time()
+        silence = now - self._last_heard
         if silence >= PING_AFTER * self._limit:
             silence = min(silence, self._silence_of_socket())
-        if silence >= DEAD_AFTER * self._limit:
+        if silence < PING_AFTER * self._limit:
+            self._pinged_at = None
+        elif self._pinged_at is None:
+            # However late this look is: the other end must have its time to answer, which it had no reason to before.
+            self._pinged_at = now
+            self._transport.send_ping()
+        elif now - self._pinged_at >= ANSWER_WITHIN * self._limit:
             self._silent()
             return
-        if silence < PING_AFTER * self._limit:
-            self._pinged = False
-        elif not self._pinged:
-            self._pinged = True
-            self._transport.send_ping()
         self._timer = self._loop.call_later(self._limit / LOOKS, self._look)
 
     def _silence_of_socket(self) -> float:
         """Return for how many seconds no byte has come, as far as the system tells."""
-        if self._socket is None or not hasattr(socket, "TCP_INFO"):
+        if self._socket is None or sys.platform != "linux":  # elsewhere it is laid out otherwise
             return float("inf")
         try:
             info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)

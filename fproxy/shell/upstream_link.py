@@ -29,7 +29,7 @@ from fproxy.core.upstream_session import (
 )
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.silence_watch import SilenceWatch
-from fproxy.shell.upstream_dial import hang_up
+from fproxy.shell.upstream_dial import hang_up, is_peer
 from fproxy.shell.upstream_options import UpstreamOptions
 
 P = ParamSpec("P")
@@ -37,6 +37,9 @@ R = TypeVar("R")
 
 UNSUBSCRIBE_GRAIN: Final = 0.25
 """How late an unsubscribe may be, in seconds, so that topics whose time is nearly up go in one message."""
+
+LATE_ANSWER_TIME: Final = 10.0
+"""How long an upstream that is known to answer may take to answer the first requests, in seconds."""
 
 MAX_CONNECTIONS_TEXT: Final = "maximum number of websocket connections"
 """How the vendor says that an account has too many connections, if only the close frame says it."""
@@ -325,15 +328,25 @@ class UpstreamLink(WSListener):
         self._call(self._listener.connected)
         self._say_changes()
         if self._session.awaits_first_answers:
-            self._answer_timer = self._loop.call_later(self._options.auth_wait, self._answer_wait_over)
+            # A role of ours always answers, but may wait for the vendor first.
+            patience = self._options.auth_wait
+            if self._transport is not None and is_peer(self._transport):
+                patience = max(patience, LATE_ANSWER_TIME)
+            self._answer_timer = self._loop.call_later(patience, self._answer_wait_over, patience)
 
     def _auth_wait_over(self) -> None:
         if not self._ending:
             self._carry_out(self._session.auth_wait_over())
 
-    def _answer_wait_over(self) -> None:
-        if not self._ending:
-            self._carry_out(self._session.answer_wait_over())
+    def _answer_wait_over(self, waited: float) -> None:
+        if self._ending:
+            return
+        if self._session.has_acknowledged and waited < LATE_ANSWER_TIME:
+            # It answers, so it is late and not silent.
+            rest = LATE_ANSWER_TIME - waited
+            self._answer_timer = self._loop.call_later(rest, self._answer_wait_over, LATE_ANSWER_TIME)
+            return
+        self._carry_out(self._session.answer_wait_over())
 
     def _take_refusal(self, topics: tuple[str, ...], message: str) -> None:
         self._notices.log("%s refused %s: %s", self._name, shown_topics(topics), message)

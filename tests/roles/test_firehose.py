@@ -151,6 +151,57 @@ async def test_on_demand_a_vendor_that_is_lost_leaves_no_topic_unanswered() -> N
         await client.close()
 
 
+async def test_on_demand_a_vendor_that_is_back_acknowledges_before_we_do() -> None:
+    """A topic that is asked for while the first requests are being answered waits for its own answer."""
+    async with ScriptedUpstream() as vendor, running(vendor, on_demand=True) as firehose:
+        client = await join(firehose, "T.AAPL")
+        await vendor.stop()
+        assert json.loads(await received(client))[0]["status"] == "upstream_disconnected"
+        vendor.answers = False
+        await vendor.start()
+        await vendor.send_when_connected(b'[{"ev":"status","status":"auth_success","message":""}]')
+        await vendor.until_subscribed("T.AAPL")
+        await client.send(json.dumps({"action": "subscribe", "params": "T.MSFT"}))
+        await vendor.until_subscribed("T.MSFT")
+        # The first request is answered, so the stream is whole; the second is not.
+        await vendor.send(b'[{"ev":"status","status":"success","message":"subscribed to: T.AAPL"}]')
+        told: list[str] = []
+        while "upstream_reconnected" not in told:
+            told += [event["status"] for event in json.loads(await received(client))]
+        assert "success" not in told
+        await vendor.send(b'[{"ev":"status","status":"success","message":"subscribed to: T.MSFT"}]')
+        assert await answers(client, 1) == {("success", "subscribed to: T.MSFT")}
+        await client.close()
+
+
+async def test_on_demand_a_confirmed_wildcard_answers_for_what_it_covers() -> None:
+    async with ScriptedUpstream() as vendor, running(vendor, on_demand=True) as firehose:
+        vendor.answers = False
+        client = await join(firehose)
+        for params in ("T.*", "T.AAPL", "T.AAPL"):
+            await client.send(json.dumps({"action": "subscribe", "params": params}))
+        await vendor.until_subscribed("T.*")
+        await vendor.send(b'[{"ev":"status","status":"success","message":"subscribed to: T.*"}]')
+        got: list[str] = []
+        while len(got) < 3:
+            got += [event["message"] for event in json.loads(await received(client))]
+        assert sorted(got) == ["subscribed to: T.*", "subscribed to: T.AAPL", "subscribed to: T.AAPL"]
+        await client.close()
+
+
+async def test_on_demand_what_is_given_up_while_it_waits_is_answered_all_the_same() -> None:
+    async with ScriptedUpstream() as vendor, running(vendor, on_demand=True) as firehose:
+        vendor.answers = False
+        client = await join(firehose)
+        await client.send(json.dumps({"action": "subscribe", "params": "T.AAPL"}))
+        await client.send(json.dumps({"action": "unsubscribe", "params": "T.AAPL"}))
+        told: list[str] = []
+        while len(told) < 2:
+            told += [event["message"] for event in json.loads(await received(client))]
+        assert told == ["subscribed to: T.AAPL", "unsubscribed to: T.AAPL"]
+        await client.close()
+
+
 async def answers(client: ClientConnection, count: int) -> set[tuple[str, str]]:
     """The statuses and messages of the next answers, in whatever messages they come."""
     found: set[tuple[str, str]] = set()

@@ -332,3 +332,12 @@ async def test_an_operator_sees_what_each_stream_is_worth() -> None:
             await until_state(proxy.streams[Upstream.FIREHOSE], StreamState.INTERRUPTED)
             assert value("state", state="interrupted") == 1
             assert value("interruptions_total") == 1
+
+
+async def test_an_upstream_cannot_speak_as_the_proxy() -> None:
+    async with ScriptedUpstream() as firehose, ScriptedUpstream() as aggregator:
+        async with proxy_of(firehose, aggregator) as proxy, client_of(proxy, "T.AAPL") as client:
+            await firehose.until_subscribed("T.AAPL")
+            await firehose.send(b'[{"ev":"stream firehose","sym":"*"},{"ev":"stream firehose"}]')
+            await firehose.send(trade("AAPL"))
+            assert (await client.message())[0]["ev"] == "T"

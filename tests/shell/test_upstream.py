@@ -804,6 +804,22 @@ class TestSilence:
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 8_000
 
+    async def test_a_program_that_was_held_up_asks_before_it_gives_up(self) -> None:
+        """The other end was not asked for a sign of life, so its silence means nothing."""
+        pings: list[bytes] = []
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await shake_hands(reader, writer)
+            await read_pings(reader, lambda: writer.write(frame(PONG)), pings)
+
+        options = replace(QUICK, silence=0.3)
+        async with raw_server(talk) as url, Harness(url, options=options) as harness:
+            await harness.listener.until(lambda: "connected" in harness.listener.calls)
+            time.sleep(0.6)  # noqa: ASYNC251 (this is what it is about)
+            await wait_until(lambda: len(pings) >= 2)
+            assert harness.failures("silent") == 0
+            assert harness.metric("upstream_connects_total") == 1
+
     async def test_half_a_message_is_a_sign_of_life(self) -> None:
         """Silence counts from the last byte: a long message on a slow line is not silence."""
 
