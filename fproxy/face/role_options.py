@@ -269,6 +269,25 @@ gap_notices_option: Final = setting(
     help="Tell clients when a stream that concerns them is interrupted, and when it is whole again.",
 )
 
+resume_options: Final = together(
+    setting(
+        "--resume",
+        envvar="FPROXY_RESUME",
+        type=click.BOOL,
+        metavar="on|off",
+        default="off",
+        help="Bring clients that connect and subscribe again with the same key what they missed, as far as the history "
+        "goes: every event at least once. Upstream subscriptions then outlive their clients as long as the history.",
+    ),
+    setting(
+        "--resume-overlap",
+        envvar="FPROXY_RESUME_OVERLAP",
+        type=Seconds(zero="for none"),
+        default=f"{_FILTERED_PROXY.resume_overlap:g}",
+        help="Seconds before the end of the last connection with which that begins; earlier where bytes were unsent.",
+    ),
+)
+
 workers_option: Final = setting(
     "--workers",
     envvar="FPROXY_WORKERS",
@@ -296,6 +315,7 @@ filtered_proxy_options: Final = together(
     coalesce_option,
     gap_notices_option,
     history_options,
+    resume_options,
     ping_options,
     upstream_options,
     stop_at_eof_option,
@@ -434,6 +454,7 @@ stack_options: Final = together(
     coalesce_option,
     gap_notices_option,
     history_options,
+    resume_options,
     ping_options,
     upstream_options,
     general_options,

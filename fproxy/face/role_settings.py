@@ -72,11 +72,17 @@ def filtered_proxy_settings(values: Values) -> FilteredProxySettings:
     Raises:
         click.UsageError: the settings do not go together.
     """
+    if values["resume"] and not (values["history"] and values["history_bytes"]):
+        raise click.UsageError(
+            "--resume (FPROXY_RESUME) needs a history (FPROXY_HISTORY, FPROXY_HISTORY_BYTES)"
+        )
     return FilteredProxySettings(
         firehose_url=values["firehose_url"],
         aggregator_url=values["aggregator_url"],
         coalesce_ms=values["coalesce_ms"],
         gap_notices=values["gap_notices"],
+        resume=values["resume"],
+        resume_overlap=values["resume_overlap"],
         history=_part(HistorySettings, values),
         **_common(values),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from fproxy._fastpath import Fanout
+from fproxy._fastpath import Fanout, History
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.demand import Demand
 from fproxy.core.stream import Stream
@@ -21,8 +21,9 @@ from fproxy.core.topics import (
 )
 from fproxy.metrics import Metrics
 from fproxy.roles.kept_history import kept_history
-from fproxy.roles.replay import FilteredReplay, Replay
+from fproxy.roles.replay import FilteredReplay, Replay, ReplayStart
 from fproxy.roles.replay_queue import ReplayQueue
+from fproxy.roles.resumption import Resumption
 from fproxy.roles.settings import FilteredProxySettings
 from fproxy.roles.stream_notices import StreamNotices
 from fproxy.roles.subscriptions import Subscriptions
@@ -30,7 +31,7 @@ from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
 from fproxy.shell.client import Client
 from fproxy.shell.server import ClientServer
 from fproxy.shell.upstream import UpstreamConnection
-from fproxy.shell.work_steps import WorkSteps
+from fproxy.shell.work_steps import Work, WorkSteps
 
 MARKET: Final = "stocks"
 
@@ -111,7 +112,16 @@ class FilteredProxy:
         metrics.watch_streams(self.streams.values())
         self._notices = StreamNotices(self._fanout, self.streams, enabled=settings.gap_notices)
         urls = {Upstream.FIREHOSE: settings.firehose_url, Upstream.AGGREGATOR: settings.aggregator_url}
-        demands = {upstream: Demand(linger=settings.unsubscribe_linger) for upstream in Upstream}
+        self._resumption: Resumption | None = None
+        self._looks: Work | None = None
+        linger = settings.unsubscribe_linger
+        if settings.resume:
+            self._resumption = Resumption(
+                overlap=round(settings.resume_overlap * 1000), kept_for=round(settings.history.history * 1000)
+            )
+            # Who comes back within the history is to find there what came meanwhile.
+            linger = max(linger, settings.history.history)
+        demands = {upstream: Demand(linger=linger) for upstream in Upstream}
         self._feeds = {
             upstream: UpstreamFeed(
                 stream,
@@ -153,6 +163,9 @@ class FilteredProxy:
         """
         self._steps = WorkSteps(asyncio.get_running_loop())
         await self._server.start()
+        if self._resumption is not None:
+            looks = self._resumption.looks(unix_ms, self._fanout.flush, busy=self._replaying)
+            self._looks = self._steps.add(self, looks)
         for upstream in self._upstreams.values():
             upstream.start()
 
@@ -164,6 +177,8 @@ class FilteredProxy:
             if timer is not None:
                 timer.cancel()
         self._flush_timer = self._settle_timer = None
+        if self._looks is not None:
+            self._looks.cancel()
 
     # What the server calls.
 
@@ -171,14 +186,23 @@ class FilteredProxy:
         """Take in a client that has authenticated."""
         client.context = _ClientState(self._fanout.add_client(client.sink))
         self._subscriptions.add_client(client)
+        if self._resumption is not None:
+            self._resumption.client_joined(client, unix_ms())
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Give a client topics, and ask the upstreams for those that nobody had."""
         concerns = self._subscriptions.subscribe(client, topics)
         state: _ClientState = client.context
+        live: Sequence[Topic] = topics
+        if self._resumption is not None and self._history is not None:
+            missed = self._resumption.missed(client, topics, unix_ms())
+            if missed is not None:
+                catching_up = frozenset(missed[0])
+                live = [topic for topic in topics if topic not in catching_up]
+                self._catch_up(client, self._history, *missed)
         self._fanout.subscribe(state.number, [*topics, *self._notices.topics(concerns.fresh)])
         if state.replay is not None:
-            state.replay.subscribe(topics)
+            state.replay.subscribe(live)
         self._notices.tell_late(client, concerns.serving)
         self._settle_later()
 
@@ -200,15 +224,7 @@ class FilteredProxy:
         )
         self._fanout.subscribe(state.number, self._notices.topics(concerns.fresh | bars.fresh))
         self._notices.tell_late(client, concerns.serving | bars.serving)
-        if state.replays is None:
-            state.replays = ReplayQueue(
-                client,
-                history=self._history,
-                steps=self._steps,
-                make=partial(self._new_replay, client),
-                live=partial(self._go_live, client),
-            )
-        state.replays.ask(topics, since)
+        self._catch_up(client, self._history, topics, ReplayStart(since))
         self._fanout.subscribe(state.number, topics)  # it is muted until it has caught up
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
@@ -232,12 +248,30 @@ class FilteredProxy:
             state.replays.cancel()
             self._replaying.discard(client)
         self._fanout.remove_client(state.number)
+        topics = self._subscriptions.topics(client)
         self._subscriptions.remove_client(client)
+        if self._resumption is not None:
+            self._resumption.client_left(client, topics, unix_ms())
 
     # What has passed.
 
+    def _catch_up(
+        self, client: Client, history: History, topics: Sequence[Topic], start: ReplayStart
+    ) -> None:
+        """Have a client brought the kept events of topics first. It is muted until it has caught up."""
+        state: _ClientState = client.context
+        if state.replays is None:
+            state.replays = ReplayQueue(
+                client,
+                history=history,
+                steps=self._steps,
+                make=partial(self._new_replay, client),
+                live=partial(self._go_live, client),
+            )
+        state.replays.ask(topics, start)
+
     def _new_replay(
-        self, client: Client, since: int, asked_at: int, ended: Callable[[Replay], None]
+        self, client: Client, start: ReplayStart, asked_at: int, ended: Callable[[Replay], None]
     ) -> FilteredReplay:
         assert self._history is not None
         state: _ClientState = client.context
@@ -248,7 +282,7 @@ class FilteredProxy:
             client,
             held=[topic for topic in self._subscriptions.topics(client) if topic not in asked],
             history=self._history,
-            since=since,
+            start=start,
             asked_at=asked_at,
             complete_from=max((self._feeds[upstream].whole_since for upstream in concerned), default=0),
             counted=self._metrics.replayed_events.inc,

@@ -14,7 +14,7 @@ from fproxy.core.topics import WILDCARD_TOPICS, Topic, Upstream, bar_interval
 from fproxy.metrics import Metrics
 from fproxy.roles.held_answers import HeldAnswers
 from fproxy.roles.kept_history import kept_history
-from fproxy.roles.replay import Replay, WholeReplay
+from fproxy.roles.replay import Replay, ReplayStart, WholeReplay
 from fproxy.roles.replay_queue import ReplayQueue
 from fproxy.roles.settings import FirehoseSettings
 from fproxy.roles.subscriptions import Subscriptions
@@ -180,7 +180,9 @@ class Firehose:
                 make=partial(self._new_replay, client),
                 live=partial(self._go_live, client),
             )
-        self._replays[client].ask([topic for topic in topics if answers.get(topic) is None], since)
+        self._replays[client].ask(
+            [topic for topic in topics if answers.get(topic) is None], ReplayStart(since)
+        )
         return answers
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
@@ -206,13 +208,13 @@ class Firehose:
             self._subscriptions.remove_client(client)
 
     def _new_replay(
-        self, client: Client, since: int, asked_at: int, ended: Callable[[Replay], None]
+        self, client: Client, start: ReplayStart, asked_at: int, ended: Callable[[Replay], None]
     ) -> WholeReplay:
         assert self._history is not None
         return WholeReplay(
             client,
             history=self._history,
-            since=since,
+            start=start,
             asked_at=asked_at,
             complete_from=self._feed.whole_since,
             counted=self._metrics.replayed_events.inc,

@@ -9,6 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from fproxy._fastpath import Broadcast, Fanout, History
@@ -33,39 +34,52 @@ PAUSE: Final = 0.01
 """For how long, in seconds."""
 
 
-def replayed_message(since: int, count: int, *, complete: bool) -> bytes:
+@dataclass(frozen=True, slots=True)
+class ReplayStart:
+    """From when on events are replayed.
+
+    Attributes:
+        time: in Unix milliseconds.
+        resumes: whether a client that was away is brought what was received from then on; else it asked for the events
+            whose own time is then or later.
+    """
+
+    time: int
+    resumes: bool = False
+
+
+def replayed_message(start: ReplayStart, count: int, *, complete: bool) -> bytes:
     """Return the message that ends a replay: a JSON array with one status event.
 
     Args:
-        since: what the client asked for, in Unix milliseconds.
+        start: from when on.
         count: how many events were replayed.
         complete: whether the history reached back that far.
     """
     reach = "all there were" if complete else "the history does not reach back that far, or has a gap"
+    what = f"resumed: replayed {count} events received" if start.resumes else f"replayed {count} events"
     event = {
         "ev": "status",
         "status": REPLAYED_STATUS,
-        "message": f"replayed {count} events since {since}: {reach}",
+        "message": f"{what} since {start.time}: {reach}",
         "count": count,
-        "since": since,
+        "since": start.time,
         "complete": complete,
     }
+    if start.resumes:
+        event["resumed"] = True
     return json.dumps([event], separators=(",", ":")).encode()
 
 
 class Replay(ABC):
-    """One client's way from a time in the past to what is live.
-
-    Attributes:
-        since: from when on, in Unix milliseconds, by the events' own times.
-    """
+    """One client's way from a time in the past to what is live."""
 
     def __init__(
         self,
         client: Client,
         *,
         history: History,
-        since: int,
+        start: ReplayStart,
         asked_at: int,
         complete_from: int,
         counted: Callable[[int], None],
@@ -76,7 +90,7 @@ class Replay(ABC):
         Args:
             client: whom to send to.
             history: has the messages.
-            since: from when on, in Unix milliseconds, by the events' own times.
+            start: from when on.
             asked_at: the number that the next message had when the client asked.
             complete_from: nothing is missing from this time on, as far as the streams go, in Unix milliseconds.
             counted: gets the number of events that were replayed.
@@ -84,11 +98,11 @@ class Replay(ABC):
         """
         self._client = client
         self._history = history
-        self.since = since
-        self._complete = since >= max(complete_from, history.complete_from)
+        self._from = start
+        self._complete = start.time >= max(complete_from, history.complete_from)
         self._counted = counted
         self._ended = ended
-        self._cursor = history.first
+        self._cursor = history.received_from(start.time) if start.resumes else history.first
         self._boundary = self._live_from = asked_at
         self._kept = Fanout()
         self._reader = self._kept.add_client(client.sink)
@@ -153,13 +167,13 @@ class Replay(ABC):
                     self._history,
                     self._cursor,
                     self._boundary,
-                    since=max(1, self.since),
+                    since=0 if self._from.resumes else max(1, self._from.time),
                     max_bytes=PIECE_BYTES,
                 )
             yield None
         count = self._kept.events_collected
         self._counted(count)
-        self._client.send_status(replayed_message(self.since, count, complete=self._complete))
+        self._client.send_status(replayed_message(self._from, count, complete=self._complete))
         self._cursor = max(self._cursor, self._live_from)
         while self._joins or self._leaves or self._notices or self._cursor < self._history.next:
             if self._client.unsent_bytes > UNSENT_BYTES:

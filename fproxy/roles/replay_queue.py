@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from fproxy._fastpath import History
 from fproxy.core.topics import Topic
-from fproxy.roles.replay import Replay
+from fproxy.roles.replay import Replay, ReplayStart
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import WorkSteps
 
@@ -17,12 +17,12 @@ class _Request(NamedTuple):
     """What a client has asked for that is catching up already.
 
     Attributes:
-        since: from what time on, in Unix milliseconds.
+        start: from when on.
         asked_at: the number that the next message had then.
         topics: what of.
     """
 
-    since: int
+    start: ReplayStart
     asked_at: int
     topics: list[Topic]
 
@@ -42,7 +42,7 @@ class ReplayQueue(Generic[R]):
         *,
         history: History,
         steps: WorkSteps,
-        make: Callable[[int, int, Callable[[Replay], None]], R],
+        make: Callable[[ReplayStart, int, Callable[[Replay], None]], R],
         live: Callable[[bool], None],
     ) -> None:
         """Begin without requests.
@@ -51,8 +51,8 @@ class ReplayQueue(Generic[R]):
             client: whose.
             history: has the messages.
             steps: carries replays out.
-            make: makes a replay of what has passed since a time, in Unix milliseconds, that was asked for when the
-                next message had a number; and of whom to call when it has ended.
+            make: makes a replay from when on, which was asked for when the next message had a number; and of whom to
+                call when it has ended.
             live: says whether the client gets what is live from this moment on.
         """
         self.current: R | None = None
@@ -71,11 +71,11 @@ class ReplayQueue(Generic[R]):
         """What is brought by requests that wait for others to be carried out."""
         return frozenset(topic for request in self._waiting for topic in request.topics)
 
-    def ask(self, topics: Sequence[Topic], since: int) -> None:
+    def ask(self, topics: Sequence[Topic], start: ReplayStart) -> None:
         """Bring what has passed of topics, behind the acknowledgement, and then what is live."""
         if self.current is None:
             self._live(False)
-            self._prepare(since, self._history.next)
+            self._prepare(start, self._history.next)
         assert self.current is not None
         if not self.current.started:
             self.current.ask(topics)
@@ -83,7 +83,7 @@ class ReplayQueue(Generic[R]):
         self.current.leave(topics)
         if not self._gathering:
             self._gathering = True
-            self._waiting.append(_Request(since, self._history.next, []))
+            self._waiting.append(_Request(start, self._history.next, []))
             self._client.after_reply(self._gathered)
         self._waiting[-1].topics.extend(topics)
 
@@ -101,8 +101,8 @@ class ReplayQueue(Generic[R]):
             self.current.cancel()
         self._waiting.clear()
 
-    def _prepare(self, since: int, asked_at: int) -> R:
-        replay = self.current = self._make(since, asked_at, self._caught_up)
+    def _prepare(self, start: ReplayStart, asked_at: int) -> R:
+        replay = self.current = self._make(start, asked_at, self._caught_up)
         self._client.after_reply(self._start)
         return replay
 
@@ -120,4 +120,4 @@ class ReplayQueue(Generic[R]):
             self._live(True)
             return
         request = self._waiting.popleft()
-        self._prepare(request.since, request.asked_at).ask(request.topics)
+        self._prepare(request.start, request.asked_at).ask(request.topics)

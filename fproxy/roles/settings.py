@@ -98,6 +98,9 @@ class FilteredProxySettings:
             them as soon as the burst that brought them has been read.
         history: how much of what has passed to keep.
         gap_notices: tell clients when a stream that concerns them is interrupted, and when it is whole again.
+        resume: bring clients that connect and subscribe again what they missed meanwhile, as far as the history goes.
+        resume_overlap: what they are brought begins so long before the moment up to which they have got everything, in
+            seconds.
     """
 
     server: ServerSettings = ServerSettings()
@@ -108,6 +111,8 @@ class FilteredProxySettings:
     unsubscribe_linger: float = 30.0
     coalesce_ms: float = 0.0
     gap_notices: bool = True
+    resume: bool = False
+    resume_overlap: float = 2.0
     history: HistorySettings = field(default_factory=HistorySettings)
 
 

@@ -23,7 +23,7 @@ from fproxy.core import control
 from fproxy.core.frames import PING_FRAME, text_frame
 from fproxy.shell.client_closing import Draining, end_output, fitting_reason
 from fproxy.shell.client_handler import ReplayingHandler
-from fproxy.shell.delivery import DeliveryProgress
+from fproxy.shell.delivery import DeliveryLog, DeliveryProgress
 from fproxy.shell.handshake import Handshake, quiet_logger, release
 from fproxy.shell.message_assembler import MessageAssembler
 from fproxy.shell.shared_state import SharedState
@@ -146,6 +146,10 @@ class Client(asyncio.BufferedProtocol):
     def unsent_bytes(self) -> int:
         """How many bytes wait to be sent."""
         return 0 if self._stage is _Stage.CLOSED else self._transport.get_write_buffer_size()
+
+    def delivery_log(self, now: int) -> DeliveryLog:
+        """Return a log of what reaches the client, which has got all that came before ``now``, in Unix milliseconds."""
+        return DeliveryLog(self._transport, now=now)
 
     def send_status(self, message: bytes) -> None:
         """Send one message, a JSON array of status events, as a text frame, in order with data."""

@@ -1,10 +1,15 @@
-"""Whether what waits to be sent goes out, however slowly: what tells a slow peer from a dead one."""
+"""Whether what waits to be sent goes out, however slowly, and up to when a peer has got everything."""
 
 import asyncio
 import socket
 import struct
 import sys
+from collections import deque
 from typing import Final
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
 
 _TCP_INFO_BYTES_ACKED: Final = 120
 """The offset of ``tcpi_bytes_acked`` in Linux' ``struct tcp_info``: a stable interface since 4.1."""
@@ -48,4 +53,63 @@ def acknowledged_bytes(connection: socket.socket) -> int:
     except OSError:
         return 0
     count: int = _COUNTER.unpack_from(info, _TCP_INFO_BYTES_ACKED)[0] if len(info) == size else 0
+    return count
+
+
+class DeliveryLog:
+    """Remembers up to when a connection's peer has acknowledged all that was written.
+
+    Each look notes how much has been written so far; what the peer has acknowledged later tells which of these notes
+    are delivered. So the answer is never too late, and too early by one look at most. On systems that do not tell what
+    was acknowledged it is the time of the beginning.
+    """
+
+    __slots__ = ("_delivered_at", "_pending", "_transport")
+
+    def __init__(self, transport: asyncio.WriteTransport, *, now: int) -> None:
+        """Begin to watch.
+
+        Args:
+            transport: the connection.
+            now: a time before which everything is delivered, in Unix milliseconds.
+        """
+        self._transport = transport
+        self._delivered_at = now
+        # When there was a look, and how many bytes had been written then, as far as they are not acknowledged yet.
+        self._pending: deque[tuple[int, int]] = deque()
+
+    def look(self, now: int) -> None:
+        """Note how much has been written at a time, in Unix milliseconds; to be called now and then."""
+        connection = self._transport.get_extra_info("socket")
+        if connection is None or not (acknowledged := acknowledged_bytes(connection)):
+            return
+        self._settle(acknowledged)
+        waiting = unacknowledged_bytes(connection) + self._transport.get_write_buffer_size()
+        if waiting == 0:
+            self._pending.clear()
+            self._delivered_at = now
+        else:
+            self._pending.append((now, acknowledged + waiting))
+
+    def delivered_at(self) -> int:
+        """Return a time, in Unix milliseconds: all that was written before it is acknowledged."""
+        connection = self._transport.get_extra_info("socket")
+        if connection is not None:
+            self._settle(acknowledged_bytes(connection))
+        return self._delivered_at
+
+    def _settle(self, acknowledged: int) -> None:
+        while self._pending and self._pending[0][1] <= acknowledged:
+            self._delivered_at = self._pending.popleft()[0]
+
+
+def unacknowledged_bytes(connection: socket.socket) -> int:
+    """Return how many bytes of a TCP connection its peer has still to acknowledge; 0 where that is not told."""
+    if sys.platform != "linux":
+        return 0
+    try:
+        answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ, tcp(7)
+    except OSError:
+        return 0
+    count: int = struct.unpack("i", answer)[0]
     return count

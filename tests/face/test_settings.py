@@ -139,6 +139,10 @@ def test_every_setting_of_a_role_reaches_it(parsed: Callable[..., Any]) -> None:
             "90ms",
             "--gap-notices",
             "off",
+            "--resume",
+            "on",
+            "--resume-overlap",
+            "500ms",
             "--unsubscribe-linger",
             "0",
         ),
@@ -159,6 +163,7 @@ def test_every_setting_of_a_role_reaches_it(parsed: Callable[..., Any]) -> None:
     assert (upstream.silence, upstream.peer_reconnect_min) == (8, 0.09)
     assert settings.unsubscribe_linger == 0
     assert settings.gap_notices is False
+    assert (settings.resume, settings.resume_overlap) == (True, 0.5)
 
 
 def test_the_firehose_and_aggregator_take_their_own_settings(parsed: Callable[..., Any]) -> None:
@@ -200,6 +205,10 @@ def test_a_wrong_value_is_named_with_what_is_allowed(flag: str, value: str, allo
     assert f"'{flag}'" in error
     assert repr(value) in error
     assert allowed in error
+
+
+def test_resuming_without_a_history_is_refused() -> None:
+    assert "--resume (FPROXY_RESUME) needs a history" in error_of("--resume", "on", "--history", "0")
 
 
 def test_a_wrong_variable_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
