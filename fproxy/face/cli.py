@@ -1,6 +1,7 @@
 """The ``fproxy`` command: the filtered proxy when no command is named, and the commands beside it."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -125,6 +126,38 @@ def require_vendor_key(vendor_url: str, polygon_api_key: str) -> None:
     if not polygon_api_key and not is_loopback(urlsplit(vendor_url).hostname or ""):
         raise click.UsageError(
             f"POLYGON_API_KEY is not set, and {redacted_url(vendor_url)} wants a key (fproxy demo needs none)"
+        )
+
+
+def with_handed_socket(values: Values) -> Values:
+    """Return a command's values with the listening socket that the service manager handed over, where it did.
+
+    Raises:
+        click.UsageError: what was handed over is not one listening TCP socket.
+    """
+    from fproxy.shell.socket_activation import SocketActivationError, take_socket
+
+    try:
+        listening = take_socket(os.environ)
+    except SocketActivationError as error:
+        raise click.UsageError(str(error)) from error
+    if listening is None:
+        return values
+    host, port = listening.getsockname()[:2]
+    return {**values, "host": host, "port": port, "listening": listening}
+
+
+def refuse_handed_socket(what: str) -> None:
+    """Refuse a listening socket of the service manager's where nothing would use it.
+
+    Raises:
+        click.UsageError: one was handed over.
+    """
+    from fproxy.shell.socket_activation import is_handed_over
+
+    if is_handed_over(os.environ):
+        raise click.UsageError(
+            f"{what} cannot use the socket that LISTEN_FDS announces: run each role by itself"
         )
 
 
@@ -254,10 +287,11 @@ def fproxy() -> None:
 def proxy(ctx: click.Context, /, **values: Any) -> None:
     """Run the filtered proxy until Ctrl-C."""
     begin(values)
-    settings = filtered_proxy_settings(values)
     if values["workers"] > 1:
+        refuse_handed_socket("--workers (FPROXY_WORKERS)")
         check_workers(values)
-
+    values = dict(with_handed_socket(values))
+    settings = filtered_proxy_settings(values)
     warn_if_open(settings.server, values)
     log.info("Starting Polygon Filtered WebSocket Proxy")
     log.info("Firehose URL: %s", redacted_url(settings.firehose_url))
@@ -280,6 +314,7 @@ def firehose(**values: Any) -> None:
     It listens on port 8767 and is what the filtered proxy and the ms-aggregator connect to.
     """
     begin(values)
+    values = dict(with_handed_socket(values))
     settings = firehose_settings(values)
     require_vendor_key(settings.vendor_url, settings.polygon_api_key)
     from fproxy.roles.firehose import Firehose
@@ -299,6 +334,7 @@ def aggregator(**values: Any) -> None:
     It listens on port 8768 and is what the filtered proxy connects to for bars.
     """
     begin(values)
+    values = dict(with_handed_socket(values))
     settings = aggregator_settings(values)
     from fproxy.roles.aggregator import Aggregator
 
@@ -318,6 +354,7 @@ def sim(**values: Any) -> None:
     key unless --client-keys names some.
     """
     begin(values)
+    values = dict(with_handed_socket(values))
     settings = simulator_settings(values)
     from fproxy.roles.simulator import Simulator
 
@@ -333,6 +370,7 @@ def demo(**values: Any) -> None:
     Four processes: market, firehose, ms-aggregator and filtered proxy. Ctrl-C stops them all.
     """
     begin(values)
+    refuse_handed_socket("fproxy demo")
     from fproxy.face.chain import chosen_port, demo_children, demo_text, run_children
 
     ports, simulator_port = chain_ports(values), chosen_port(values["simulator_port"])
@@ -356,6 +394,7 @@ def stack(ctx: click.Context, /, **values: Any) -> None:
     Every setting of the three is an option here, too.
     """
     begin(values)
+    refuse_handed_socket("fproxy stack")
     proxy_server = server_settings(values)
     require_vendor_key(values["vendor_url"], values["polygon_api_key"] or "")
     from fproxy.face.chain import UPSTREAM_ROLES, run_children, stack_children

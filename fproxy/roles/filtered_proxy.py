@@ -104,6 +104,7 @@ class FilteredProxy:
             max_clients=settings.server.max_clients,
             close_code=settings.server.close_code,
             drain=settings.server.drain,
+            listening=settings.server.listening,
             reuse_port=settings.server.reuse_port,
         )
         self.streams = {

@@ -75,6 +75,7 @@ class Firehose:
             max_clients=settings.server.max_clients,
             close_code=settings.server.close_code,
             drain=settings.server.drain,
+            listening=settings.server.listening,
         )
         self.stream = Stream(UPSTREAM_NAME, market=MARKET, now=unix_ms())
         metrics.watch_streams([self.stream])

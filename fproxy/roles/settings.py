@@ -11,6 +11,7 @@ from typing import Final
 
 from fproxy.core.loopback import is_loopback
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.socket_activation import ListeningSocket
 from fproxy.shell.upstream_options import UpstreamOptions
 
 ANY_KEY: Final = "*"
@@ -54,6 +55,7 @@ class ServerSettings:
         client_keys: the keys that clients may authenticate with; none means that any key will do.
         limits: what clients may do, and for how long.
         max_clients: how many connections to keep at once; None for as many as the process may open files.
+        listening: a socket that listens already, to be used instead of ``host`` and ``port``; None to open one.
         reuse_port: whether other processes listen on the same port, and share its clients.
         close_code: the WebSocket close code with which clients are let go when the server stops: 1012 has the official
             clients come back, 1001 has the Python one end.
@@ -66,6 +68,7 @@ class ServerSettings:
     limits: ClientLimits = field(default_factory=ClientLimits)
     max_clients: int | None = None
     reuse_port: bool = False
+    listening: ListeningSocket | None = None
     close_code: int = 1012
     drain: float = 0.0
 

@@ -79,6 +79,7 @@ class Simulator:
             max_clients=settings.server.max_clients,
             close_code=settings.server.close_code,
             drain=settings.server.drain,
+            listening=settings.server.listening,
         )
         self._subscribers: dict[Client, int] = {}
         self._topics: dict[Client, set[Topic]] = {}

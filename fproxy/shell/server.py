@@ -73,6 +73,7 @@ class ClientServer:
         paths: Mapping[str, bool] = SERVED_PATHS,
         max_clients: int | None = None,
         reuse_port: bool = False,
+        listening: socket.socket | None = None,
         ssl_context: ssl.SSLContext | None = None,
         close_code: int = CloseCode.SERVICE_RESTART,
         drain: float = 0.0,
@@ -91,6 +92,7 @@ class ClientServer:
             max_clients: how many connections to keep at once; None for as many as the process may open files
                 for, which is the most in any case.
             reuse_port: whether other processes may listen on the same port, and share its clients.
+            listening: a socket that listens already, to be used instead of ``host`` and ``port``; the server closes it.
             ssl_context: for ``wss://``; None for ``ws://``.
             close_code: how clients are let go when the server stops: one of ``CLOSE_REASONS``.
             drain: over how long they are let go, in seconds.
@@ -104,6 +106,7 @@ class ClientServer:
         self._paths = paths
         self._max_clients = max_clients
         self._reuse_port = reuse_port
+        self._listening = listening
         self._ssl_context = ssl_context
         self._close_code = close_code
         self._drain = drain
@@ -144,8 +147,9 @@ class ClientServer:
             self._listener = await aiofastnet.create_server(
                 loop,
                 lambda: Client(shared),
-                self.host,
-                self._port,
+                None if self._listening is not None else self.host,
+                None if self._listening is not None else self._port,
+                sock=self._listening,
                 backlog=ACCEPTS_PER_TURN,
                 reuse_port=self._reuse_port or None,
                 ssl=self._ssl_context,
