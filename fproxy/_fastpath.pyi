@@ -70,9 +70,6 @@ class History:
     def received_from(self, time: int) -> int:
         """Return the number of the first message received at a time or later, in Unix milliseconds."""
 
-    def complete_since(self, now: int) -> None:
-        """Say that messages before a time have been missed."""
-
     def messages(self, start: int) -> list[tuple[int, int, bytes]]:
         """Return the messages from a number on, each with its source and when it was received, in Unix milliseconds."""
 

@@ -227,9 +227,6 @@ cdef class History:
     def received_from(self, int64_t time):
         return self._history.received_from(time)
 
-    def complete_since(self, int64_t now):
-        self._history.complete_since(now)
-
     def messages(self, uint64_t start):
         cdef uint64_t number
         cdef HistoryMessage message

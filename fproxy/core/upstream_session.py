@@ -430,7 +430,9 @@ def _joined(effects: Iterable[Effect]) -> Iterator[Effect]:
     """Yield effects with those of acknowledgements that follow each other made one."""
     for confirms, run in groupby(effects, lambda effect: isinstance(effect, Confirmed)):
         if confirms:
-            yield Confirmed(tuple(topic for effect in run for topic in effect.topics))  # type: ignore[union-attr]
+            yield Confirmed(
+                tuple(topic for effect in run if isinstance(effect, Confirmed) for topic in effect.topics)
+            )
         else:
             yield from run
 

@@ -27,12 +27,10 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return runner.run(main)
 
 
-def _nothing() -> None:
-    pass
-
-
 @contextlib.contextmanager
-def stop_signals(*, at_eof: bool = False, reload: Callable[[], None] = _nothing) -> Iterator[asyncio.Event]:
+def stop_signals(
+    *, at_eof: bool = False, reload: Callable[[], None] | None = None
+) -> Iterator[asyncio.Event]:
     """Give an event that the first SIGINT or SIGTERM sets; a later one ends the process at once.
 
     Args:
@@ -60,7 +58,7 @@ def stop_signals(*, at_eof: bool = False, reload: Callable[[], None] = _nothing)
         except NotImplementedError:  # Windows' loops: Ctrl-C raises KeyboardInterrupt there.
             signal.signal(number, lambda caught, _frame: loop.call_soon_threadsafe(received, caught))
     with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has no such signal
-        loop.add_signal_handler(signal.SIGHUP, reload)
+        loop.add_signal_handler(signal.SIGHUP, reload or (lambda: None))
     standard_input = sys.stdin.fileno() if at_eof else -1
 
     def read_standard_input() -> None:

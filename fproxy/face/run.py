@@ -39,16 +39,12 @@ class ListeningRole(Role, Protocol):
         """The port that clients connect to, once the role has started."""
 
 
-def _nothing() -> None:
-    pass
-
-
 async def serve(
     role: Role,
     *,
     stop_at_eof: bool = False,
     on_ready: Callable[[], None] | None = None,
-    on_reload: Callable[[], None] = _nothing,
+    on_reload: Callable[[], None] | None = None,
     stop_timeout: float = STOP_TIMEOUT,
 ) -> int:
     """Serve with ``role`` until a signal asks to stop; return the program's exit status.

@@ -35,6 +35,7 @@ from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
 from fproxy.shell.client import Client
 from fproxy.shell.server import ClientServer
 from fproxy.shell.upstream import UpstreamConnection
+from fproxy.shell.work_steps import WorkSteps
 
 logger: Final = logging.getLogger("fproxy.aggregator")
 
@@ -160,6 +161,7 @@ class Aggregator:
             firehose_topics, {Upstream.FIREHOSE: self._demand}, {Upstream.FIREHOSE: self._firehose}
         )
         self._loop: asyncio.AbstractEventLoop
+        self._steps: WorkSteps
         self._close_timer: asyncio.TimerHandle | None = None  # for the next window that closes by the clock
         self._housekeeping_timer: asyncio.TimerHandle | None = None
         self._lost_windows = 0  # as last logged
@@ -177,6 +179,7 @@ class Aggregator:
             fproxy.shell.server.ServerStartError: it cannot listen.
         """
         self._loop = asyncio.get_running_loop()
+        self._steps = WorkSteps(self._loop)
         await self._server.start()
         self._firehose.start()
         self._housekeeping_timer = self._loop.call_later(HOUSEKEEPING_INTERVAL, self._keep_house)
@@ -231,6 +234,7 @@ class Aggregator:
                     bars,
                     since,
                     builder=self._builder,
+                    steps=self._steps,
                     caught_up=self._caught_up,
                     ended=self._replay_ended,
                 )

@@ -1,22 +1,13 @@
 """Sending a client the bars that have already passed, at the pace at which it reads them."""
 
-import asyncio
 from collections.abc import Callable, Iterable
-from typing import Final
 
 from fproxy._bars import BarBuilder
 from fproxy.core.frames import text_frame
 from fproxy.core.topics import Topic, bar_interval
+from fproxy.roles.replay import PAUSE, PIECE_BYTES, UNSENT_BYTES
 from fproxy.shell.client import Client
-
-PIECE_BYTES: Final = 256 * 1024
-"""About how much is sent in one turn of the loop, so that live data does not wait for it."""
-
-UNSENT_BYTES: Final = 1024 * 1024
-"""A client with more than this waiting to be sent gets no more for the moment."""
-
-PAUSE: Final = 0.01
-"""For how long, in seconds."""
+from fproxy.shell.work_steps import Steps, Work, WorkSteps
 
 
 class BarReplay:
@@ -32,6 +23,7 @@ class BarReplay:
         since: int,
         *,
         builder: BarBuilder,
+        steps: WorkSteps,
         caught_up: Callable[[Client, Topic], None],
         ended: Callable[[Client, "BarReplay"], None],
     ) -> None:
@@ -42,6 +34,7 @@ class BarReplay:
             topics: millisecond-bar topics.
             since: from when on, in Unix milliseconds.
             builder: has the bars; what it has closed has been collected whenever the loop is between callbacks.
+            steps: carries it out.
             caught_up: gets each topic at the moment when everything of it that has closed is sent.
             ended: nothing is left to do.
         """
@@ -50,8 +43,8 @@ class BarReplay:
         self._builder = builder
         self._caught_up = caught_up
         self._ended = ended
-        self._loop = asyncio.get_running_loop()
-        self._next: asyncio.Handle | None = None
+        self._steps = steps
+        self._work: Work | None = None
         self._cancelled = False
         client.after_reply(self._begin)
 
@@ -67,32 +60,28 @@ class BarReplay:
     def cancel(self) -> None:
         """Stop, and tell nobody."""
         self._cancelled = True
-        if self._next is not None:
-            self._next.cancel()
+        if self._work is not None:
+            self._work.cancel()
 
     def _begin(self) -> None:
         if not self._cancelled:
-            self._next = self._loop.call_soon(self._send_piece)
+            self._work = self._steps.add(self, self._run())
 
-    def _send_piece(self) -> None:
-        budget = PIECE_BYTES
+    def _run(self) -> Steps:
         while self._waiting:
             if self._client.unsent_bytes > UNSENT_BYTES:
-                self._next = self._loop.call_later(PAUSE, self._send_piece)
-                return
-            if budget <= 0:
-                self._next = self._loop.call_soon(self._send_piece)
-                return
+                yield PAUSE
+                continue
             topic, since = next(iter(self._waiting.items()))
             interval = bar_interval(topic.event_type)
             assert interval is not None, "a millisecond-bar topic"
-            messages, rest = self._builder.history(interval, topic.symbol, since, max_bytes=budget)
+            messages, rest = self._builder.history(interval, topic.symbol, since, max_bytes=PIECE_BYTES)
             for message in messages:
                 self._client.write(text_frame(message))
-                budget -= len(message)
             if rest is None:
                 del self._waiting[topic]
                 self._caught_up(self._client, topic)
             else:
                 self._waiting[topic] = rest
+            yield None
         self._ended(self._client, self)

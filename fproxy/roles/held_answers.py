@@ -35,10 +35,6 @@ class HeldAnswers:
         """Begin without any."""
         self._waiting: dict[str, dict[Client, _Hold]] = {}  # by the vendor's topic
 
-    def __len__(self) -> int:
-        """Return how many topics wait."""
-        return len(self._waiting)
-
     def hold(self, client: Client, topics: Sequence[Topic]) -> None:
         """Answer a client's topics later."""
         batch = object()

@@ -23,11 +23,10 @@ class Work:
         done: whether it is over: finished, cancelled or failed.
     """
 
-    __slots__ = ("_steps", "done", "owner")
+    __slots__ = ("_steps", "done")
 
-    def __init__(self, owner: Hashable, steps: Steps) -> None:
+    def __init__(self, steps: Steps) -> None:
         """Prepare it; a scheduler makes these."""
-        self.owner = owner
         self.done = False
         self._steps: Steps | None = steps
 
@@ -87,7 +86,7 @@ class WorkSteps:
             owner: whose work it is.
             steps: the work. Neither a step nor its end may rely on what other work has done meanwhile.
         """
-        work = Work(owner, steps)
+        work = Work(steps)
         waiting = self._of_owner.get(owner)
         if waiting is None:
             self._of_owner[owner] = deque([work])
