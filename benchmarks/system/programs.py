@@ -60,6 +60,8 @@ def all_programs() -> dict[str, Program]:
     """Return every program by name, in the order of tables."""
     programs = (
         _fproxy("fproxy", "this project"),
+        _fproxy("fproxy-no-history", "this project, keeping nothing of what has passed", "--history", "0"),
+        _fproxy("fproxy-resume", "this project, ready to resume any client", "--resume", "on"),
         _fproxy("fproxy-2-workers", "this project, two processes on one port", "--workers", "2", upstreams=2),
         _fproxy(
             "fproxy-4-workers", "this project, four processes on one port", "--workers", "4", upstreams=4
