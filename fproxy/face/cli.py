@@ -129,7 +129,7 @@ def require_vendor_key(vendor_url: str, polygon_api_key: str) -> None:
         )
 
 
-def with_handed_socket(values: Values) -> Values:
+def with_handed_socket(values: dict[str, Any]) -> dict[str, Any]:
     """Return a command's values with the listening socket that the service manager handed over, where it did.
 
     Raises:
@@ -290,7 +290,7 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
     if values["workers"] > 1:
         refuse_handed_socket("--workers (FPROXY_WORKERS)")
         check_workers(values)
-    values = dict(with_handed_socket(values))
+    values = with_handed_socket(values)
     settings = filtered_proxy_settings(values)
     warn_if_open(settings.server, values)
     log.info("Starting Polygon Filtered WebSocket Proxy")
@@ -314,7 +314,7 @@ def firehose(**values: Any) -> None:
     It listens on port 8767 and is what the filtered proxy and the ms-aggregator connect to.
     """
     begin(values)
-    values = dict(with_handed_socket(values))
+    values = with_handed_socket(values)
     settings = firehose_settings(values)
     require_vendor_key(settings.vendor_url, settings.polygon_api_key)
     from fproxy.roles.firehose import Firehose
@@ -334,7 +334,7 @@ def aggregator(**values: Any) -> None:
     It listens on port 8768 and is what the filtered proxy connects to for bars.
     """
     begin(values)
-    values = dict(with_handed_socket(values))
+    values = with_handed_socket(values)
     settings = aggregator_settings(values)
     from fproxy.roles.aggregator import Aggregator
 
@@ -354,7 +354,7 @@ def sim(**values: Any) -> None:
     key unless --client-keys names some.
     """
     begin(values)
-    values = dict(with_handed_socket(values))
+    values = with_handed_socket(values)
     settings = simulator_settings(values)
     from fproxy.roles.simulator import Simulator
 

@@ -72,7 +72,8 @@ def filtered_proxy_settings(values: Values) -> FilteredProxySettings:
     Raises:
         click.UsageError: the settings do not go together.
     """
-    if values["resume"] and not (values["history"] and values["history_bytes"]):
+    history = _part(HistorySettings, values)
+    if values["resume"] and not history.keeps_anything:
         raise click.UsageError(
             "--resume (FPROXY_RESUME) needs a history (FPROXY_HISTORY, FPROXY_HISTORY_BYTES)"
         )
@@ -83,7 +84,7 @@ def filtered_proxy_settings(values: Values) -> FilteredProxySettings:
         gap_notices=values["gap_notices"],
         resume=values["resume"],
         resume_overlap=values["resume_overlap"],
-        history=_part(HistorySettings, values),
+        history=history,
         **_common(values),
     )
 

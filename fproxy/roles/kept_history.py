@@ -9,7 +9,7 @@ from fproxy.roles.settings import HistorySettings
 
 def kept_history(settings: HistorySettings, metrics: Metrics) -> History | None:
     """Return the history that settings ask for, watched by the metrics; None when they ask for none."""
-    if not settings.history or not settings.history_bytes:
+    if not settings.keeps_anything:
         return None
     history = History(max_bytes=settings.history_bytes, span_ms=math.ceil(settings.history * 1000))
     metrics.watch_history(history)

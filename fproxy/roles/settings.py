@@ -85,6 +85,11 @@ class HistorySettings:
     history: float = 60.0
     history_bytes: int = 64 * 1024 * 1024
 
+    @property
+    def keeps_anything(self) -> bool:
+        """Whether both bounds leave room for something."""
+        return bool(self.history and self.history_bytes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilteredProxySettings:

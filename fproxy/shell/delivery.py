@@ -30,17 +30,18 @@ class DeliveryProgress:
         """Take the first look at the connection of ``transport``."""
         self._transport = transport
         self._waiting = transport.get_write_buffer_size()
-        self._acknowledged = self._look_at_acknowledged()
+        self._acknowledged = _acknowledged_of(transport)
 
     def made(self) -> bool:
         """Look again. Return whether some of what was waiting at the last look has gone out since."""
         waiting, self._waiting = self._waiting, self._transport.get_write_buffer_size()
-        acknowledged, self._acknowledged = self._acknowledged, self._look_at_acknowledged()
+        acknowledged, self._acknowledged = self._acknowledged, _acknowledged_of(self._transport)
         return waiting > 0 and (self._waiting < waiting or self._acknowledged > acknowledged)
 
-    def _look_at_acknowledged(self) -> int:
-        connection = self._transport.get_extra_info("socket")
-        return 0 if connection is None else acknowledged_bytes(connection)
+
+def _acknowledged_of(transport: asyncio.WriteTransport) -> int:
+    connection = transport.get_extra_info("socket")
+    return 0 if connection is None else acknowledged_bytes(connection)
 
 
 def acknowledged_bytes(connection: socket.socket) -> int:
@@ -83,19 +84,13 @@ class DeliveryLog:
         connection = self._transport.get_extra_info("socket")
         if connection is None or not (acknowledged := acknowledged_bytes(connection)):
             return
-        self._settle(acknowledged)
         waiting = unacknowledged_bytes(connection) + self._transport.get_write_buffer_size()
-        if waiting == 0:
-            self._pending.clear()
-            self._delivered_at = now
-        else:
-            self._pending.append((now, acknowledged + waiting))
+        self._pending.append((now, acknowledged + waiting))
+        self._settle(acknowledged)
 
     def delivered_at(self) -> int:
         """Return a time, in Unix milliseconds: all that was written before it is acknowledged."""
-        connection = self._transport.get_extra_info("socket")
-        if connection is not None:
-            self._settle(acknowledged_bytes(connection))
+        self._settle(_acknowledged_of(self._transport))
         return self._delivered_at
 
     def _settle(self, acknowledged: int) -> None:

@@ -3,41 +3,22 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from scripted_upstream import PATIENCE
-from test_since import Client, array, client_of, system, trade
-from websockets.asyncio.client import connect
-
-from fproxy.core.frames import text_frame
-from fproxy.roles.filtered_proxy import FilteredProxy
-
-
-@asynccontextmanager
-async def client_with(proxy: FilteredProxy, key: str) -> AsyncIterator[Client]:
-    """A client that does no more than an official one: connect, authenticate; the test subscribes."""
-    async with connect(f"ws://127.0.0.1:{proxy.port}/", max_size=None, max_queue=None) as connection:
-        client = Client(connection)
-        await client.ask("auth", key)
-        await client.until_status("auth_success")
-        client.received.clear()
-        yield client
+from test_since import array, client_of, system, trade
+from websockets.frames import Frame, Opcode
 
 
 async def test_a_client_that_comes_back_is_brought_what_it_missed() -> None:
-    async with system(resume=True) as (proxy, firehose, _), client_with(proxy, "watcher") as watcher:
-        await watcher.ask("subscribe", "T.*")
+    async with system(resume=True) as (proxy, firehose, _), client_of(proxy, "T.*") as watcher:
         await firehose.until_subscribed("T.*")
-        async with client_with(proxy, "ours") as client:
-            await client.ask("subscribe", "T.A")
-            await client.until_status("success")
+        async with client_of(proxy, "T.A", key="ours") as client:
             await firehose.send(array(trade("A", 1), trade("B", 2)))
             await client.until(lambda: client.numbers == [1])
         await firehose.send(array(trade("A", 3), trade("B", 4)))
         await firehose.send(array(trade("A", 5)))
         await watcher.until(lambda: 5 in watcher.numbers)
-        async with client_with(proxy, "ours") as client, client_with(proxy, "ours") as second:
+        async with client_of(proxy, key="ours") as client, client_of(proxy, key="ours") as second:
             await client.ask("subscribe", "T.A,T.B")
             told = await client.until_status("replayed")
             assert client.numbers == [1, 3, 5], "its own topics, with what lies in the overlap"
@@ -52,15 +33,13 @@ async def test_a_client_that_comes_back_is_brought_what_it_missed() -> None:
 
 
 async def test_nobody_resumes_what_was_of_another_key() -> None:
-    async with system(resume=True) as (proxy, firehose, _), client_with(proxy, "watcher") as watcher:
-        await watcher.ask("subscribe", "T.*")
+    async with system(resume=True) as (proxy, firehose, _), client_of(proxy, "T.*") as watcher:
         await firehose.until_subscribed("T.*")
-        async with client_with(proxy, "theirs") as client:
-            await client.ask("subscribe", "T.A")
-            await client.until_status("success")
+        async with client_of(proxy, "T.A", key="theirs"):
+            pass
         await firehose.send(array(trade("A", 1)))
         await watcher.until(lambda: watcher.numbers)
-        async with client_with(proxy, "ours") as client:
+        async with client_of(proxy, key="ours") as client:
             await client.ask("subscribe", "T.A")
             await client.until_status("success")
             await firehose.send(array(trade("A", 2)))
@@ -69,15 +48,13 @@ async def test_nobody_resumes_what_was_of_another_key() -> None:
 
 
 async def test_a_wildcard_covers_the_symbols_that_are_asked_for_later() -> None:
-    async with system(resume=True) as (proxy, firehose, _), client_with(proxy, "watcher") as watcher:
-        await watcher.ask("subscribe", "T.*")
+    async with system(resume=True) as (proxy, firehose, _), client_of(proxy, "T.*") as watcher:
         await firehose.until_subscribed("T.*")
-        async with client_with(proxy, "ours") as client:
-            await client.ask("subscribe", "T.*")
-            await client.until_status("success")
+        async with client_of(proxy, "T.*", key="ours"):
+            pass
         await firehose.send(array(trade("A", 1), trade("B", 2)))
         await watcher.until(lambda: watcher.numbers)
-        async with client_with(proxy, "ours") as client:
+        async with client_of(proxy, key="ours") as client:
             for topic in ("T.A", "T.B"):  # as some programs do: a message each
                 await client.ask("subscribe", topic)
             await client.until(lambda: client.statuses.count("replayed") == 2)
@@ -103,7 +80,9 @@ async def test_what_never_reached_the_client_is_brought_however_long_ago_it_was_
                 {"action": "auth", "params": "ours"},
                 {"action": "subscribe", "params": "T.A"},
             ):
-                await loop.sock_sendall(stalled, masked(json.dumps(message).encode()))
+                await loop.sock_sendall(
+                    stalled, Frame(Opcode.TEXT, json.dumps(message).encode()).serialize(mask=True)
+                )
             head = b""
             async with asyncio.timeout(PATIENCE):
                 while b"subscribed to: T.A" not in head:
@@ -115,18 +94,11 @@ async def test_what_never_reached_the_client_is_brought_however_long_ago_it_was_
             stalled.close()
             await firehose.send(array(trade("A", count)))
             await watcher.until(lambda: watcher.numbers[-1] == count)
-        async with client_with(proxy, "ours") as client:
+        async with client_of(proxy, key="ours") as client:
             await client.ask("subscribe", "T.A")
             assert (await client.until_status("replayed"))["complete"] is True
             assert client.numbers == list(range(client.numbers[0], count + 1))
             assert client.numbers[0] <= 4_000, "more than that fits no buffer of the client's"
-
-
-def masked(payload: bytes) -> bytes:
-    """Return a client's text frame, masked with zeros."""
-    frame = text_frame(payload)
-    header = len(frame) - len(payload)
-    return bytes([frame[0], frame[1] | 0x80]) + frame[2:header] + bytes(4) + payload
 
 
 async def test_without_the_setting_nothing_is_resumed() -> None:

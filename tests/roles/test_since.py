@@ -79,10 +79,10 @@ async def proxy_of(
 
 
 @asynccontextmanager
-async def client_of(proxy: FilteredProxy | Firehose, *topics: str) -> AsyncIterator[Client]:
+async def client_of(proxy: FilteredProxy | Firehose, *topics: str, key: str = "any") -> AsyncIterator[Client]:
     async with connect(f"ws://127.0.0.1:{proxy.port}/", max_size=None, max_queue=None) as connection:
         client = Client(connection)
-        await client.ask("auth", "any")
+        await client.ask("auth", key)
         await client.until_status("auth_success")
         if topics:
             await client.ask("subscribe", ",".join(topics))
