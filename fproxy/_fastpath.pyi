@@ -20,6 +20,12 @@ DEFAULT_MAX_MESSAGE: Final[int]
 DEFAULT_MAX_BROADCAST: Final[int]
 """The longest message broadcast as it came, in bytes of payload: 256 KiB, a quarter of what clients accept."""
 
+class ReentrancyError(RuntimeError):
+    """A sink, while it was written to, fed, flushed or changed the ``Fanout`` or ``Broadcast`` that writes to it.
+
+    The call has no effect: it would change the bytes and the clients that are still to be written to.
+    """
+
 class FrameError(ValueError):
     """A message is not sound JSON (RFC 8259), or neither an object nor an array. The text says where, and quotes it."""
 

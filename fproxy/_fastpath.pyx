@@ -156,8 +156,12 @@ DEFAULT_MAX_BROADCAST = 256 * 1024
 # A broadcast that has more waiting is written before more is fed.
 cdef size_t MAX_PENDING_BYTES = 256 * 1024
 
-# Shorter messages take less time than giving up the interpreter's lock and taking it again.
-cdef Py_ssize_t LONG_PAYLOAD = 16 * 1024
+# Feeding keeps the interpreter's lock: no other thread has work meanwhile, and readers of the counters see no half of a
+# change.
+
+
+class ReentrancyError(RuntimeError):
+    """A sink, while it was written to, called what writes to it."""
 
 
 class FrameError(ValueError):
@@ -258,6 +262,13 @@ cdef class Frames:
     cdef const char *data
     cdef size_t size
     cdef bytes shared
+    cdef bint being_written
+
+    # To be called before anything that may write, or change to whom: a sink that came back here while it is written to
+    # would move the bytes and the members that the loop above it still reads.
+    cdef check_idle(self):
+        if self.being_written:
+            raise ReentrancyError("a sink that is being written to must not feed, flush or change what writes to it")
 
     cdef start(self, pair[const char *, size_t] ready):
         self.data = ready.first
@@ -306,6 +317,7 @@ cdef class Fanout:
         self._fanout.topics().set_sources(Text.of(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)), mask)
 
     def add_client(self, object sink not None):
+        self._frames.check_idle()
         cdef uint32_t client = self._fanout.add_client()
         if client == len(self._sinks):
             self._sinks.append(sink)
@@ -362,26 +374,19 @@ cdef class Fanout:
     cdef object _take_message(self, unsigned int source, const char *begin, Py_ssize_t size):
         cdef vector[pair[const char *, const char *]] statuses
         cdef bint sound
-        if size < LONG_PAYLOAD:
-            sound = self._fanout.feed(source, begin, begin + size)
-        else:
-            with nogil:
-                sound = self._fanout.feed(source, begin, begin + size)
+        self._frames.check_idle()
+        sound = self._fanout.feed(source, begin, begin + size)
         if not sound:
             raise frame_error(begin, size, self._fanout.failed_at())
         if self._history is not None and self._fanout.fed_data():
             self._history._history.append(source, begin, begin + size, coarse_unix_ms())
-        self._distribute(size, statuses)
+        self._distribute(statuses)
         return status_events(statuses)
 
-    cdef _distribute(self, Py_ssize_t size, vector[pair[const char *, const char *]] &statuses):
+    cdef _distribute(self, vector[pair[const char *, const char *]] &statuses):
         cdef bint more = True
         while more:
-            if size < LONG_PAYLOAD:
-                more = self._fanout.distribute(statuses)
-            else:
-                with nogil:
-                    more = self._fanout.distribute(statuses)
+            more = self._fanout.distribute(statuses)
             if not self._fanout.overfull().empty():
                 self._write_to_audiences(self._fanout.overfull())
                 self._fanout.overfull_taken()
@@ -393,6 +398,7 @@ cdef class Fanout:
         cdef HistoryMessage message
         cdef size_t size, spent = 0
         cdef uint64_t number = max(start, history._history.first())
+        self._frames.check_idle()
         stop = min(stop, history._history.next())
         try:
             while number < stop and spent < max_bytes:
@@ -400,7 +406,7 @@ cdef class Fanout:
                 size = message.end - message.begin
                 self._fanout.take_from(since, message.received)
                 if self._fanout.feed(message.source, message.begin, message.end):
-                    self._distribute(size, statuses)
+                    self._distribute(statuses)
                 spent += size
                 number += 1
         finally:
@@ -411,6 +417,7 @@ cdef class Fanout:
     def publish(self, object topic, bytes event not None):
         cdef vector[uint32_t] ids
         cdef const char *begin = PyBytes_AS_STRING(event)
+        self._frames.check_idle()
         self._topic_ids((topic,), ids)
         self._fanout.publish(ids[0], begin, begin + PyBytes_GET_SIZE(event))
 
@@ -420,6 +427,7 @@ cdef class Fanout:
         return last_event_bytes(self._fanout.last_event(source))
 
     def flush(self):
+        self._frames.check_idle()
         if self._fanout.ready().empty():
             return
         self._write_to_audiences(self._fanout.ready())
@@ -429,13 +437,18 @@ cdef class Fanout:
         cdef size_t i, j
         cdef const vector[uint32_t] *members
         cdef Frames frames = self._frames
-        for i in range(audiences.size()):
-            frames.start(self._fanout.take(audiences[i]))
-            if frames.size == 0:
-                continue
-            members = &self._fanout.members(audiences[i])
-            for j in range(members.size()):
-                frames.write_to(<object>PyList_GET_ITEM(self._sinks, members[0][j]))
+        frames.being_written = True
+        try:
+            for i in range(audiences.size()):
+                frames.start(self._fanout.take(audiences[i]))
+                if frames.size == 0:
+                    continue
+                members = &self._fanout.members(audiences[i])
+                for j in range(members.size()):
+                    frames.write_to(<object>PyList_GET_ITEM(self._sinks, members[0][j]))
+        finally:
+            frames.being_written = False
+            frames.shared = None
 
     @property
     def has_pending(self):
@@ -496,6 +509,7 @@ cdef class FanoutInput(MessageSink):
 cdef class Broadcast(MessageSink):
     cdef CppBroadcast *_broadcast
     cdef dict _sinks
+    cdef Frames _frames
     cdef History _history
 
     def __cinit__(self, *, size_t max_message=DEFAULT_MAX_BROADCAST, History history=None):
@@ -504,6 +518,7 @@ cdef class Broadcast(MessageSink):
         self._history = history
         self._broadcast = new CppBroadcast(max_message)
         self._sinks = {}
+        self._frames = Frames()
 
     def __dealloc__(self):
         del self._broadcast
@@ -524,14 +539,11 @@ cdef class Broadcast(MessageSink):
         cdef bint sound
         cdef CppHistory *history = NULL
         cdef int64_t now = 0
+        self._frames.check_idle()
         if self._history is not None:
             history = self._history._history
             now = coarse_unix_ms()
-        if size < LONG_PAYLOAD:
-            sound = self._broadcast.feed(begin, begin + size, statuses, history, now)
-        else:
-            with nogil:
-                sound = self._broadcast.feed(begin, begin + size, statuses, history, now)
+        sound = self._broadcast.feed(begin, begin + size, statuses, history, now)
         if not sound:
             raise frame_error(begin, size, self._broadcast.failed_at())
         if self._broadcast.pending_bytes() > MAX_PENDING_BYTES:
@@ -542,6 +554,7 @@ cdef class Broadcast(MessageSink):
         cdef HistoryMessage message
         cdef size_t spent = 0
         cdef uint64_t number = max(start, history._history.first())
+        self._frames.check_idle()
         stop = min(stop, history._history.next())
         while number < stop and spent < max_bytes:
             message = history._history[0][number]
@@ -552,14 +565,20 @@ cdef class Broadcast(MessageSink):
         return number
 
     def flush(self):
-        cdef pair[const char *, size_t] ready = self._broadcast.take()
-        cdef Frames frames
+        cdef Frames frames = self._frames
+        cdef pair[const char *, size_t] ready
+        frames.check_idle()
+        ready = self._broadcast.take()
         if ready.second == 0:
             return
-        frames = Frames()
         frames.start(ready)
-        for sink in self._sinks:
-            frames.write_to(sink)
+        frames.being_written = True
+        try:
+            for sink in self._sinks:
+                frames.write_to(sink)
+        finally:
+            frames.being_written = False
+            frames.shared = None
 
     def last_event(self):
         return last_event_bytes(self._broadcast.last_event())

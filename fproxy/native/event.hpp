@@ -33,7 +33,7 @@ class Events {
     Events() : events_(kFirstRoom) {}
 
     Event &append() {
-        if (__builtin_expect(size_ == room_, 0)) events_.resize(room_ *= 2);
+        if (__builtin_expect(size_ == room_, 0)) grow();
         return events_[size_++];
     }
 
@@ -49,6 +49,12 @@ class Events {
     std::vector<Event> events_;
     size_t room_ = kFirstRoom;  // events_.size(), which takes a division
     size_t size_ = 0;
+
+    // The resize may throw, and must leave the room as it is then: else the next event would be written past the end.
+    void grow() {
+        events_.resize(2 * room_);
+        room_ = events_.size();
+    }
 };
 
 // The keys that take part in routing.

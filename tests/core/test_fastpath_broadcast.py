@@ -1,6 +1,7 @@
 """Broadcasting: every message to everybody, as it came, less what is not market data."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from market_data import decode, frames
 from test_fastpath_fanout import Sink, trade, unframe
 
-from fproxy._fastpath import Broadcast, FrameError, split_events
+from fproxy._fastpath import Broadcast, FrameError, ReentrancyError, split_events
 
 STATUS = b'{"ev":"status","status":"success","message":"subscribed to: T.*"}'
 
@@ -43,6 +44,37 @@ def test_every_client_gets_the_same_object_from_when_it_joined() -> None:
     broadcast.flush()
     assert len(early) == 2
     assert len(late) == 2
+
+
+MEDDLING: dict[str, Callable[[Broadcast, Sink], object]] = {
+    "feed": lambda broadcast, _: broadcast.feed(b"[" + trade("B") + b"]"),
+    "flush": lambda broadcast, _: broadcast.flush(),
+    "add": lambda broadcast, _: broadcast.add_client(Sink(lambda _: None)),
+    "remove": lambda broadcast, sink: broadcast.remove_client(sink),
+}
+
+
+@pytest.mark.parametrize("meddle", MEDDLING.values(), ids=MEDDLING.keys())
+def test_a_sink_cannot_change_the_broadcast_that_writes_to_it(
+    meddle: Callable[[Broadcast, Sink], object],
+) -> None:
+    broadcast = Broadcast()
+    received: list[bytes] = []
+    refusals: list[Exception] = []
+    second = Sink(received.append)
+
+    def meddle_once(data: bytes) -> None:
+        try:
+            meddle(broadcast, second)
+        except ReentrancyError as error:
+            refusals.append(error)
+
+    broadcast.add_client(Sink(meddle_once))
+    broadcast.add_client(second)
+    broadcast.feed(b"[" + trade("A") + b"]")
+    broadcast.flush()
+    assert len(refusals) == 1
+    assert unframe(b"".join(received)) == [b"[" + trade("A") + b"]"]
 
 
 def test_status_events_are_returned_and_go_to_no_client() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from market_data import SYMBOLS, Pairs, decode, event_texts, frames, meaning
 
-from fproxy._fastpath import Fanout, FrameError, split_events
+from fproxy._fastpath import Fanout, FrameError, ReentrancyError, split_events
 from fproxy.core.topics import parse_topic
 
 MAX_MESSAGE = 400
@@ -302,6 +302,49 @@ def test_a_failing_client_harms_no_other(
     fanout.flush()
     assert len(received) == 1
     assert "gone" in caplog.text
+
+
+MEDDLING: dict[str, Callable[[Fanout, int], object]] = {
+    "feed": lambda fanout, _: fanout.feed(0, b"[" + trade("MSFT") + b"]"),
+    "publish": lambda fanout, _: fanout.publish(parse_topic("T.MSFT"), trade("MSFT")),
+    "flush": lambda fanout, _: fanout.flush(),
+    "subscribe": lambda fanout, client: fanout.subscribe(client, parsed(["T.MSFT"])),
+    "unsubscribe": lambda fanout, client: fanout.unsubscribe(client, parsed(["T.AAPL"])),
+    "add": lambda fanout, _: fanout.add_client(Sink(lambda _: None)),
+    "remove": lambda fanout, client: fanout.remove_client(client),
+    "mute": lambda fanout, client: fanout.mute(client),
+    "settle": lambda fanout, _: fanout.settle(),
+}
+
+
+@pytest.mark.parametrize("meddle", MEDDLING.values(), ids=MEDDLING.keys())
+def test_a_sink_cannot_change_the_fanout_that_writes_to_it(
+    sink: Sink, received: list[bytes], meddle: Callable[[Fanout, int], object]
+) -> None:
+    fanout = Fanout()
+    refusals: list[Exception] = []
+
+    def meddle_once(data: bytes) -> None:
+        try:
+            meddle(fanout, second)
+        except ReentrancyError as error:
+            refusals.append(error)
+
+    first = fanout.add_client(Sink(meddle_once))
+    second, third = fanout.add_client(sink), fanout.add_client(sink)
+    for client in (first, second):
+        fanout.subscribe(client, parsed(["T.AAPL"]))
+    fanout.subscribe(third, parsed(["T.MSFT"]))
+    message = b"[" + trade("AAPL") + b"," + trade("MSFT") + b"]"
+    fanout.feed(0, message)
+    fanout.flush()
+    assert len(refusals) == 1
+    assert sorted(unframe(b"".join(received))) == [b"[" + trade("AAPL") + b"]", b"[" + trade("MSFT") + b"]"]
+    fanout.unsubscribe(first, parsed(["T.AAPL"]))
+    received.clear()
+    fanout.feed(0, message)
+    fanout.flush()
+    assert len(received) == 2, "it goes on afterwards"
 
 
 def test_a_storm_of_single_subscriptions_makes_equal_clients_one_audience_in_the_end(sink: Sink) -> None:
