@@ -231,9 +231,11 @@ def serve_role(
     """
     from prometheus_client import disable_created_metrics
 
+    from fproxy.face.file_limit import raise_file_limit
     from fproxy.face.metrics_page import MetricsPageError, metrics_page
     from fproxy.face.run import STOP_TIMEOUT, serve
 
+    raise_file_limit()  # before the role: its server reads how many clients it can have
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a sample beside each counter that says when it was made doubles the page
 
     context = click.get_current_context()
