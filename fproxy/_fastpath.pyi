@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from typing_extensions import Buffer
 
 from fproxy.core.scanned_event import ScannedEvent
+from fproxy.core.topics import Topic
 
 DEFAULT_MAX_MESSAGE: Final[int]
 """The longest message assembled, in bytes of payload, unless a single event is longer: 256 KiB."""
@@ -104,9 +105,17 @@ class Fanout:
     Args:
         max_message: the longest message assembled, in bytes of payload, unless a single event is longer.
         history: keeps every message that has market events; None for no history.
+        event_topics: returns what a client's topic is in the spelling of its events, one topic or several, always the
+            same; None where the two are spelled alike.
     """
 
-    def __init__(self, *, max_message: int = ..., history: History | None = None) -> None: ...
+    def __init__(
+        self,
+        *,
+        max_message: int = ...,
+        history: History | None = None,
+        event_topics: Callable[[Topic], Iterable[tuple[str, str]]] | None = None,
+    ) -> None: ...
     def set_sources(self, event_type: str, sources: Iterable[int]) -> None:
         """Count events of a type only when they come from these upstreams.
 
@@ -154,7 +163,7 @@ class Fanout:
         """Take topics from a client; those it does not have change nothing. Arguments as for :meth:`subscribe`."""
 
     def topic_count(self, client: int) -> int:
-        """Return how many topics a client has."""
+        """Return how many topics a client has, in the spellings of events."""
 
     def settle(self) -> bool:
         """Join audiences that became equal while their subscriptions changed quickly.

@@ -293,11 +293,13 @@ cdef class Fanout:
     cdef dict _muted  # client's number -> its sink, while nothing is written to it
     cdef Frames _frames
     cdef History _history
+    cdef object _event_topics
 
-    def __cinit__(self, *, size_t max_message=DEFAULT_MAX_MESSAGE, History history=None):
+    def __cinit__(self, *, size_t max_message=DEFAULT_MAX_MESSAGE, History history=None, object event_topics=None):
         if max_message < 2:
             raise ValueError(f"max_message must be at least 2 bytes, not {max_message}")
         self._history = history
+        self._event_topics = event_topics
         self._fanout = new CppFanout(secrets.randbits(64), max_message)
         self._sinks = []
         self._muted = {}
@@ -481,6 +483,8 @@ cdef class Fanout:
     cdef _topic_ids(self, object topics, vector[uint32_t] &ids):
         cdef bytes type_bytes, symbol_bytes
         cdef str event_type, symbol
+        if self._event_topics is not None:
+            topics = [matched for topic in topics for matched in self._event_topics(topic)]
         for event_type, symbol in topics:
             type_bytes = b"" if event_type == "*" else event_type.encode("utf-8", "surrogatepass")
             symbol_bytes = b"" if symbol == "*" else symbol.encode("utf-8", "surrogatepass")

@@ -13,11 +13,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final, Literal
 
 from fproxy.core.client_keys import ClientKeys
-from fproxy.core.topics import Topic, TopicError, parse_topic
+from fproxy.core.market import STOCKS, Market
+from fproxy.core.market_topics import parse_market_topic
+from fproxy.core.topics import Topic, TopicError
 
 MAX_REPLY_BYTES: Final = 256 * 1024
 """Where the answer to one message is cut into several: the official clients refuse messages of 1 MB."""
@@ -131,9 +132,6 @@ class _MessageError(ValueError):
 
 _encode_json = json.JSONEncoder().encode
 
-# Thousands of clients ask for the same topics: parsing them once also lets them share the parsed objects.
-_parse_topic = lru_cache(maxsize=16_384)(parse_topic)
-
 _JSON_SPACE: Final = " \t\n\r"
 """White space by RFC 8259, section 2."""
 
@@ -170,19 +168,36 @@ class Session:
         authenticated: whether the client has authenticated.
     """
 
-    __slots__ = ("_closed", "_errors_before_auth", "_greets", "_keys", "_max_topics", "authenticated")
+    __slots__ = (
+        "_closed",
+        "_errors_before_auth",
+        "_greets",
+        "_keys",
+        "_market",
+        "_max_topics",
+        "authenticated",
+    )
 
-    def __init__(self, *, keys: ClientKeys, greets: bool, max_topics: int = DEFAULT_MAX_TOPICS) -> None:
+    def __init__(
+        self,
+        *,
+        keys: ClientKeys,
+        greets: bool,
+        market: Market = STOCKS,
+        max_topics: int = DEFAULT_MAX_TOPICS,
+    ) -> None:
         """Prepare a session.
 
         Args:
             keys: the keys to accept.
             greets: whether the server speaks first, as on the vendor's market paths.
+            market: what the client is served, whose topics it may ask for.
             max_topics: how many topics the client may have at once.
         """
         self.authenticated = False
         self._keys = keys
         self._greets = greets
+        self._market = market
         self._max_topics = max_topics
         self._closed = False
         self._errors_before_auth = 0
@@ -214,9 +229,11 @@ class Session:
             if action == "subscribe":
                 since = _since(request)
                 room = None if held is None else _Room(held, self._max_topics)
-                return _change(action, _parts(request), lambda topics: Subscribe(topics, since), room)
+                return _change(
+                    action, _parts(request), lambda topics: Subscribe(topics, since), self._market, room
+                )
             if action == "unsubscribe":
-                return _change(action, _parts(request), Unsubscribe)
+                return _change(action, _parts(request), Unsubscribe, self._market)
             raise _MessageError(f"unknown action: {_shown(action)}")
         except _MessageError as error:
             return self._complain(str(error))
@@ -356,6 +373,7 @@ def _change(
     action: str,
     parts: Sequence[str],
     change: Callable[[tuple[Topic, ...]], Subscribe | Unsubscribe],
+    market: Market,
     room: _Room | None = None,
 ) -> Iterator[Effect]:
     """Yield the changes that the topics in ``parts`` make, and then one status for each part."""
@@ -369,7 +387,7 @@ def _change(
         for part in parts[start : start + TOPICS_PER_EFFECT]:
             text = part.strip()
             try:
-                topic = _parse_topic(text)
+                topic = parse_market_topic(market, text)
             except TopicError as error:
                 answers.append((str(error), None))
                 continue

@@ -30,6 +30,9 @@ BARS: Final = "Ms"
 
 _BAR_TYPE = re.compile(r"([0-9]+)Ms")
 
+_CODE = re.compile(r"[A-Z][A-Z0-9]{0,15}")
+"""The form of the vendor's codes; one that is new to fproxy is asked of the upstream like any other."""
+
 
 class Upstream(enum.IntEnum):
     """The two sources that the filtered proxy merges; the value is the source number in the fast path."""
@@ -95,8 +98,8 @@ def parse_topic(text: str) -> Topic:
         text: the topic, without surrounding white space.
 
     Raises:
-        TopicError: the text is malformed or too long, its event type is unknown, or its interval is outside 1 to
-            60000 ms.
+        TopicError: the text is malformed or too long, its event type has not the form of one, or its interval is
+            outside 1 to 60000 ms.
     """
     if len(text) > MAX_TOPIC_LENGTH:
         raise TopicError(f"topic longer than {MAX_TOPIC_LENGTH} characters: {text[:32]}...")
@@ -113,7 +116,7 @@ def parse_topic(text: str) -> Topic:
         raise TopicError(f"malformed topic: {text!r} has a wildcard that is not the whole symbol")
     interval = bar_interval(event_type)
     if interval is None:
-        if event_type not in VENDOR_EVENT_TYPES:
+        if _CODE.fullmatch(event_type) is None:
             raise TopicError(
                 f"unknown topic: {text!r} has no known event type{_suggestion(event_type, symbol)}"
             )

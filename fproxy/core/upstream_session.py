@@ -34,6 +34,7 @@ from itertools import groupby
 from typing import Final
 
 from fproxy.core.demand import Changes
+from fproxy.core.market import KNOWN_EVENT_TYPES
 from fproxy.core.redaction import redact
 from fproxy.core.status_event import (
     INTERRUPTED_STATUS,
@@ -44,7 +45,7 @@ from fproxy.core.status_event import (
     words,
 )
 from fproxy.core.stream_notice import reason_of
-from fproxy.core.topics import TopicError, parse_topic
+from fproxy.core.topics import TopicError, bar_interval, parse_topic
 from fproxy.core.upstream_failure import UpstreamFailure
 
 MAX_TOPICS_PER_REQUEST: Final = 1_000
@@ -490,10 +491,11 @@ def shown_topics(topics: Iterable[str]) -> str:
 
 def _is_topic(word: str) -> bool:
     try:
-        parse_topic(word)
+        topic = parse_topic(word)
     except TopicError:
         return False
-    return True
+    # What else has the form of a topic may be a word, such as "U.S".
+    return topic.event_type in KNOWN_EVENT_TYPES or bar_interval(topic.event_type) is not None
 
 
 def _refusal(action: str, topics: tuple[str, ...], message: str) -> Effect:

@@ -56,7 +56,9 @@ def test_everything_is_a_topic_of_its_own() -> None:
         ("T.A\u200bB", "a control character"),
         ("T.AA*", "not the whole symbol"),
         ("*.AAPL", "not the whole symbol"),
-        ("ZZ.AAPL", "unknown topic: 'ZZ.AAPL'"),
+        ("Zz.AAPL", "unknown topic: 'Zz.AAPL'"),
+        ("4X.AAPL", "unknown topic: '4X.AAPL'"),
+        ("A" * 17 + ".AAPL", "no known event type"),
         ("t.AAPL", "did you mean T.AAPL?"),
         ("t.aapl", "did you mean T.AAPL?"),
         ("luld.BACpL", "did you mean LULD.BACpL?"),
@@ -72,6 +74,11 @@ def test_everything_is_a_topic_of_its_own() -> None:
 def test_what_is_no_topic_is_named(text: str, why: str) -> None:
     with pytest.raises(TopicError, match=why.replace(".", r"\.").replace("?", r"\?")):
         parse_topic(text)
+
+
+@pytest.mark.parametrize("text", ["ZZ.AAPL", "XL3.BTC-USD", "IMBALANCE2.*"])
+def test_a_type_that_the_vendor_has_added_since_is_a_topic(text: str) -> None:
+    assert parse_topic(text).text == text
 
 
 @given(text=st.text(max_size=300))
