@@ -1,0 +1,131 @@
+// Pieces of memory for bytes that wait to be sent, with counted references.
+//
+// One copy serves every client that the bytes wait for. A full block is mapped memory, which goes back to the system as soon
+// as nobody needs it: what a burst took is not kept by the allocator. A few blocks are kept ready, so that a steady lag
+// does not touch new pages all the time.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include <sys/mman.h>
+
+namespace fproxy {
+
+struct Block {
+    char *bytes;
+    size_t size;
+    size_t capacity;
+    uint32_t references;
+
+    // How much can still be appended, when it is let grow to a full block.
+    size_t room() const;
+};
+
+class SharedBlocks {
+  public:
+    static constexpr size_t kFullBlock = 64 * 1024;
+
+    SharedBlocks() { spares_.reserve(kSpares); }
+    SharedBlocks(const SharedBlocks &) = delete;
+    SharedBlocks &operator=(const SharedBlocks &) = delete;
+    ~SharedBlocks() {
+        for (char *spare : spares_) unmap(spare, kFullBlock);
+    }
+
+    // A block with these bytes and one reference.
+    Block *make(const char *bytes, size_t size) {
+        const size_t capacity = capacity_for(size);
+        Block *const block = new Block{nullptr, 0, 0, 1};
+        try {
+            block->bytes = allocate(capacity);
+        } catch (...) {
+            delete block;
+            throw;
+        }
+        block->capacity = capacity;
+        bytes_ += capacity + sizeof(Block);
+        std::memcpy(block->bytes, bytes, size);
+        block->size = size;
+        return block;
+    }
+
+    // Put bytes behind those of a block, which has room for them.
+    void append(Block *block, const char *bytes, size_t size) {
+        if (block->size + size > block->capacity) {
+            const size_t capacity = capacity_for(block->size + size);
+            char *const grown = allocate(capacity);
+            std::memcpy(grown, block->bytes, block->size);
+            free(block->bytes, block->capacity);
+            bytes_ += capacity - block->capacity;
+            block->bytes = grown;
+            block->capacity = capacity;
+        }
+        std::memcpy(block->bytes + block->size, bytes, size);
+        block->size += size;
+    }
+
+    void hold(Block *block) { ++block->references; }
+
+    void release(Block *block) {
+        if (--block->references != 0) return;
+        bytes_ -= block->capacity + sizeof(Block);
+        free(block->bytes, block->capacity);
+        delete block;
+    }
+
+    // The memory that all blocks take; those kept ready, at most a MiB, not included.
+    size_t bytes() const { return bytes_; }
+
+  private:
+    static constexpr size_t kSmallBlock = 4 * 1024;
+    static constexpr size_t kMediumBlock = 16 * 1024;
+    static constexpr size_t kPage = 4 * 1024;
+    static constexpr size_t kSpares = 16;
+
+    size_t bytes_ = 0;
+    std::vector<char *> spares_;
+
+    static size_t capacity_for(size_t size) {
+        if (size <= kSmallBlock) return kSmallBlock;
+        if (size <= kMediumBlock) return kMediumBlock;
+        if (size <= kFullBlock) return kFullBlock;
+        return (size + kPage - 1) / kPage * kPage;
+    }
+
+    char *allocate(size_t capacity) {
+        if (capacity < kFullBlock) {
+            void *const bytes = std::malloc(capacity);
+            if (bytes == nullptr) throw std::bad_alloc();
+            return static_cast<char *>(bytes);
+        }
+        if (capacity == kFullBlock && !spares_.empty()) {
+            char *const spare = spares_.back();
+            spares_.pop_back();
+            return spare;
+        }
+        void *const bytes = ::mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (bytes == MAP_FAILED) throw std::bad_alloc();
+        return static_cast<char *>(bytes);
+    }
+
+    void free(char *bytes, size_t capacity) {
+        if (capacity < kFullBlock)
+            std::free(bytes);
+        else if (capacity == kFullBlock && spares_.size() < kSpares)
+            spares_.push_back(bytes);
+        else
+            unmap(bytes, capacity);
+    }
+
+    static void unmap(char *bytes, size_t capacity) { ::munmap(bytes, capacity); }
+};
+
+inline size_t Block::room() const { return std::max(capacity, SharedBlocks::kFullBlock) - size; }
+
+}  // namespace fproxy
