@@ -1,4 +1,4 @@
-"""Topics: their grammar, and which upstream serves each.
+"""Topics: their grammar.
 
 A topic is what a client subscribes to. It is an event type and a symbol joined by a dot (``T.AAPL``), an event type
 with a wildcard (``T.*``), or ``*`` alone for everything. The text is split at its first dot only, because symbols hold
@@ -6,9 +6,10 @@ dots (``BRK.B``), colons and slashes; case matters. A type of digits followed by
 of that many milliseconds.
 """
 
-import enum
 import re
 from typing import Final, NamedTuple
+
+from fproxy.core.market import KNOWN_EVENT_TYPES
 
 WILDCARD: Final = "*"
 """The symbol that stands for every symbol and, alone, the topic that stands for everything."""
@@ -19,12 +20,6 @@ MAX_TOPIC_LENGTH: Final = 256
 MAX_BAR_INTERVAL_MS: Final = 60_000
 """The longest millisecond bar, in milliseconds."""
 
-VENDOR_EVENT_TYPES: Final = frozenset(
-    {"T", "Q", "A", "AM", "LULD", "NOI", "FMV", "LV", "V"}
-    | {"XT", "XQ", "XL2", "XA", "XAS", "CA", "CAS", "C"}
-)
-"""Every event type of the vendor's published WebSocket specification, over all its markets."""
-
 BARS: Final = "Ms"
 """What stands for every millisecond bar where event types are told apart."""
 
@@ -32,23 +27,6 @@ _BAR_TYPE = re.compile(r"([0-9]+)Ms")
 
 _CODE = re.compile(r"[A-Z][A-Z0-9]{0,15}")
 """The form of the vendor's codes; one that is new to fproxy is asked of the upstream like any other."""
-
-
-class Upstream(enum.IntEnum):
-    """The two sources that the filtered proxy merges; the value is the source number in the fast path."""
-
-    FIREHOSE = 0
-    AGGREGATOR = 1
-
-
-AGGREGATOR_TYPES: Final = frozenset({"A", "AM"})
-"""The native bar types, which the aggregator forwards; it also serves every ``<N>Ms`` type."""
-
-WILDCARD_TOPICS: Final[dict[Upstream, tuple[str, ...]]] = {
-    Upstream.FIREHOSE: ("T.*", "Q.*", "LULD.*", "FMV.*"),
-    Upstream.AGGREGATOR: ("A.*", "AM.*"),
-}
-"""What a subscription to ``*`` asks of each upstream."""
 
 
 class TopicError(ValueError):
@@ -127,7 +105,7 @@ def parse_topic(text: str) -> Topic:
 
 def _suggestion(event_type: str, symbol: str) -> str:
     """Return a question that names the topic that was probably meant: its type in the right case; else nothing."""
-    by_spelling = {known.upper(): known for known in VENDOR_EVENT_TYPES}
+    by_spelling = {known.upper(): known for known in KNOWN_EVENT_TYPES}
     meant = by_spelling.get(event_type.upper())
     if meant is None and re.fullmatch(r"[0-9]+ms", event_type, flags=re.IGNORECASE):
         meant = f"{event_type[:-2]}Ms"
@@ -135,15 +113,6 @@ def _suggestion(event_type: str, symbol: str) -> str:
         return ""
     # Case matters in symbols that mix it (BACpL); one that is all lower case was typed without the shift key.
     return f"; did you mean {meant}.{symbol.upper() if symbol.islower() else symbol}?"
-
-
-def upstream_topics(topic: Topic) -> tuple[tuple[Upstream, str], ...]:
-    """Return the upstream topics, each with the upstream to ask, that together bring every event of ``topic``."""
-    if topic.is_everything:
-        return tuple((upstream, text) for upstream, texts in WILDCARD_TOPICS.items() for text in texts)
-    if topic.event_type in AGGREGATOR_TYPES or bar_interval(topic.event_type) is not None:
-        return ((Upstream.AGGREGATOR, topic.text),)
-    return ((Upstream.FIREHOSE, topic.text),)
 
 
 def covering_topic(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fproxy.core.topics import VENDOR_EVENT_TYPES
+from fproxy.core.market import KNOWN_EVENT_TYPES
 from fproxy.core.urls import UrlError, check_upstream_url, redacted_url
 from fproxy.roles.settings import ANY_KEY
 
@@ -254,8 +254,8 @@ class EventTypes(ValueType):
         if isinstance(value, tuple):
             return value
         types = tuple(event_type.strip() for event_type in value.split(","))
-        unknown = [event_type for event_type in types if event_type not in VENDOR_EVENT_TYPES]
+        unknown = [event_type for event_type in types if event_type not in KNOWN_EVENT_TYPES]
         if unknown:
-            allowed = ", ".join(sorted(VENDOR_EVENT_TYPES))
+            allowed = ", ".join(sorted(KNOWN_EVENT_TYPES))
             self.fail(f"{unknown[0]!r} in {value!r} is not an event type; allowed are {allowed}", param, ctx)
         return tuple(dict.fromkeys(types))

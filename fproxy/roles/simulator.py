@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence, Set
 from typing import Final
 
 from fproxy._fastpath import Fanout
-from fproxy.core.client_keys import ClientKeys
 from fproxy.core.control import POLICY_VIOLATION, status_message
+from fproxy.core.market import STOCKS
 from fproxy.core.topics import Topic
 from fproxy.metrics import Metrics
+from fproxy.roles.market_server import market_server
 from fproxy.roles.simulator_settings import SimulatorSettings
 from fproxy.shell.client import Client
 from fproxy.shell.log_throttle import LogThrottle
-from fproxy.shell.server import ClientServer
 from fproxy.simulation.market import Market
 from fproxy.simulation.pacing import Pacer
 
@@ -69,18 +69,7 @@ class Simulator:
         self._pacer = Pacer(self._market, None if flat_out else clock)
         # Without a clock the market waits for subscriptions, and for readers with more than this unsent.
         self._hold_above = settings.server.limits.max_unsent_bytes // 4 if flat_out else None
-        self._server = ClientServer(
-            self,
-            keys=ClientKeys(settings.server.client_keys),
-            metrics=metrics,
-            host=settings.server.host,
-            port=settings.server.port,
-            limits=settings.server.limits,
-            max_clients=settings.server.max_clients,
-            close_code=settings.server.close_code,
-            drain=settings.server.drain,
-            listening=settings.server.listening,
-        )
+        self._server = market_server({STOCKS: self}, settings.server, metrics)
         self._subscribers: dict[Client, int] = {}
         self._topics: dict[Client, set[Topic]] = {}
         # Each account's clients, oldest first.

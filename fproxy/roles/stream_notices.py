@@ -1,12 +1,13 @@
 """Telling clients of the streams that concern them, in order with the data of those streams."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from fproxy._fastpath import Fanout
+from fproxy.core.market import Upstream
 from fproxy.core.stream import Stream
 from fproxy.core.stream_notice import interruption_event, notice_message
-from fproxy.core.topics import WILDCARD, Topic, Upstream
+from fproxy.core.topics import WILDCARD, Topic
 from fproxy.shell.client import Client
 
 _NOTICE_TYPE: Final = "stream "
@@ -61,7 +62,7 @@ class StreamNotices:
             return
         if client not in self._late:
             self._late[client] = set()
-            client.after_reply(lambda: self._tell_now(client, sorted(self._late.pop(client, ()))))
+            client.after_reply(lambda: self._tell_now(client, self._late.pop(client, ())))
         self._late[client] |= down
 
     def tell_joined(self, client: Client) -> None:
@@ -69,10 +70,10 @@ class StreamNotices:
 
         For servers whose clients are roles of ours, which are concerned from then on, topics or not.
         """
-        self._tell_now(client, list(self._streams))
+        self._tell_now(client, self._streams.keys())
 
-    def _tell_now(self, client: Client, upstreams: Sequence[Upstream]) -> None:
-        for upstream in upstreams:
-            interruption = self._streams[upstream].interruption
-            if interruption is not None:
+    def _tell_now(self, client: Client, upstreams: Collection[Upstream]) -> None:
+        for upstream, stream in self._streams.items():
+            interruption = stream.interruption
+            if upstream in upstreams and interruption is not None:
                 client.send_status(notice_message(interruption_event(interruption)))

@@ -3,19 +3,18 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Final, NamedTuple
 
 from fproxy.core.control import status_messages
 from fproxy.core.demand import Demand
+from fproxy.core.market import Upstream
+from fproxy.core.routes import Route
 from fproxy.core.topic_index import TopicIndex
-from fproxy.core.topics import Topic, Upstream
+from fproxy.core.topics import Topic
 from fproxy.shell.client import Client
 from fproxy.shell.upstream import UpstreamConnection
-
-Route = Callable[[Topic], Iterable[tuple[Upstream, str]]]
-"""Gives the upstream topics, each with the upstream to ask, that together bring every event of a topic."""
 
 REFUSED_STATUS: Final = "error"
 

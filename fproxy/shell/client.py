@@ -1,4 +1,4 @@
-"""One client's connection: its handshake, its session, what is written to it, and how it ends.
+"""One client's connection: its handshake, what is written to it, and how it ends.
 
 The bytes of the connection go through websockets' sans-I/O protocol on the way in, which answers pings and
 closes and keeps the limits. On the way out, market data bypasses it: ready-made frames go straight to the
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 import aiofastnet
-from websockets.frames import CloseCode, Frame
+from websockets.frames import CloseCode
 from websockets.protocol import Protocol as WebSocketProtocol
 from websockets.protocol import Side, State
 
@@ -22,22 +22,14 @@ from fproxy._socket_writer import SocketWriter
 from fproxy.core import control
 from fproxy.core.frames import PING_FRAME, text_frame
 from fproxy.shell.client_closing import Draining, end_output, fitting_reason
-from fproxy.shell.client_handler import ReplayingHandler
+from fproxy.shell.client_handler import ClientHandler
+from fproxy.shell.client_session import ClientSession
 from fproxy.shell.delivery import DeliveryLog, DeliveryProgress
 from fproxy.shell.handshake import Handshake, quiet_logger, release
-from fproxy.shell.message_assembler import MessageAssembler
 from fproxy.shell.shared_state import SharedState
 from fproxy.shell.timer_wheel import NO_TICK
 
 logger: Final = logging.getLogger("fproxy.server")
-
-MAX_BYTES_BEFORE_AUTH: Final = 256 * 1024
-"""How much a client may send before it has authenticated, in bytes of frames: of a stranger no more is kept."""
-
-NO_REPLAY: Final = control.status_message(
-    ("error", "'since' is not served here: no history is kept; subscribed to what comes from now on")
-)
-"""What a client is told that asks a role for what has passed, which does not keep it."""
 
 _BUSY_RESPONSE: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -70,10 +62,8 @@ class Client(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_after_reply",
-        "_assembler",
-        "_bytes_before_auth",
         "_draining",
+        "_handler",
         "_handshake",
         "_input_waits",
         "_pinged",
@@ -104,17 +94,14 @@ class Client(asyncio.BufferedProtocol):
         self._input_waits = False
         # Whether a ping was sent and nothing has been heard since.
         self._pinged = False
-        self._bytes_before_auth = 0
         self._handshake: Handshake | None = None
-        self._session: control.Session | None = None
-        self._assembler: MessageAssembler | None = None
+        self._handler: ClientHandler | None = None
+        self._session: ClientSession | None = None
         # Watched while a pong is overdue.
         self._progress: DeliveryProgress | None = None
         # While the connection is closing.
         self._draining: Draining | None = None
         self._transport: aiofastnet.Transport
-        # What a role wants done behind the reply to the message being carried out, or None between messages.
-        self._after_reply: list[Callable[[], None]] | None = None
         self._writer: SocketWriter | None = None
         self._protocol: WebSocketProtocol | None = None
 
@@ -143,6 +130,11 @@ class Client(asyncio.BufferedProtocol):
         return self._stage is _Stage.JOINED
 
     @property
+    def closing(self) -> bool:
+        """Whether the client is closing or gone: nothing more is written, and what it says does not matter."""
+        return self._stage >= _Stage.CLOSING
+
+    @property
     def unsent_bytes(self) -> int:
         """How many bytes wait to be sent."""
         return 0 if self._stage is _Stage.CLOSED else self._transport.get_write_buffer_size()
@@ -161,15 +153,15 @@ class Client(asyncio.BufferedProtocol):
         A message with many topics is carried out in steps, between which the loop turns: this is how what a role has to
         say of one of them comes behind the acknowledgement of all.
         """
-        if self._after_reply is None:
+        if self._session is None:
             self._shared.loop.call_soon(callback)
         else:
-            self._after_reply.append(callback)
+            self._session.after_reply(callback)
 
     def refuse_replay(self) -> None:
         """Tell the client, behind the reply and once, that what has passed is not kept here."""
-        if self._say_no_replay not in (self._after_reply or ()):
-            self.after_reply(self._say_no_replay)
+        if self._session is not None:
+            self._session.refuse_replay()
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection behind what has been written. Closing twice is fine.
@@ -217,7 +209,7 @@ class Client(asyncio.BufferedProtocol):
             self._transport.close()
         else:
             shared.metrics.connections.inc()
-            self._handshake = Handshake(shared.paths, local_pages_only=shared.keys.is_open)
+            self._handshake = Handshake(shared.endpoints, local_pages_only=shared.keys.is_open)
             shared.timers.schedule(self, shared.limits.handshake_timeout)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -266,7 +258,7 @@ class Client(asyncio.BufferedProtocol):
             self._handshake.close()
         if self._protocol is not None:
             release(self._protocol)
-        self._handshake = self._protocol = self._session = self._assembler = None
+        self._handshake = self._protocol = self._session = None
         shared.timers.cancel(self)
         if left:
             self._leave()
@@ -311,8 +303,7 @@ class Client(asyncio.BufferedProtocol):
                 self._transport.abort()
             case _Stage.AUTHENTICATING:
                 assert self._session is not None
-                for effect in self._session.auth_timed_out():
-                    self._carry_out(effect)
+                self._session.auth_timed_out()
             case _Stage.JOINED:
                 self._keep_alive()
             case _Stage.CLOSING:
@@ -328,7 +319,7 @@ class Client(asyncio.BufferedProtocol):
         handshake.close()
         self._handshake = None
         self._transport.write(outcome.response)
-        if not outcome.accepted:
+        if outcome.endpoint is None:
             if outcome.refused_origin is not None:
                 self._shared.metrics.refused_origins.inc()
                 self._shared.origin_log.log(
@@ -347,84 +338,31 @@ class Client(asyncio.BufferedProtocol):
         self._protocol = WebSocketProtocol(
             Side.SERVER, state=State.OPEN, max_size=shared.limits.max_control_bytes, logger=quiet_logger
         )
-        self._assembler = MessageAssembler()
-        self._session = control.Session(
-            keys=shared.keys, greets=outcome.greets, max_topics=shared.limits.max_topics
-        )
+        self._handler = outcome.endpoint.handler
+        self._session = ClientSession(self, outcome.endpoint, shared)
         self._writer = SocketWriter(self._transport)
         self.write = self._writer.write
         shared.timers.schedule(self, shared.limits.auth_timeout)
-        for effect in self._session.opened():
-            self._carry_out(effect)
+        self._session.opened()
         return outcome.rest
 
     # The session.
 
     def _receive(self, protocol: WebSocketProtocol, data: bytes) -> Iterator[None]:
-        protocol.receive_data(data)
-        for frame in protocol.events_received():
-            if self._stage >= _Stage.CLOSING or self._assembler is None or self._session is None:
-                break
-            assert isinstance(frame, Frame)
-            try:
-                message = self._assembler.received(frame)
-            except UnicodeDecodeError:
-                # RFC 6455, section 8.1.
-                protocol.fail(CloseCode.INVALID_DATA, "a text message is not UTF-8")
-                break
-            if message is not None:
-                self._after_reply = []
-                held = self._shared.handler.topics(self) if self._stage is _Stage.JOINED else None
-                for effect in self._session.received(message, held):
-                    if self._stage >= _Stage.CLOSING:
-                        break
-                    self._carry_out(effect)
-                    yield
-                callbacks, self._after_reply = self._after_reply, None
-                for callback in callbacks:
-                    callback()
-        if self._stage is _Stage.AUTHENTICATING:
-            # Counted here, as the parser's own limit would also hold for what comes in one piece with auth.
-            self._bytes_before_auth += len(data)
-            if self._bytes_before_auth > MAX_BYTES_BEFORE_AUTH:
-                protocol.fail(
-                    CloseCode.MESSAGE_TOO_BIG, f"more than {MAX_BYTES_BEFORE_AUTH} bytes before auth"
-                )
+        if self._session is None:
+            protocol.receive_data(data)
+            protocol.events_received()  # only the closing handshake matters now
+        else:
+            yield from self._session.received(protocol, data)
         # Pongs and the answer to a close go out behind the replies to what came before them.
         if self._stage is not _Stage.CLOSED:
             self._send_protocol_frames(protocol)
 
-    def _carry_out(self, effect: control.Effect) -> None:
+    def join(self, account: str) -> None:
+        """Have the client join its role, now that it has authenticated with the key of ``account``."""
+        assert self._handler is not None
         shared = self._shared
-        match effect:
-            case control.Reply(message, errors):
-                self.send_status(message)
-                shared.metrics.control_errors.inc(errors)
-            case control.Subscribe(topics, since, unserved):
-                if since is not None and isinstance(shared.handler, ReplayingHandler):
-                    unserved.update(shared.handler.subscribe_since(self, topics, since) or {})
-                else:
-                    unserved.update(shared.handler.subscribe(self, topics) or {})
-                    if since is not None:
-                        self.refuse_replay()
-            case control.Unsubscribe(topics):
-                shared.handler.unsubscribe(self, topics)
-            case control.Authenticated(account):
-                self.account = account
-                self._join()
-            case control.Refused(reason):
-                shared.metrics.auth_failures.labels(reason).inc()
-                what = "no authentication in time" if reason == "timeout" else "authentication failed"
-                shared.auth_failure_log.log("%s refused: %s", self.peer, what)
-            case control.Close(code, reason):
-                self.close(code, reason)
-
-    def _say_no_replay(self) -> None:
-        self._shared.metrics.control_errors.inc()
-        self.send_status(NO_REPLAY)
-
-    def _join(self) -> None:
-        shared = self._shared
+        self.account = account
         self._stage = _Stage.JOINED
         shared.metrics.clients.inc()
         shared.timers.cancel(self)
@@ -432,11 +370,12 @@ class Client(asyncio.BufferedProtocol):
             # Thousands of clients may have joined at once; their pings must not go out at once.
             spread = hash(self) * 0.618_033_988_75 % 1.0
             shared.timers.schedule(self, shared.limits.ping_interval * (0.5 + spread / 2))
-        shared.handler.client_joined(self)
+        self._handler.client_joined(self)
 
     def _leave(self) -> None:
         self._shared.metrics.clients.dec()
-        self._shared.handler.client_left(self)
+        assert self._handler is not None
+        self._handler.client_left(self)
 
     def _keep_alive(self) -> None:
         limits = self._shared.limits
@@ -489,7 +428,7 @@ class Client(asyncio.BufferedProtocol):
         self._stage = _Stage.CLOSING
         self._pinged = False
         self._stop_writing()
-        self._session = self._assembler = self._progress = None
+        self._session = self._progress = None
         self._draining = Draining(self._transport, shared.loop, shared.limits.close_timeout)
         shared.timers.schedule(self, shared.limits.close_timeout)
 

@@ -16,6 +16,7 @@ from websockets.server import ServerProtocol
 
 from fproxy.core.frames import SERVER_NAME
 from fproxy.core.loopback import is_loopback_origin
+from fproxy.shell.endpoint import Endpoint
 
 MAX_REQUEST_BYTES: Final = 16 * 1024
 """The longest request accepted, in bytes: a browser's with its cookies is a quarter of that."""
@@ -45,14 +46,14 @@ class Outcome:
     Attributes:
         response: the bytes to answer with; empty when what came was not HTTP.
         accepted: whether the connection is a WebSocket connection now; else it is to be closed.
-        greets: whether the server speaks first on the path that was asked for.
+        endpoint: what is served on the path that was asked for, when it was accepted.
         rest: what the client sent behind its request.
         refused_origin: the origin for which it was refused; None when it was not for that.
     """
 
     response: bytes
     accepted: bool
-    greets: bool = False
+    endpoint: Endpoint | None = None
     rest: bytes = b""
     refused_origin: str | None = None
 
@@ -60,19 +61,19 @@ class Outcome:
 class Handshake:
     """The opening handshake of one client that is not over yet."""
 
-    __slots__ = ("_local_pages_only", "_paths", "_protocol", "_received", "_tail")
+    __slots__ = ("_endpoints", "_local_pages_only", "_protocol", "_received", "_tail")
 
-    def __init__(self, paths: Mapping[str, bool], *, local_pages_only: bool = False) -> None:
+    def __init__(self, endpoints: Mapping[str, Endpoint], *, local_pages_only: bool = False) -> None:
         """Prepare a handshake.
 
         Args:
-            paths: the paths served, each with whether the server speaks first there.
+            endpoints: what is served, by its path.
             local_pages_only: refuse web pages of other machines. Browsers let every page connect to whatever the
                 browser can reach, and say which page it is in ``Origin`` (RFC 6455, section 10.2); other clients
                 send none.
         """
         self._local_pages_only = local_pages_only
-        self._paths = paths
+        self._endpoints = endpoints
         self._protocol = ServerProtocol(logger=quiet_logger)
         self._received = 0
         self._tail = b""
@@ -107,8 +108,9 @@ class Handshake:
             if foreign:
                 return replace(self._rejected(HTTPStatus.FORBIDDEN, FOREIGN_PAGE), refused_origin=foreign[0])
         path = request.path.partition("?")[0].rstrip("/") or "/"
-        if path not in self._paths:
-            served = " or ".join(sorted(self._paths, reverse=True))
+        endpoint = self._endpoints.get(path)
+        if endpoint is None:
+            served = " or ".join(sorted(self._endpoints, reverse=True))
             return self._rejected(
                 HTTPStatus.NOT_FOUND, f"Nothing is served here; WebSocket clients connect to {served}\n"
             )
@@ -118,11 +120,11 @@ class Handshake:
         response.headers["Server"] = SERVER_NAME  # so that our own roles know that they may come back at once
         self._protocol.send_response(response)
         accepted = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
-        return Outcome(self._response(), accepted, greets=self._paths[path], rest=rest)
+        return Outcome(self._response(), accepted, endpoint=endpoint if accepted else None, rest=rest)
 
     def _told_what_this_is(self, request: Request) -> Outcome:
         host = next(iter(request.headers.get_all("Host")), "HOST:PORT")
-        text = NOT_A_WEBSOCKET.format(host=host, path=max(self._paths, key=len))
+        text = NOT_A_WEBSOCKET.format(host=host, path=max(self._endpoints, key=len))
         response = self._protocol.reject(HTTPStatus.UPGRADE_REQUIRED, text)
         response.headers["Upgrade"] = "websocket"  # RFC 9110, section 15.5.22
         self._protocol.send_response(response)

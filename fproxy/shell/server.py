@@ -5,7 +5,7 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -15,16 +15,13 @@ from websockets.frames import CloseCode
 from fproxy.core.client_keys import ClientKeys
 from fproxy.metrics import Metrics
 from fproxy.shell.client import Client
-from fproxy.shell.client_handler import ClientHandler
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.endpoint import Endpoint, by_path
 from fproxy.shell.input_pacer import InputPacer
 from fproxy.shell.shared_state import SharedState
 from fproxy.shell.timer_wheel import TimerWheel
 
 logger: Final = logging.getLogger("fproxy.server")
-
-SERVED_PATHS: Final[Mapping[str, bool]] = {"/": False, "/stocks": True}
-"""The paths served, each with whether the server speaks first there: it does for the vendor's own clients."""
 
 ACCEPTS_PER_TURN: Final = 16
 """How many connections are accepted in one turn of the event loop: a rush of clients must not stall data."""
@@ -63,14 +60,13 @@ class ClientServer:
 
     def __init__(
         self,
-        handler: ClientHandler,
+        endpoints: Iterable[Endpoint],
         *,
         keys: ClientKeys,
         metrics: Metrics,
         host: str = "127.0.0.1",
         port: int = 0,
         limits: ClientLimits | None = None,
-        paths: Mapping[str, bool] = SERVED_PATHS,
         max_clients: int | None = None,
         reuse_port: bool = False,
         listening: socket.socket | None = None,
@@ -81,14 +77,12 @@ class ClientServer:
         """Prepare a server.
 
         Args:
-            handler: the role; one with ``subscribe_since`` too (``ReplayingHandler``) gets clients'
-                ``since``.
+            endpoints: what is served on each path.
             keys: the keys to accept.
             metrics: where to count.
             host: the address to listen on.
             port: the port; 0 lets the system choose a free one.
             limits: what clients may do.
-            paths: the paths to serve, each with whether the server speaks first there.
             max_clients: how many connections to keep at once; None for as many as the process may open files
                 for, which is the most in any case.
             reuse_port: whether other processes may listen on the same port, and share its clients.
@@ -96,14 +90,16 @@ class ClientServer:
             ssl_context: for ``wss://``; None for ``ws://``.
             close_code: how clients are let go when the server stops: one of ``CLOSE_REASONS``.
             drain: over how long they are let go, in seconds.
+
+        Raises:
+            ValueError: there is no endpoint, or two have the same path.
         """
         self.host = host
         self._port = port
-        self._handler = handler
+        self._endpoints = by_path(endpoints)
         self._keys = keys
         self._metrics = metrics
         self._limits = limits or ClientLimits()
-        self._paths = paths
         self._max_clients = max_clients
         self._reuse_port = reuse_port
         self._listening = listening
@@ -133,11 +129,10 @@ class ClientServer:
         limits = self._limits
         shared = SharedState(
             loop=loop,
-            handler=self._handler,
             keys=self._keys,
             metrics=self._metrics,
             limits=limits,
-            paths=self._paths,
+            endpoints=self._endpoints,
             max_clients=_affordable_clients(self._max_clients),
             timers=TimerWheel(loop, _resolution(limits)),
             pacer=InputPacer(loop),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from fproxy.core.client_keys import ClientKeys
 from fproxy.metrics import Metrics
-from fproxy.shell.client_handler import ClientHandler
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.input_pacer import InputPacer
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.timer_wheel import TimerWheel
@@ -30,11 +30,10 @@ class SharedState:
 
     Attributes:
         loop: the event loop.
-        handler: the role.
         keys: the keys that clients may authenticate with.
         metrics: the counters of the process.
         limits: what clients may do.
-        paths: the paths served, each with whether the server speaks first there.
+        endpoints: what is served, by its path.
         max_clients: how many connections there may be at once.
         timers: every client's timeout.
         pacer: every client's input.
@@ -45,11 +44,10 @@ class SharedState:
     """
 
     loop: asyncio.AbstractEventLoop
-    handler: ClientHandler
     keys: ClientKeys
     metrics: Metrics
     limits: ClientLimits
-    paths: Mapping[str, bool]
+    endpoints: Mapping[str, Endpoint]
     max_clients: int
     timers: TimerWheel
     pacer: InputPacer

@@ -41,7 +41,7 @@ async def proxy_on(port: int) -> AsyncIterator[tuple[FilteredProxy, ScriptedUpst
         proxy = FilteredProxy(settings, Metrics())
         await proxy.start()
         try:
-            await until_up(*proxy.streams.values())
+            await until_up(*proxy.markets["stocks"].streams.values())
             yield proxy, firehose
         finally:
             await proxy.stop()

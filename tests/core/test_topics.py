@@ -1,29 +1,25 @@
-"""The grammar of topics, and which upstream serves which."""
+"""The grammar of topics."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fproxy.core.market import KNOWN_EVENT_TYPES
 from fproxy.core.topics import (
-    AGGREGATOR_TYPES,
     EVERYTHING,
     MAX_BAR_INTERVAL_MS,
     MAX_TOPIC_LENGTH,
-    VENDOR_EVENT_TYPES,
-    WILDCARD_TOPICS,
     Topic,
     TopicError,
-    Upstream,
     bar_interval,
     covering_topic,
     parse_topic,
-    upstream_topics,
 )
 
 SYMBOLS = st.text(
     st.characters(codec="utf-8", categories=["L", "N", "P", "S"], exclude_characters='*"\\'), min_size=1
 )
-EVENT_TYPES = st.sampled_from(sorted(VENDOR_EVENT_TYPES)) | st.integers(1, MAX_BAR_INTERVAL_MS).map(
+EVENT_TYPES = st.sampled_from(sorted(KNOWN_EVENT_TYPES)) | st.integers(1, MAX_BAR_INTERVAL_MS).map(
     lambda interval: f"{interval}Ms"
 )
 
@@ -96,18 +92,3 @@ def test_any_text_is_a_topic_or_an_error(text: str) -> None:
 )
 def test_the_interval_of_a_bar(event_type: str, interval: int | None) -> None:
     assert bar_interval(event_type) == interval
-
-
-def test_each_type_is_asked_of_the_upstream_that_serves_it() -> None:
-    for event_type in VENDOR_EVENT_TYPES:
-        upstream = Upstream.AGGREGATOR if event_type in AGGREGATOR_TYPES else Upstream.FIREHOSE
-        assert upstream_topics(Topic(event_type, "X")) == ((upstream, f"{event_type}.X"),)
-    assert {"A", "AM"} <= AGGREGATOR_TYPES
-    assert upstream_topics(Topic("250Ms", "*")) == ((Upstream.AGGREGATOR, "250Ms.*"),)
-
-
-def test_everything_is_asked_for_by_wildcards_without_millisecond_bars() -> None:
-    asked = upstream_topics(EVERYTHING)
-    assert asked == tuple((upstream, text) for upstream, texts in WILDCARD_TOPICS.items() for text in texts)
-    assert {"T.*", "Q.*", "A.*", "AM.*"} <= {text for _, text in asked}
-    assert all(bar_interval(text.removesuffix(".*")) is None for _, text in asked)

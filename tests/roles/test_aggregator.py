@@ -297,7 +297,7 @@ async def test_a_window_across_a_lost_connection_has_no_bar(system: System) -> N
     await system.firehose.stop()
     await system.firehose.start()
     await system.firehose.until(lambda: system.firehose.connections == 2 and system.firehose.topics)
-    await until_up(system.aggregator.stream)
+    await until_up(system.aggregator.markets["stocks"].stream)
     await system.trades(*(trade("AAPL", nth(i)) for i in (1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10)))
     assert await client.bars(9) == [
         *((NINE, "AAPL", nth(i)) for i in range(2, 10)),

@@ -126,7 +126,7 @@ async def running(**settings: Any) -> AsyncIterator[Chain]:
         chain = Chain(firehose, aggregator, **settings)
         await chain.proxy.start()
         try:
-            await until_up(*chain.proxy.streams.values())
+            await until_up(*chain.proxy.markets["stocks"].streams.values())
             yield chain
         finally:
             await chain.proxy.stop()

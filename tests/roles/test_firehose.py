@@ -37,7 +37,7 @@ async def running(vendor: ScriptedUpstream, **settings: Any) -> AsyncIterator[Fi
     )
     await firehose.start()
     try:
-        await until_up(firehose.stream)
+        await until_up(firehose.markets["stocks"].stream)
         yield firehose
     finally:
         await firehose.stop()

@@ -12,8 +12,8 @@ from massive import WebSocketClient
 from scripted_upstream import PATIENCE, ScriptedUpstream, is_notice, until_state, until_up
 from websockets.asyncio.client import ClientConnection, connect
 
+from fproxy.core.market import Upstream
 from fproxy.core.stream import StreamState
-from fproxy.core.topics import Upstream
 from fproxy.metrics import Metrics
 from fproxy.roles.aggregator import Aggregator
 from fproxy.roles.filtered_proxy import FilteredProxy
@@ -84,7 +84,7 @@ async def proxy_of(
         firehose_url=firehose.url, aggregator_url=aggregator.url, **(COMMON | more)
     )
     async with running(FilteredProxy(settings, Metrics())) as proxy:
-        await until_up(*proxy.streams.values())
+        await until_up(*proxy.markets["stocks"].streams.values())
         yield proxy
 
 
@@ -132,7 +132,7 @@ async def test_a_client_that_comes_while_a_stream_is_down_is_told_behind_its_ack
     async with ScriptedUpstream() as firehose, ScriptedUpstream() as aggregator:
         async with proxy_of(firehose, aggregator) as proxy:
             await firehose.stop()
-            await until_state(proxy.streams[Upstream.FIREHOSE], StreamState.DOWN)
+            await until_state(proxy.markets["stocks"].streams[Upstream.FIREHOSE], StreamState.DOWN)
             # So many topics that they are taken in steps, and one of the stream that is up.
             async with client_of(proxy, "A.AAPL", *(f"T.S{i}" for i in range(1000))) as client:
                 told = await client.notice()
@@ -151,7 +151,7 @@ async def test_a_client_that_gives_up_its_topics_is_told_no_more() -> None:
             await client.message()
             await firehose.stop()
             await firehose.start()
-            await until_up(proxy.streams[Upstream.FIREHOSE])
+            await until_up(proxy.markets["stocks"].streams[Upstream.FIREHOSE])
             await aggregator.send(b'[{"ev":"A","sym":"A"}]')
             assert (await client.message())[0]["ev"] == "A"
 
@@ -166,7 +166,7 @@ async def test_notices_can_be_turned_off() -> None:
             await firehose.stop()
             await firehose.start()
             await firehose.until_subscribed("T.AAPL")
-            await until_up(proxy.streams[Upstream.FIREHOSE])
+            await until_up(proxy.markets["stocks"].streams[Upstream.FIREHOSE])
             await client.ask("subscribe", "T.B")
             assert (await client.message())[0]["message"] == "subscribed to: T.B"
             await firehose.send(trade("AAPL"))
@@ -206,7 +206,11 @@ async def chain_of(vendor: ScriptedUpstream, **firehose_settings: Any) -> AsyncI
             firehose_url=url, aggregator_url=f"ws://127.0.0.1:{aggregator.port}", **COMMON
         )
         proxy = await stack.enter_async_context(running(FilteredProxy(settings, Metrics())))
-        await until_up(firehose.stream, aggregator.stream, *proxy.streams.values())
+        await until_up(
+            firehose.markets["stocks"].stream,
+            aggregator.markets["stocks"].stream,
+            *proxy.markets["stocks"].streams.values(),
+        )
         yield firehose, aggregator, proxy
 
 
@@ -224,7 +228,9 @@ async def test_the_loss_of_the_vendor_travels_down_the_chain_and_so_does_its_ret
             for told in lost:
                 assert "vendor" in told["message"]
                 assert told["message"].count("events may be missing") == 1
-            assert {str(stream.state) for stream in proxy.streams.values()} == {"interrupted"}
+            assert {str(stream.state) for stream in proxy.markets["stocks"].streams.values()} == {
+                "interrupted"
+            }
             await vendor.start()
             back = [await client.notice(), await client.notice()]
             assert {told["upstream"] for told in back} == {"firehose", "ms-aggregator"}
@@ -239,7 +245,7 @@ async def test_a_role_that_connects_while_the_vendor_is_away_is_not_called_whole
         async with client_of(proxy, "T.AAPL") as client:
             await vendor.stop()
             await client.notice()
-            for connection in tuple(firehose._clients):
+            for connection in tuple(firehose.markets["stocks"]._clients):
                 connection.abort()
             await client.ask("subscribe", "T.MSFT")
             messages = [await client.message(), await client.message()]
@@ -322,14 +328,14 @@ async def test_an_operator_sees_what_each_stream_is_worth() -> None:
 
         async with running(FilteredProxy(settings, metrics)) as proxy:
             assert value("state", state="down") == 1
-            await until_up(*proxy.streams.values())
+            await until_up(*proxy.markets["stocks"].streams.values())
             assert (value("state", state="up"), value("state", state="down")) == (1, 0)
             assert value("interruptions_total") == 0
             assert value("last_message_age_seconds") is not None
             await firehose.send(
                 b'[{"ev":"status","status":"upstream_disconnected","message":"vendor: gone"}]'
             )
-            await until_state(proxy.streams[Upstream.FIREHOSE], StreamState.INTERRUPTED)
+            await until_state(proxy.markets["stocks"].streams[Upstream.FIREHOSE], StreamState.INTERRUPTED)
             assert value("state", state="interrupted") == 1
             assert value("interruptions_total") == 1
 

@@ -11,6 +11,7 @@ import pytest
 from scripted_upstream import PATIENCE, ScriptedUpstream, is_notice, until_up
 from websockets.asyncio.client import ClientConnection, connect
 
+from fproxy.core.market import Upstream
 from fproxy.metrics import Metrics
 from fproxy.roles.filtered_proxy import FilteredProxy
 from fproxy.roles.firehose import Firehose
@@ -72,7 +73,7 @@ async def proxy_of(
     proxy = FilteredProxy(settings, Metrics())
     await proxy.start()
     try:
-        await until_up(*proxy.streams.values())
+        await until_up(*proxy.markets["stocks"].streams.values())
         yield proxy
     finally:
         await proxy.stop()
@@ -128,7 +129,7 @@ async def test_a_history_that_reaches_back_says_so() -> None:
 async def test_a_history_with_a_gap_says_so() -> None:
     async with system() as (proxy, firehose, _), client_of(proxy, "T.*") as first, client_of(proxy) as client:
         await firehose.until_subscribed("T.*")
-        since = proxy._feeds[0].whole_since + 1
+        since = proxy.markets["stocks"]._feeds[Upstream.FIREHOSE].whole_since + 1
         await firehose.stop()
         await firehose.start()
         await first.until_status("upstream_reconnected")
@@ -271,7 +272,7 @@ async def firehose_of(vendor: ScriptedUpstream, **more: Any) -> AsyncIterator[Fi
     firehose = Firehose(settings, Metrics())
     await firehose.start()
     try:
-        await until_up(firehose.stream)
+        await until_up(firehose.markets["stocks"].stream)
         yield firehose
     finally:
         await firehose.stop()
@@ -335,6 +336,6 @@ async def test_a_client_that_leaves_while_it_catches_up_is_forgotten() -> None:
         await vendor.send(array(trade("A", 2_000)))
         await first.until(lambda: first.numbers[-1] == 2_000)
         async with asyncio.timeout(PATIENCE):
-            while len(firehose._clients) > 1:  # noqa: ASYNC110 (nothing to wait on)
+            while len(firehose.markets["stocks"]._clients) > 1:  # noqa: ASYNC110 (nothing to wait on)
                 await asyncio.sleep(0.002)
-        assert not firehose._replays
+        assert not firehose.markets["stocks"]._replays

@@ -13,6 +13,7 @@ from fproxy.core.topics import Topic
 from fproxy.metrics import Metrics
 from fproxy.shell.client import Client
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.server import ClientServer
 
 KEY = "a key"
@@ -68,6 +69,11 @@ class RecordingRole:
             self.hooks[name](client)
 
 
+def endpoints_of(role: Any) -> list[Endpoint]:
+    """What a role with one market serves."""
+    return [Endpoint("/stocks", greets=True, handler=role), Endpoint("/", greets=False, handler=role)]
+
+
 class Server(ClientServer):
     """A server with its role and its metrics at hand."""
 
@@ -75,7 +81,7 @@ class Server(ClientServer):
         self.role = role or RecordingRole()
         self.metrics = Metrics()
         options = {"keys": ClientKeys([KEY]), "metrics": self.metrics, "limits": limits} | options
-        super().__init__(self.role, **options)
+        super().__init__(endpoints_of(self.role), **options)
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"fproxy_{name}", labels) or 0.0

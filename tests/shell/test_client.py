@@ -9,8 +9,8 @@ from websockets.frames import Frame, Opcode
 
 from fproxy.core.control import TOPICS_PER_EFFECT, status_message
 from fproxy.core.frames import text_frame
-from fproxy.shell.client import MAX_BYTES_BEFORE_AUTH
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.client_session import MAX_BYTES_BEFORE_AUTH
 from fproxy.shell.timer_wheel import NO_TICK
 
 SUBSCRIBE = request("subscribe", "T.AAPL").encode()

@@ -6,20 +6,21 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from server_harness import UPGRADE, raw_client, serving
+from server_harness import UPGRADE, RecordingRole, endpoints_of, raw_client, serving
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from fproxy.core.client_keys import ClientKeys
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.endpoint import by_path
 from fproxy.shell.handshake import MAX_REQUEST_BYTES, Handshake, Outcome
 
-PATHS = {"/": False, "/stocks": True}
+ENDPOINTS = by_path(endpoints_of(RecordingRole()))
 
 
 def shake_hands(*pieces: bytes, local_pages_only: bool = False) -> Outcome | None:
-    handshake = Handshake(PATHS, local_pages_only=local_pages_only)
+    handshake = Handshake(ENDPOINTS, local_pages_only=local_pages_only)
     try:
         for piece in pieces:
             outcome = handshake.received(piece)
@@ -51,7 +52,8 @@ def test_a_served_path_is_accepted(path: str, greets: bool) -> None:
     assert status_of(outcome) == 101
     assert outcome is not None
     assert outcome.accepted
-    assert outcome.greets == greets
+    assert outcome.endpoint is not None
+    assert outcome.endpoint.greets == greets
     assert outcome.rest == b""
     # The accept value of sixteen zero bytes, as RFC 6455, section 4.2.2 computes it.
     assert b"\r\nSec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n" in outcome.response
@@ -62,7 +64,7 @@ def test_a_request_may_come_in_any_pieces_and_what_follows_it_is_kept(cuts: list
     data = upgrade() + rest
     edges = [0, *sorted(cuts), len(data)]
     pieces = [data[start:end] for start, end in pairwise(edges)]
-    handshake = Handshake(PATHS)
+    handshake = Handshake(ENDPOINTS)
     for position, piece in enumerate(pieces):
         outcome = handshake.received(piece)
         if outcome is not None:

@@ -21,6 +21,7 @@ from server_harness import (
     Server,
     ask,
     client_of,
+    endpoints_of,
     joined_client,
     masked_frame,
     raw_client,
@@ -483,4 +484,7 @@ async def test_over_tls(tmp_path: Path) -> None:
 
 
 def test_a_server_knows_no_port_before_it_starts() -> None:
-    assert ClientServer(RecordingRole(), keys=ClientKeys(), metrics=Server().metrics, port=8765).port == 8765
+    server = ClientServer(
+        endpoints_of(RecordingRole()), keys=ClientKeys(), metrics=Server().metrics, port=8765
+    )
+    assert server.port == 8765

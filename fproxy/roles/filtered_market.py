@@ -1,0 +1,311 @@
+"""One market of the filtered proxy: two upstreams in, one stream out to each client, with just what it wants."""
+
+import asyncio
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from fproxy._fastpath import Fanout, History
+from fproxy.core.demand import Demand
+from fproxy.core.market import Market, Upstream
+from fproxy.core.routes import filtered_proxy_route
+from fproxy.core.stream import Stream
+from fproxy.core.topics import BARS, Topic, bar_interval
+from fproxy.metrics import Metrics
+from fproxy.roles.kept_history import kept_history
+from fproxy.roles.replay import FilteredReplay, Replay, ReplayStart
+from fproxy.roles.replay_queue import ReplayQueue
+from fproxy.roles.resumption import Resumption
+from fproxy.roles.served_markets import ServedMarket
+from fproxy.roles.settings import FilteredProxySettings
+from fproxy.roles.stream_notices import StreamNotices
+from fproxy.roles.subscriptions import Subscriptions
+from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
+from fproxy.shell.client import Client
+from fproxy.shell.upstream import UpstreamConnection
+from fproxy.shell.work_steps import Work, WorkSteps
+
+SOURCES: Final = {Upstream.FIREHOSE: 0, Upstream.AGGREGATOR: 1}
+"""What a fan-out calls the upstreams."""
+
+SETTLE_INTERVAL: Final = 1.0
+"""How long subscriptions must rest before clients with equal ones are served as one audience, in seconds."""
+
+
+def route_events(fanout: Fanout, market: Market) -> None:
+    """Have a fan-out count events where their topics are routed: so what two upstreams send does not come twice."""
+    for event_type in market.event_types.values():
+        fanout.set_sources(event_type.name, [SOURCES[event_type.upstream]])
+    fanout.set_sources(BARS, [SOURCES[Upstream.AGGREGATOR]])
+
+
+@dataclass(slots=True)
+class _ClientState:
+    """What the role keeps with a client.
+
+    Attributes:
+        number: the client's, in the fan-out.
+        replays: how it catches up with what has passed; None when it has never asked to.
+    """
+
+    number: int
+    replays: ReplayQueue[FilteredReplay] | None = None
+
+    @property
+    def replay(self) -> FilteredReplay | None:
+        """The replay under way."""
+        return None if self.replays is None else self.replays.current
+
+
+class FilteredMarket(ServedMarket):
+    """What serves the clients of one market.
+
+    Attributes:
+        market: the market.
+        streams: what it gets from each upstream, with its state.
+    """
+
+    def __init__(self, market: Market, settings: FilteredProxySettings, metrics: Metrics) -> None:
+        """Prepare; nothing happens before :meth:`start`.
+
+        Args:
+            market: what to serve.
+            settings: what the role is told.
+            metrics: where to count.
+
+        Raises:
+            fproxy.core.urls.UrlError: a URL is not one of an upstream.
+        """
+        self.market = market
+        self._metrics = metrics
+        self._history = kept_history(settings.history, metrics)
+        self._fanout = Fanout(history=self._history)
+        metrics.watch_fanout(self._fanout)
+        route_events(self._fanout, market)
+        self._coalesce = settings.coalesce_ms / 1000
+        self._steps: WorkSteps
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._settle_timer: asyncio.TimerHandle | None = None
+        self.streams = {
+            upstream: Stream(upstream.value, market=market.name, now=unix_ms()) for upstream in Upstream
+        }
+        metrics.watch_streams(self.streams.values())
+        self._notices = StreamNotices(self._fanout, self.streams, enabled=settings.gap_notices)
+        urls = {Upstream.FIREHOSE: settings.firehose_url, Upstream.AGGREGATOR: settings.aggregator_url}
+        self._resumption: Resumption | None = None
+        self._looks: Work | None = None
+        linger = settings.unsubscribe_linger
+        if settings.resume:
+            self._resumption = Resumption(
+                overlap=round(settings.resume_overlap * 1000), kept_for=round(settings.history.history * 1000)
+            )
+            # Who comes back within the history is to find there what came meanwhile.
+            linger = max(linger, settings.history.history)
+        demands = {upstream: Demand(linger=linger) for upstream in Upstream}
+        self._feeds = {
+            upstream: UpstreamFeed(
+                stream,
+                metrics,
+                take=self._fanout.input(SOURCES[upstream]),
+                drained=self._drained if self._coalesce else self._fanout.flush,
+                refused=partial(self._refused, upstream),
+                last_event=partial(self._fanout.last_event, SOURCES[upstream]),
+                tell=partial(self._tell, upstream),
+            )
+            for upstream, stream in self.streams.items()
+        }
+        self._upstreams = {
+            upstream: UpstreamConnection(
+                name=upstream.value,
+                market=market.name,
+                url=urls[upstream],
+                api_key=settings.polygon_api_key,
+                demand=demands[upstream],
+                listener=self._feeds[upstream],
+                metrics=metrics,
+                options=settings.upstream,
+            )
+            for upstream in Upstream
+        }
+        self._replaying: set[Client] = set()
+        self._subscriptions = Subscriptions(filtered_proxy_route(market), demands, self._upstreams)
+
+    def prepare(self, steps: WorkSteps) -> None:
+        """Prepare for clients."""
+        self._steps = steps
+
+    def start(self) -> None:
+        """Begin to connect upstream."""
+        if self._resumption is not None:
+            looks = self._resumption.looks(unix_ms, self._fanout.flush, busy=self._replaying)
+            self._looks = self._steps.add(self, looks)
+        for upstream in self._upstreams.values():
+            upstream.start()
+
+    def flush(self) -> None:
+        """Send clients what is pending."""
+        self._fanout.flush()
+
+    async def stop(self) -> None:
+        """Close the upstreams, and stop."""
+        await asyncio.gather(*(upstream.stop() for upstream in self._upstreams.values()))
+        for timer in (self._flush_timer, self._settle_timer):
+            if timer is not None:
+                timer.cancel()
+        self._flush_timer = self._settle_timer = None
+        if self._looks is not None:
+            self._looks.cancel()
+
+    # What the server calls.
+
+    def client_joined(self, client: Client) -> None:
+        """Take in a client that has authenticated."""
+        client.context = _ClientState(self._fanout.add_client(client.sink))
+        self._subscriptions.add_client(client)
+        if self._resumption is not None:
+            self._resumption.client_joined(client, unix_ms())
+
+    def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
+        """Give a client topics, and ask the upstreams for those that nobody had."""
+        concerns = self._subscriptions.subscribe(client, topics)
+        state: _ClientState = client.context
+        live: Sequence[Topic] = topics
+        if self._resumption is not None and self._history is not None:
+            missed = self._resumption.missed(client, topics, unix_ms())
+            if missed is not None:
+                catching_up = frozenset(missed[0])
+                live = [topic for topic in topics if topic not in catching_up]
+                self._catch_up(client, self._history, *missed)
+        self._fanout.subscribe(state.number, [*topics, *self._notices.topics(concerns.fresh)])
+        if state.replay is not None:
+            state.replay.subscribe(live)
+        self._notices.tell_late(client, concerns.serving)
+        self._settle_later()
+
+    def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> None:
+        """Do as :meth:`subscribe`, and first send the kept events of the topics whose own time is ``since`` or later.
+
+        Millisecond bars that nobody has yet are asked of the aggregator since that time: it keeps those of all windows.
+        """
+        if self._history is None:
+            client.refuse_replay()
+            self.subscribe(client, topics)
+            return
+        state: _ClientState = client.context
+        concerns = self._subscriptions.subscribe(
+            client, [topic for topic in topics if bar_interval(topic.event_type) is None]
+        )
+        bars = self._subscriptions.subscribe(
+            client, [topic for topic in topics if bar_interval(topic.event_type) is not None], since=since
+        )
+        self._fanout.subscribe(state.number, self._notices.topics(concerns.fresh | bars.fresh))
+        self._notices.tell_late(client, concerns.serving | bars.serving)
+        self._catch_up(client, self._history, topics, ReplayStart(since))
+        self._fanout.subscribe(state.number, topics)  # it is muted until it has caught up
+
+    def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
+        """Take topics from a client."""
+        state: _ClientState = client.context
+        left = self._subscriptions.unsubscribe(client, topics)
+        gone = [*topics, *self._notices.topics(left)]
+        self._fanout.unsubscribe(state.number, gone)
+        if state.replays is not None:
+            state.replays.drop(gone)
+        self._settle_later()
+
+    def topics(self, client: Client) -> Set[Topic]:
+        """Return what a client is subscribed to."""
+        return self._subscriptions.topics(client)
+
+    def client_left(self, client: Client) -> None:
+        """Forget a client."""
+        state: _ClientState = client.context
+        if state.replays is not None:
+            state.replays.cancel()
+            self._replaying.discard(client)
+        self._fanout.remove_client(state.number)
+        topics = self._subscriptions.topics(client)
+        self._subscriptions.remove_client(client)
+        if self._resumption is not None:
+            self._resumption.client_left(client, topics, unix_ms())
+
+    # What has passed.
+
+    def _catch_up(
+        self, client: Client, history: History, topics: Sequence[Topic], start: ReplayStart
+    ) -> None:
+        """Have a client brought the kept events of topics first. It is muted until it has caught up."""
+        state: _ClientState = client.context
+        if state.replays is None:
+            state.replays = ReplayQueue(
+                client,
+                history=history,
+                steps=self._steps,
+                make=partial(self._new_replay, client),
+                live=partial(self._go_live, client),
+            )
+        state.replays.ask(topics, start)
+
+    def _new_replay(
+        self, client: Client, start: ReplayStart, asked_at: int, ended: Callable[[Replay], None]
+    ) -> FilteredReplay:
+        assert self._history is not None
+        state: _ClientState = client.context
+        assert state.replays is not None
+        concerned = self._subscriptions.concerned(client)
+        asked = state.replays.waiting_topics
+        replay = FilteredReplay(
+            client,
+            held=[topic for topic in self._subscriptions.topics(client) if topic not in asked],
+            history=self._history,
+            start=start,
+            asked_at=asked_at,
+            complete_from=max((self._feeds[upstream].whole_since for upstream in concerned), default=0),
+            counted=self._metrics.replayed_events.inc,
+            ended=ended,
+        )
+        route_events(replay.routing, self.market)
+        return replay
+
+    def _go_live(self, client: Client, live: bool) -> None:
+        """A client gets what is live from now on, or has to catch up first."""
+        state: _ClientState = client.context
+        if live:
+            self._fanout.unmute(state.number)
+            self._replaying.discard(client)
+        else:
+            self._fanout.mute(state.number)
+            self._replaying.add(client)
+
+    def _tell(self, upstream: Upstream, event: bytes) -> None:
+        self._notices.tell(upstream, event)
+        if self._notices.enabled:
+            for client in self._replaying:
+                if upstream in self._subscriptions.concerned(client):
+                    client.context.replay.tell(event)
+
+    def _settle_later(self) -> None:
+        if self._settle_timer is None:
+            self._settle_timer = asyncio.get_running_loop().call_later(SETTLE_INTERVAL, self._settle)
+
+    def _settle(self) -> None:
+        self._settle_timer = None
+        if self._history is not None:
+            self._history.trim(unix_ms())
+        if self._fanout.settle():
+            self._settle_later()
+
+    # What the upstreams call.
+
+    def _drained(self) -> None:
+        # Write what a burst brought when the coalescing window ends.
+        if self._flush_timer is None and self._fanout.has_pending:
+            self._flush_timer = asyncio.get_running_loop().call_later(self._coalesce, self._flush_window)
+
+    def _refused(self, upstream: Upstream, topics: Sequence[str], message: str) -> None:
+        self._subscriptions.refused(upstream, topics)
+
+    def _flush_window(self) -> None:
+        self._flush_timer = None
+        self._fanout.flush()

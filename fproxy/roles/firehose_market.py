@@ -1,0 +1,244 @@
+"""One market of the firehose: the vendor's one connection, shared; every client gets everything."""
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
+from typing import Final
+
+from fproxy._fastpath import Broadcast
+from fproxy.core.demand import Demand
+from fproxy.core.market import Market, Upstream
+from fproxy.core.routes import firehose_route
+from fproxy.core.stream import Stream
+from fproxy.core.stream_notice import interruption_event, notice_message
+from fproxy.core.topics import Topic, bar_interval
+from fproxy.metrics import Metrics
+from fproxy.roles.held_answers import HeldAnswers
+from fproxy.roles.kept_history import kept_history
+from fproxy.roles.replay import Replay, ReplayStart, WholeReplay
+from fproxy.roles.replay_queue import ReplayQueue
+from fproxy.roles.served_markets import ServedMarket
+from fproxy.roles.settings import FirehoseSettings
+from fproxy.roles.subscriptions import Subscriptions
+from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
+from fproxy.shell.client import Client
+from fproxy.shell.upstream import UpstreamConnection
+from fproxy.shell.work_steps import WorkSteps
+
+UPSTREAM_NAME: Final = "vendor"
+"""What logs and metrics call the vendor."""
+
+
+class FirehoseMarket(ServedMarket):
+    """What keeps the one connection that the vendor allows an account for one market.
+
+    Every message of the vendor goes to every authenticated client as it came. What clients subscribe to matters on
+    demand only: the vendor is asked for the union of it, and a topic is acknowledged when the vendor has done so.
+
+    Attributes:
+        market: the market.
+        stream: what it gets from the vendor, with its state.
+    """
+
+    def __init__(self, market: Market, settings: FirehoseSettings, metrics: Metrics) -> None:
+        """Prepare; nothing happens before :meth:`start`.
+
+        Args:
+            market: what to serve.
+            settings: what the role is told.
+            metrics: where to count.
+
+        Raises:
+            fproxy.core.urls.UrlError: the vendor's URL is not one of an upstream.
+        """
+        self.market = market
+        self._metrics = metrics
+        self._history = kept_history(settings.history, metrics)
+        self._broadcast = Broadcast(history=self._history)
+        # How those clients catch up that have ever asked for what has passed.
+        self._replays: dict[Client, ReplayQueue[WholeReplay]] = {}
+        self._steps: WorkSteps
+        self._clients: set[Client] = set()
+        # Those that have subscribed while the vendor is away, and wait for the acknowledgement.
+        self._to_tell: set[Client] = set()
+        self.stream = Stream(UPSTREAM_NAME, market=market.name, now=unix_ms())
+        metrics.watch_streams([self.stream])
+        self._held = HeldAnswers()
+        demand = Demand(linger=settings.unsubscribe_linger)
+        self._feed = UpstreamFeed(
+            self.stream,
+            metrics,
+            take=self._broadcast,
+            drained=self._broadcast.flush,
+            refused=self._refused,
+            last_event=self._broadcast.last_event,
+            tell=self._tell,
+            confirmed=self._held.answer,
+        )
+        self._vendor = UpstreamConnection(
+            name=UPSTREAM_NAME,
+            market=market.name,
+            url=settings.vendor_url,
+            api_key=settings.polygon_api_key,
+            demand=demand,
+            listener=self._feed,
+            metrics=metrics,
+            options=settings.upstream,
+            is_vendor=True,
+        )
+        self._subscriptions: Subscriptions | None = None
+        if settings.on_demand:
+            self._subscriptions = Subscriptions(
+                firehose_route(market), {Upstream.FIREHOSE: demand}, {Upstream.FIREHOSE: self._vendor}
+            )
+        else:
+            for event_type in settings.data_types:
+                demand.acquire(f"{event_type}.*")
+
+    def prepare(self, steps: WorkSteps) -> None:
+        """Prepare for clients."""
+        self._steps = steps
+
+    def start(self) -> None:
+        """Begin to connect to the vendor."""
+        self._vendor.start()
+
+    def flush(self) -> None:
+        """Send clients what is pending."""
+        self._broadcast.flush()
+
+    async def stop(self) -> None:
+        """Close the vendor's connection."""
+        await self._vendor.stop()
+
+    # What the server calls.
+
+    def client_joined(self, client: Client) -> None:
+        """Send a client everything from now on."""
+        self._broadcast.add_client(client.sink)
+        self._clients.add(client)
+        if self._subscriptions is not None:
+            self._subscriptions.add_client(client)
+        # Before its requests are acknowledged: else a role of ours would take its stream for whole.
+        self._tell_if_interrupted(client)
+
+    def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str | None]:
+        """Ask the vendor for topics, on demand.
+
+        Returns:
+            the topics that no vendor has, each with the reason, and those that wait for the vendor's answer.
+        """
+        answers: dict[Topic, str | None] = {
+            topic: "not served by a firehose"
+            for topic in topics
+            if bar_interval(topic.event_type) is not None
+        }
+        if self._subscriptions is not None:
+            served = [topic for topic in topics if topic not in answers]
+            self._subscriptions.subscribe(client, served)
+            held = [topic for topic in served if self._is_unanswered(topic)]
+            if held:
+                self._held.hold(client, held)
+                answers.update(dict.fromkeys(held))
+        if self.stream.interruption is not None and client not in self._to_tell:
+            self._to_tell.add(client)
+            client.after_reply(partial(self._tell_late, client))
+        return answers
+
+    def subscribe_since(
+        self, client: Client, topics: Sequence[Topic], since: int
+    ) -> Mapping[Topic, str | None]:
+        """Do as :meth:`subscribe`, and first send the kept events of the topics from a time on, by their own times."""
+        answers = self.subscribe(client, topics)
+        if self._history is None:
+            client.refuse_replay()
+            return answers
+        if client not in self._replays:
+            self._replays[client] = ReplayQueue(
+                client,
+                history=self._history,
+                steps=self._steps,
+                make=partial(self._new_replay, client),
+                live=partial(self._go_live, client),
+            )
+        self._replays[client].ask(
+            [topic for topic in topics if answers.get(topic) is None], ReplayStart(since)
+        )
+        return answers
+
+    def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
+        """Give topics up, on demand."""
+        if self._subscriptions is not None:
+            self._held.answer_client(client, topics)
+            self._subscriptions.unsubscribe(client, topics)
+
+    def topics(self, client: Client) -> Set[Topic] | None:
+        """Return what a client is subscribed to, on demand; else that is not kept."""
+        return None if self._subscriptions is None else self._subscriptions.topics(client)
+
+    def client_left(self, client: Client) -> None:
+        """Forget a client."""
+        replays = self._replays.pop(client, None)
+        if replays is not None:
+            replays.cancel()
+        if replays is None or replays.current is None:
+            self._broadcast.remove_client(client.sink)
+        self._clients.discard(client)
+        if self._subscriptions is not None:
+            self._held.drop(client, self._subscriptions.topics(client))
+            self._subscriptions.remove_client(client)
+
+    def _new_replay(
+        self, client: Client, start: ReplayStart, asked_at: int, ended: Callable[[Replay], None]
+    ) -> WholeReplay:
+        assert self._history is not None
+        return WholeReplay(
+            client,
+            history=self._history,
+            start=start,
+            asked_at=asked_at,
+            complete_from=self._feed.whole_since,
+            counted=self._metrics.replayed_events.inc,
+            ended=ended,
+        )
+
+    def _go_live(self, client: Client, live: bool) -> None:
+        """A client gets what is live from now on, or has to catch up first."""
+        if live:
+            self._broadcast.add_client(client.sink)
+        else:
+            self._broadcast.remove_client(client.sink)
+
+    def _is_unanswered(self, topic: Topic) -> bool:
+        """Return whether the vendor is there and has still to answer for a topic."""
+        return (
+            self._vendor.ready
+            and not topic.is_everything
+            and not self._vendor.is_confirmed(topic.text)
+            and self._vendor.refusal(topic.text) is None
+        )
+
+    def _tell(self, notice: bytes) -> None:
+        # Clients cannot see it themselves, and some must know: a bar, say, is not whole when trades may be missing.
+        self._broadcast.flush()
+        if self.stream.interruption is not None:
+            self._held.answer_all()  # no acknowledgement of the vendor's will come
+        message = notice_message(notice)
+        for client in tuple(self._clients):
+            replays = self._replays.get(client)
+            if replays is None or replays.current is None:
+                client.send_status(message)
+            else:
+                replays.current.tell(notice)
+
+    def _tell_late(self, client: Client) -> None:
+        self._to_tell.discard(client)
+        self._tell_if_interrupted(client)
+
+    def _tell_if_interrupted(self, client: Client) -> None:
+        if self.stream.interruption is not None:
+            client.send_status(notice_message(interruption_event(self.stream.interruption)))
+
+    def _refused(self, topics: Sequence[str], message: str) -> None:
+        if self._subscriptions is not None:
+            self._held.refused(topics)
+            self._subscriptions.refused(Upstream.FIREHOSE, topics)

@@ -1,0 +1,93 @@
+"""What a role is made of: what serves each of its markets, behind one server."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+from fproxy.core.market import Market
+from fproxy.metrics import Metrics
+from fproxy.roles.market_server import market_server
+from fproxy.roles.settings import ServerSettings
+from fproxy.shell.client_handler import ClientHandler
+from fproxy.shell.work_steps import WorkSteps
+
+
+class ServedMarket(ClientHandler, Protocol):
+    """What serves one market of a role: its upstreams, and what its clients want of them.
+
+    Attributes:
+        market: the market.
+    """
+
+    market: Market
+
+    def prepare(self, steps: WorkSteps) -> None:
+        """Prepare for clients, in a running loop; they may come from now on.
+
+        Args:
+            steps: carries out work in steps.
+        """
+
+    def start(self) -> None:
+        """Begin to connect upstream."""
+
+    def stopping(self) -> None:
+        """The role is about to stop; as a rule that asks for nothing."""
+        return
+
+    def flush(self) -> None:
+        """Send clients what is pending."""
+
+    async def stop(self) -> None:
+        """Close the upstreams, now that the clients are gone, and stop."""
+
+
+M = TypeVar("M", bound=ServedMarket)
+
+
+class ServedMarkets(Generic[M]):
+    """A role that serves markets behind one server. It serves them whether or not their upstreams are there.
+
+    Attributes:
+        markets: what serves each, by the market's name.
+    """
+
+    def __init__(self, markets: Sequence[M], settings: ServerSettings, metrics: Metrics) -> None:
+        """Prepare the role; nothing happens before :meth:`start`.
+
+        Args:
+            markets: what serves each market; at least one. The first is served on ``/`` too.
+            settings: what the server is told.
+            metrics: where to count.
+        """
+        self.markets = {served.market.name: served for served in markets}
+        self._server = market_server({served.market: served for served in markets}, settings, metrics)
+
+    @property
+    def port(self) -> int:
+        """The port that clients connect to, once the role has started."""
+        return self._server.port
+
+    async def start(self) -> None:
+        """Listen for clients, and begin to connect upstream.
+
+        Raises:
+            fproxy.shell.server.ServerStartError: it cannot listen.
+        """
+        steps = WorkSteps(asyncio.get_running_loop())
+        for served in self.markets.values():
+            served.prepare(steps)
+        await self._server.start()
+        for served in self.markets.values():
+            served.start()
+
+    async def stop(self) -> None:
+        """Let the clients go, each behind what is pending, then close the upstreams, and stop."""
+        for served in self.markets.values():
+            served.stopping()
+        await self._server.stop(flush=self._flush)
+        await asyncio.gather(*(served.stop() for served in self.markets.values()))
+
+    def _flush(self) -> None:
+        for served in self.markets.values():
+            served.flush()

@@ -1,0 +1,152 @@
+"""A client's session on its connection: what it says, what the role makes of it, and what it is answered.
+
+The rules are ``fproxy.core.control``'s; this carries out what they ask for, in steps, between which the loop turns.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from websockets.frames import CloseCode, Frame
+from websockets.protocol import Protocol as WebSocketProtocol
+
+from fproxy.core import control
+from fproxy.shell.client_handler import ReplayingHandler
+from fproxy.shell.endpoint import Endpoint
+from fproxy.shell.message_assembler import MessageAssembler
+from fproxy.shell.shared_state import SharedState
+
+if TYPE_CHECKING:
+    from fproxy.shell.client import Client
+
+MAX_BYTES_BEFORE_AUTH: Final = 256 * 1024
+"""How much a client may send before it has authenticated, in bytes of frames: of a stranger no more is kept."""
+
+NO_REPLAY: Final = control.status_message(
+    ("error", "'since' is not served here: no history is kept; subscribed to what comes from now on")
+)
+"""What a client is told that asks a role for what has passed, which does not keep it."""
+
+
+class ClientSession:
+    """The session of one client, from the end of its handshake to the beginning of its end."""
+
+    __slots__ = (
+        "_after_reply",
+        "_assembler",
+        "_bytes_before_auth",
+        "_client",
+        "_handler",
+        "_rules",
+        "_shared",
+    )
+
+    def __init__(self, client: "Client", endpoint: Endpoint, shared: SharedState) -> None:
+        """Prepare a session.
+
+        Args:
+            client: the connection.
+            endpoint: what it is connected to.
+            shared: what the clients of the server share.
+        """
+        self._client = client
+        self._handler = endpoint.handler
+        self._shared = shared
+        self._assembler = MessageAssembler()
+        self._rules = control.Session(
+            keys=shared.keys, greets=endpoint.greets, max_topics=shared.limits.max_topics
+        )
+        self._bytes_before_auth = 0
+        # What a role wants done behind the reply to the message being carried out, or None between messages.
+        self._after_reply: list[Callable[[], None]] | None = None
+
+    def opened(self) -> None:
+        """The connection is open: greet the client, where that is the way."""
+        for effect in self._rules.opened():
+            self._carry_out(effect)
+
+    def auth_timed_out(self) -> None:
+        """The client had its time to authenticate."""
+        for effect in self._rules.auth_timed_out():
+            self._carry_out(effect)
+
+    def received(self, protocol: WebSocketProtocol, data: bytes) -> Iterator[None]:
+        """Take what was read, in steps, as long as the client is not closing.
+
+        Args:
+            protocol: takes the bytes; it may be failed in here, and has yet to send what it wants to send then.
+            data: what was read.
+        """
+        client = self._client
+        protocol.receive_data(data)
+        for frame in protocol.events_received():
+            if client.closing:
+                return
+            assert isinstance(frame, Frame)
+            try:
+                message = self._assembler.received(frame)
+            except UnicodeDecodeError:
+                # RFC 6455, section 8.1.
+                protocol.fail(CloseCode.INVALID_DATA, "a text message is not UTF-8")
+                return
+            if message is not None:
+                yield from self._message_received(message)
+        if not client.authenticated and not client.closing:
+            # Counted here, as the parser's own limit would also hold for what comes in one piece with auth.
+            self._bytes_before_auth += len(data)
+            if self._bytes_before_auth > MAX_BYTES_BEFORE_AUTH:
+                protocol.fail(
+                    CloseCode.MESSAGE_TOO_BIG, f"more than {MAX_BYTES_BEFORE_AUTH} bytes before auth"
+                )
+
+    def after_reply(self, callback: Callable[[], None]) -> None:
+        """Call back once the message being carried out is answered; soon, when there is none. See ``Client``."""
+        if self._after_reply is None:
+            self._shared.loop.call_soon(callback)
+        else:
+            self._after_reply.append(callback)
+
+    def refuse_replay(self) -> None:
+        """Tell the client, behind the reply and once, that what has passed is not kept here."""
+        if self._say_no_replay not in (self._after_reply or ()):
+            self.after_reply(self._say_no_replay)
+
+    def _message_received(self, message: str | bytes) -> Iterator[None]:
+        client = self._client
+        self._after_reply = []
+        held = self._handler.topics(client) if client.authenticated else None
+        for effect in self._rules.received(message, held):
+            if client.closing:
+                break
+            self._carry_out(effect)
+            yield
+        callbacks, self._after_reply = self._after_reply, None
+        for callback in callbacks:
+            callback()
+
+    def _carry_out(self, effect: control.Effect) -> None:
+        client, shared, handler = self._client, self._shared, self._handler
+        match effect:
+            case control.Reply(message, errors):
+                client.send_status(message)
+                shared.metrics.control_errors.inc(errors)
+            case control.Subscribe(topics, since, unserved):
+                if since is not None and isinstance(handler, ReplayingHandler):
+                    unserved.update(handler.subscribe_since(client, topics, since) or {})
+                else:
+                    unserved.update(handler.subscribe(client, topics) or {})
+                    if since is not None:
+                        self.refuse_replay()
+            case control.Unsubscribe(topics):
+                handler.unsubscribe(client, topics)
+            case control.Authenticated(account):
+                client.join(account)
+            case control.Refused(reason):
+                shared.metrics.auth_failures.labels(reason).inc()
+                what = "no authentication in time" if reason == "timeout" else "authentication failed"
+                shared.auth_failure_log.log("%s refused: %s", client.peer, what)
+            case control.Close(code, reason):
+                client.close(code, reason)
+
+    def _say_no_replay(self) -> None:
+        self._shared.metrics.control_errors.inc()
+        self._client.send_status(NO_REPLAY)
