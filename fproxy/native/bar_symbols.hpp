@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "bar_window.hpp"
+#include "keyed_hash.hpp"
+#include "open_table.hpp"
 #include "text.hpp"
 
 namespace fproxy::bars {
@@ -93,19 +95,17 @@ class SymbolTable {
   public:
     static constexpr uint32_t kAbsent = Window::kNoSymbol;
 
-    SymbolTable() : slots_(1024) {}
+    SymbolTable() : slots_(HashOfSlot{}) {}
 
     uint32_t find(const Text &name) const {
-        for (size_t at = home(name.key);; at = (at + 1) & (slots_.size() - 1)) {
-            const Slot &slot = slots_[at];
-            if (slot.index == kAbsent) return kAbsent;
-            if (slot.key == name.key && same(*symbols_[slot.index], name)) return slot.index;
-        }
+        const Slot *const found = slots_.find(KeyedHash::of_process().of(name.key, name.length), [&](const Slot &slot) {
+            return slot.key == name.key && same(*symbols_[slot.index], name);
+        });
+        return found == nullptr ? kAbsent : found->index;
     }
 
     // Add a symbol that is not there.
     uint32_t add(const Text &name) {
-        if (2 * (count_ + 1) > slots_.size()) grow();
         uint32_t index;
         if (free_.empty()) {
             index = static_cast<uint32_t>(symbols_.size());
@@ -115,30 +115,18 @@ class SymbolTable {
             symbols_[index] = std::make_unique<Symbol>(name);
             free_.pop_back();
         }
-        ++count_;
-        put(name.key, index);
+        slots_.insert(Slot{name.key, name.length, index});
         return index;
     }
 
     void remove(uint32_t index) {
-        size_t hole = home(symbols_[index]->key);
-        while (slots_[hole].index != index) hole = (hole + 1) & (slots_.size() - 1);
-        for (size_t at = hole;;) {  // move up what would not be found past the hole
-            at = (at + 1) & (slots_.size() - 1);
-            if (slots_[at].index == kAbsent) break;
-            const size_t from_home = (at - home(slots_[at].key)) & (slots_.size() - 1);
-            if (from_home >= ((at - hole) & (slots_.size() - 1))) {
-                slots_[hole] = slots_[at];
-                hole = at;
-            }
-        }
-        slots_[hole] = Slot{};
+        const uint64_t hash = KeyedHash::of_process().of(symbols_[index]->key, static_cast<uint32_t>(symbols_[index]->name.size()));
+        slots_.erase(slots_.find(hash, [index](const Slot &slot) { return slot.index == index; }));
         symbols_[index].reset();
         free_.push_back(index);
-        --count_;
     }
 
-    size_t size() const { return count_; }
+    size_t size() const { return slots_.size(); }
 
     // Every number below this one may be a symbol's.
     uint32_t bound() const { return static_cast<uint32_t>(symbols_.size()); }
@@ -149,35 +137,23 @@ class SymbolTable {
   private:
     struct Slot {
         uint64_t key = 0;
+        uint32_t length = 0;
         uint32_t index = kAbsent;
+
+        bool is_free() const { return index == kAbsent; }
     };
 
-    std::vector<Slot> slots_;  // open addressing, at most half full; a power of two
+    struct HashOfSlot {
+        uint64_t operator()(const Slot &slot) const { return KeyedHash::of_process().of(slot.key, slot.length); }
+    };
+
+    OpenTable<Slot, HashOfSlot> slots_;
     std::vector<std::unique_ptr<Symbol>> symbols_;
     std::vector<uint32_t> free_;
-    size_t count_ = 0;
-
-    size_t home(uint64_t key) const {
-        return static_cast<size_t>(fold(key ^ process_seed(), 0x9E3779B97F4A7C15u)) & (slots_.size() - 1);
-    }
 
     static bool same(const Symbol &symbol, const Text &name) {
         return symbol.name.size() == name.length &&
                (name.length <= Text::kPackedLength || std::memcmp(symbol.name.data(), name.data, name.length) == 0);
-    }
-
-    void put(uint64_t key, uint32_t index) {
-        size_t at = home(key);
-        while (slots_[at].index != kAbsent) at = (at + 1) & (slots_.size() - 1);
-        slots_[at].key = key;
-        slots_[at].index = index;
-    }
-
-    void grow() {
-        std::vector<Slot> old(slots_.size() * 2);
-        old.swap(slots_);
-        for (const Slot &slot : old)
-            if (slot.index != kAbsent) put(slot.key, slot.index);
     }
 };
 

@@ -125,6 +125,7 @@ class Fanout {
         event.end = end;
         frame_end_ = end;
         collect(event, topics_.audiences(topic));
+        topics_.forget_unused(topic);
     }
 
     // The last event that came from an upstream: nothing when none has.

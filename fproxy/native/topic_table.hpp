@@ -5,17 +5,22 @@
 // whose symbol has no row takes its type's row; an event whose type has none takes the row of `*`.
 //
 // Millisecond bars are apart: `*` does not bring them.
+//
+// A topic is forgotten when no audience has it, a type when none of its topics is left.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
 #include <iterator>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "audience_set.hpp"
 #include "event.hpp"
+#include "keyed_hash.hpp"
+#include "open_table.hpp"
 
 namespace fproxy {
 
@@ -28,48 +33,52 @@ constexpr Sources kAnySource = ~Sources{0};
 
 class TopicTable {
   public:
-    explicit TopicTable(uint64_t seed) : seed_(seed | 1), slots_(kFirstSlots) {
-        everything_ = new_topic(Kind::kEverything, kNone, {});
-    }
+    explicit TopicTable(uint64_t seed)
+        : hash_(seed), fingerprint_(~seed), slots_(HashOfSlot{hash_}), everything_(new_topic(Kind::kEverything, nullptr, {})) {}
 
     // Say from which upstreams the events of a type count; of a type never named they count from any.
-    void set_sources(const Text &type, Sources sources) { set_sources(types_[type_of(type)], sources); }
+    void set_sources(const Text &type_text, Sources sources) {
+        Type &type = type_of(type_text);
+        type.is_named = true;
+        set_sources(type, sources);
+    }
 
     // The same for every type of millisecond bar.
     void set_bar_sources(Sources sources) {
         bar_sources_ = sources;
-        for (Type &type : types_)
-            if (type.is_bar) set_sources(type, sources);
+        for (const std::unique_ptr<Type> &type : types_)
+            if (type->is_bar) set_sources(*type, sources);
     }
 
-    // The topic of a type and a symbol, made when it is new. No type means `*`, no symbol the type's wildcard. An
-    // exact topic that is not then given to an audience must be passed to forget_unused().
+    // The topic of a type and a symbol, made when it is new. No type means `*`, no symbol the type's wildcard. A topic
+    // that is not then given to an audience must be passed to forget_unused().
     TopicId topic(const Text &type_text, const Text &symbol) {
         if (type_text.length == 0) return everything_;
-        const uint32_t type = type_of(type_text);
-        if (symbol.length == 0) return types_[type].wildcard;
-        const TopicId known = find(types_[type].text, symbol);
+        Type &type = type_of(type_text);
+        if (symbol.length == 0) return type.wildcard;
+        const TopicId known = find(type.text, symbol);
         if (known != kNone) return known;
-        const TopicId id = new_topic(Kind::kExact, type, std::string(symbol.data, symbol.length));
-        topics_[id].position = static_cast<uint32_t>(types_[type].exact.size());
-        rows_[id].audiences = rows_[types_[type].wildcard].audiences;
-        types_[type].exact.push_back(id);
+        const TopicId id = new_topic(Kind::kExact, &type, std::string(symbol.data, symbol.length));
+        topics_[id].position = static_cast<uint32_t>(type.exact.size());
+        rows_[id].audiences = rows_[type.wildcard].audiences;
+        type.exact.push_back(id);
         insert(id);
         return id;
     }
 
-    // Forget an exact topic if no audience has it.
+    // Forget a topic if no audience has it, and its type if that was the last of it.
     void forget_unused(TopicId id) {
         Topic &topic = topics_[id];
-        if (topic.kind != Kind::kExact || topic.audiences != 0) return;
-        erase(id);
-        std::vector<TopicId> &exact = types_[topic.type].exact;
-        exact[topic.position] = exact.back();
-        topics_[exact.back()].position = topic.position;
-        exact.pop_back();
-        topic = Topic{};
-        rows_[id] = Row{};
-        free_.push_back(id);
+        if (topic.audiences != 0) return;
+        Type *const type = topic.type;
+        if (topic.kind == Kind::kExact) {
+            erase(id);
+            topics_[type->exact.back()].position = topic.position;
+            std::swap(type->exact[topic.position], type->exact.back());
+            type->exact.pop_back();
+            free_topic(id);
+        }
+        if (type != nullptr && type->exact.empty() && !type->is_named && topics_[type->wildcard].audiences == 0) forget(type);
     }
 
     // Give a topic to an audience that does not have it.
@@ -84,8 +93,8 @@ class TopicTable {
         --topics_[id].audiences;
         for_each_row_under(id, [&](TopicId row) {
             const Topic &topic = topics_[row];
-            const bool still_taken = has(row) || (topic.kind == Kind::kExact && has(types_[topic.type].wildcard)) ||
-                                     (!(topic.type != kNone && types_[topic.type].is_bar) && has(everything_));
+            const bool still_taken = has(row) || (topic.kind == Kind::kExact && has(topic.type->wildcard)) ||
+                                     (!(topic.type != nullptr && topic.type->is_bar) && has(everything_));
             if (!still_taken) rows_[row].audiences.remove(audience);
         });
         forget_unused(id);
@@ -97,21 +106,21 @@ class TopicTable {
     // Who takes a topic.
     const AudienceSet &audiences(TopicId id) const { return rows_[id].audiences; }
 
-    size_t exact_topics() const { return used_ - types_.size(); }
+    size_t exact_topics() const { return slots_.size() - types_.size(); }
+    size_t types() const { return types_.size(); }
 
     // Matching is done in two steps, so that a caller with many events can let memory work on several at once.
     struct Lookup {
         TopicId otherwise;  // what takes the event when no topic has its symbol
         bool by_symbol;
-        size_t slot;  // where that topic would be
+        size_t place;  // where the search for that topic begins
     };
 
     Lookup begin(const Event &event) {
         const KnownType &type = known_type(event.type);
         Lookup lookup{type.wildcard, type.has_exact && event.symbol.length != 0, 0};
         if (lookup.by_symbol) {
-            lookup.slot = home(event.type.key, event.symbol.key);
-            __builtin_prefetch(&slots_[lookup.slot]);
+            lookup.place = slots_.begin(hash_.of(type.hash, event.symbol.key, event.symbol.length));
         }
         return lookup;
     }
@@ -119,7 +128,7 @@ class TopicTable {
     // The audiences of an event that came from an upstream; null when it does not count from there. The table must not
     // have changed since begin().
     const AudienceSet *end(const Lookup &lookup, const Event &event, unsigned source) const {
-        TopicId id = lookup.by_symbol ? find_from(lookup.slot, event.type, event.symbol) : kNone;
+        TopicId id = lookup.by_symbol ? found(slots_.find_from(lookup.place, IsTopic{*this, event.type, event.symbol})) : kNone;
         if (id == kNone) id = lookup.otherwise;
         if (id == everything_ && event.kind == EventKind::kBar) return nullptr;
         const Row &row = rows_[id];
@@ -131,17 +140,18 @@ class TopicTable {
     // Add the audiences of a bar whose interval is not known: all that have any bar topic for its symbol.
     void match_any_bar(const Event &event, unsigned source, AudienceSet &audiences) const {
         if ((bar_sources_ >> source & 1) == 0) return;
-        for (const Type &type : types_) {
-            if (!type.is_bar) continue;
-            TopicId id = event.symbol.length == 0 ? kNone : find(type.text, event.symbol);
-            if (id == kNone) id = type.wildcard;
+        for (const std::unique_ptr<Type> &type : types_) {
+            if (!type->is_bar) continue;
+            TopicId id = event.symbol.length == 0 ? kNone : find(type->text, event.symbol);
+            if (id == kNone) id = type->wildcard;
             audiences.add_all(rows_[id].audiences);
         }
     }
 
   private:
+    friend struct TopicTableInspection;  // its tests
+
     static constexpr uint32_t kNone = ~uint32_t{0};
-    static constexpr size_t kFirstSlots = 64;
 
     enum class Kind : uint8_t { kFree, kEverything, kWildcard, kExact };
 
@@ -151,10 +161,12 @@ class TopicTable {
         Sources sources = kAnySource;  // its type's, to spare matching a lookup
     };
 
+    struct Type;
+
     struct Topic {
-        uint32_t audiences = 0;        // that have this very topic
-        uint32_t type = kNone;
-        uint32_t position = 0;  // in its type's list of exact topics
+        Type *type = nullptr;    // none has `*`
+        uint32_t audiences = 0;  // that have this very topic
+        uint32_t position = 0;   // in its type's list of exact topics
         Kind kind = Kind::kFree;
         uint64_t fingerprint = 0;
         std::string symbol;
@@ -162,20 +174,32 @@ class TopicTable {
 
     struct Type {
         std::string name;
-        Text text;  // of `name`
+        Text text;              // of `name`
+        uint32_t position = 0;  // in the list of types
         bool is_bar = false;
+        bool is_named = false;  // its sources are, which are to be kept
         Sources sources = kAnySource;
         TopicId wildcard = kNone;
         std::vector<TopicId> exact;
     };
 
-    // Open addressing with linear probing, never more than half full. A wildcard's symbol has no length.
+    // A wildcard's symbol has no length.
     struct Slot {
         uint64_t type_key = 0;
         uint64_t symbol_key = 0;
         uint32_t symbol_length = 0;
         uint32_t type_length = 0;
         TopicId topic = kNone;
+
+        bool is_free() const { return topic == kNone; }
+    };
+
+    struct HashOfSlot {
+        KeyedHash hash;
+
+        uint64_t operator()(const Slot &slot) const {
+            return hash.of(hash.of(slot.type_key, slot.type_length), slot.symbol_key, slot.symbol_length);
+        }
     };
 
     // What matching needs of the few types that events have: found without a look at the table.
@@ -183,39 +207,53 @@ class TopicTable {
         uint64_t key = 0;
         uint32_t length = ~uint32_t{0};  // no type's: nothing is known here
         bool has_exact = false;
+        uint64_t hash = 0;         // of the type
         TopicId wildcard = kNone;  // the type's, or `*` when no topic has the type
     };
     static constexpr unsigned kKnownTypesLog2 = 6;
 
-    uint64_t seed_;
+    KeyedHash hash_;
+    KeyedHash fingerprint_;
     KnownType known_types_[1 << kKnownTypesLog2];
-    std::vector<Slot> slots_;
-    unsigned shift_ = 58;  // 64 less the base-2 logarithm of the number of slots
-    size_t used_ = 0;
+    OpenTable<Slot, HashOfSlot> slots_;
     std::vector<Row> rows_;  // by TopicId, as topics_
     std::vector<Topic> topics_;
     std::vector<TopicId> free_;
-    std::deque<Type> types_;
-    TopicId everything_;
+    std::vector<std::unique_ptr<Type>> types_;
     Sources bar_sources_ = kAnySource;
     uint64_t fingerprints_ = 0;
+    TopicId everything_;
 
-    uint32_t type_of(const Text &text) {
+    Type &type_of(const Text &text) {
         const TopicId wildcard = find(text, Text{});
-        if (wildcard != kNone) return topics_[wildcard].type;
-        const uint32_t id = static_cast<uint32_t>(types_.size());
-        Type &type = types_.emplace_back();
+        if (wildcard != kNone) return *topics_[wildcard].type;
+        Type &type = *types_.emplace_back(std::make_unique<Type>());
         type.name.assign(text.data, text.length);
         type.text = Text::of(type.name.data(), type.name.size());
+        type.position = static_cast<uint32_t>(types_.size() - 1);
         type.is_bar = is_bar_type(type.text);
         if (type.is_bar) type.sources = bar_sources_;
-        type.wildcard = new_topic(Kind::kWildcard, id, {});
+        type.wildcard = new_topic(Kind::kWildcard, &type, {});
         if (!type.is_bar) rows_[type.wildcard].audiences = rows_[everything_].audiences;
         insert(type.wildcard);
-        return id;
+        return type;
     }
 
-    TopicId new_topic(Kind kind, uint32_t type, std::string symbol) {
+    void forget(Type *type) {
+        erase(type->wildcard);
+        free_topic(type->wildcard);
+        types_.back()->position = type->position;
+        std::swap(types_[type->position], types_.back());
+        types_.pop_back();
+    }
+
+    void free_topic(TopicId id) {
+        topics_[id] = Topic{};
+        rows_[id] = Row{};
+        free_.push_back(id);
+    }
+
+    TopicId new_topic(Kind kind, Type *type, std::string symbol) {
         TopicId id = static_cast<TopicId>(topics_.size());
         if (free_.empty()) {
             topics_.emplace_back();
@@ -228,12 +266,8 @@ class TopicTable {
         topic.kind = kind;
         topic.type = type;
         topic.symbol = std::move(symbol);
-        if (type != kNone) rows_[id].sources = types_[type].sources;
-        // SplitMix64, Steele, Lea and Flood 2014.
-        uint64_t number = seed_ + ++fingerprints_ * 0x9E3779B97F4A7C15u;
-        number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9u;
-        number = (number ^ number >> 27) * 0x94D049BB133111EBu;
-        topic.fingerprint = number ^ number >> 31;
+        if (type != nullptr) rows_[id].sources = type->sources;
+        topic.fingerprint = fingerprint_.of(++fingerprints_);
         return id;
     }
 
@@ -249,13 +283,13 @@ class TopicTable {
         visit(id);
         switch (topics_[id].kind) {
             case Kind::kWildcard:
-                for (TopicId row : types_[topics_[id].type].exact) visit(row);
+                for (TopicId row : topics_[id].type->exact) visit(row);
                 break;
             case Kind::kEverything:
-                for (const Type &type : types_) {
-                    if (type.is_bar) continue;
-                    visit(type.wildcard);
-                    for (TopicId row : type.exact) visit(row);
+                for (const std::unique_ptr<Type> &type : types_) {
+                    if (type->is_bar) continue;
+                    visit(type->wildcard);
+                    for (TopicId row : type->exact) visit(row);
                 }
                 break;
             default:
@@ -263,44 +297,41 @@ class TopicTable {
         }
     }
 
-    // The seed keeps strangers, who choose the topics, from choosing collisions.
-    size_t home(uint64_t type_key, uint64_t symbol_key) const {
-        uint64_t sum = (symbol_key ^ seed_) * 0x9E3779B97F4A7C15u;
-        sum = ((sum ^ sum >> 32) + type_key) * 0xD6E8FEB86659FD93u;
-        return static_cast<size_t>(sum >> shift_);
-    }
-
     const KnownType &known_type(const Text &type) {
         KnownType &known = known_types_[type.key * 0x9E3779B97F4A7C15u >> (64 - kKnownTypesLog2)];
         // Longer keys are hashes, which only the table tells apart.
         if (__builtin_expect(known.key != type.key || known.length != type.length || type.length > Text::kPackedLength, 0)) {
             const TopicId wildcard = find(type, Text{});
-            const bool has_exact = wildcard != kNone && !types_[topics_[wildcard].type].exact.empty();
-            known = {type.key, type.length, has_exact, wildcard == kNone ? everything_ : wildcard};
+            const bool has_exact = wildcard != kNone && !topics_[wildcard].type->exact.empty();
+            known = {type.key, type.length, has_exact, hash_.of(type.key, type.length), wildcard == kNone ? everything_ : wildcard};
         }
         return known;
     }
 
     void forget_known_types() { std::fill(std::begin(known_types_), std::end(known_types_), KnownType{}); }
 
+    // Whether a slot is that of a topic.
+    struct IsTopic {
+        const TopicTable &table;
+        const Text &type;
+        const Text &symbol;
+
+        bool operator()(const Slot &slot) const {
+            return slot.symbol_key == symbol.key && slot.type_key == type.key && slot.symbol_length == symbol.length &&
+                   slot.type_length == type.length && table.same_texts(table.topics_[slot.topic], type, symbol);
+        }
+    };
+
     TopicId find(const Text &type, const Text &symbol) const {
-        return find_from(home(type.key, symbol.key), type, symbol);
+        const uint64_t hash = hash_.of(hash_.of(type.key, type.length), symbol.key, symbol.length);
+        return found(slots_.find(hash, IsTopic{*this, type, symbol}));
     }
 
-    TopicId find_from(size_t slot, const Text &type, const Text &symbol) const {
-        const size_t mask = slots_.size() - 1;
-        for (size_t i = slot;; i = (i + 1) & mask) {
-            const Slot &slot = slots_[i];
-            if (slot.topic == kNone) return kNone;
-            if (slot.symbol_key == symbol.key && slot.type_key == type.key && slot.symbol_length == symbol.length &&
-                slot.type_length == type.length && same_texts(topics_[slot.topic], type, symbol))
-                return slot.topic;
-        }
-    }
+    static TopicId found(const Slot *slot) { return slot == nullptr ? kNone : slot->topic; }
 
     // What the keys leave open: texts longer than a key.
     bool same_texts(const Topic &topic, const Text &type, const Text &symbol) const {
-        if (__builtin_expect(type.length > Text::kPackedLength, 0) && types_[topic.type].text != type) return false;
+        if (__builtin_expect(type.length > Text::kPackedLength, 0) && topic.type->text != type) return false;
         return symbol.length <= Text::kPackedLength ||
                std::memcmp(topic.symbol.data(), symbol.data, symbol.length) == 0;
     }
@@ -308,45 +339,23 @@ class TopicTable {
     Slot slot_of(TopicId id) const {
         const Topic &topic = topics_[id];
         const Text symbol = Text::of(topic.symbol.data(), topic.symbol.size());
-        const Text &type = types_[topic.type].text;
+        const Text &type = topic.type->text;
         return Slot{type.key, symbol.key, symbol.length, type.length, id};
     }
 
     void insert(TopicId id) {
         forget_known_types();
-        if (2 * ++used_ > slots_.size()) {
-            std::vector<Slot> old(2 * slots_.size());
-            old.swap(slots_);
-            --shift_;
-            for (const Slot &slot : old)
-                if (slot.topic != kNone) put(slot);
-        }
-        put(slot_of(id));
-    }
-
-    void put(const Slot &slot) {
-        const size_t mask = slots_.size() - 1;
-        size_t i = home(slot.type_key, slot.symbol_key);
-        while (slots_[i].topic != kNone) i = (i + 1) & mask;
-        slots_[i] = slot;
+        slots_.insert(slot_of(id));
     }
 
     void erase(TopicId id) {
         forget_known_types();
-        const size_t mask = slots_.size() - 1;
-        const Slot wanted = slot_of(id);
-        size_t hole = home(wanted.type_key, wanted.symbol_key);
-        while (slots_[hole].topic != id) hole = (hole + 1) & mask;
-        // Move back what the hole would cut off from its home.
-        for (size_t i = (hole + 1) & mask; slots_[i].topic != kNone; i = (i + 1) & mask) {
-            const size_t from_home = (i - home(slots_[i].type_key, slots_[i].symbol_key)) & mask;
-            if (from_home >= ((i - hole) & mask)) {
-                slots_[hole] = slots_[i];
-                hole = i;
-            }
-        }
-        slots_[hole] = Slot{};
-        --used_;
+        slots_.erase(slot(id));
+    }
+
+    const Slot *slot(TopicId id) const {
+        const Slot slot = slot_of(id);
+        return slots_.find(HashOfSlot{hash_}(slot), [id](const Slot &found) { return found.topic == id; });
     }
 };
 

@@ -38,7 +38,7 @@ class ConditionEffects {
         effects_[condition] = effect;
     }
 
-    uint8_t of(uint64_t condition) const { return condition < effects_.size() ? effects_[condition] : kEverything; }
+    uint8_t of(uint64_t condition) const { return condition < effects_.size() ? effects_[condition] : uint8_t{kEverything}; }
 
   private:
     std::vector<uint8_t> effects_;

@@ -1,0 +1,51 @@
+"""The hash table: as a plain model of it says, and as quick when strangers choose what is in it."""
+
+import re
+import subprocess
+
+import pytest
+from native_build import TIMEOUT_SECONDS, built
+
+STEPS = 20_000
+
+
+@pytest.fixture(scope="module")
+def command(request: pytest.FixtureRequest) -> list[str]:
+    return built("sanitized", "table_harness.cpp", request)
+
+
+def output_of(command: list[str], *arguments: object) -> str:
+    done = subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_changes_follow_the_model(command: list[str], seed: int) -> None:
+    found = re.fullmatch(r"(\d+) found, (\d+) bytes at most\n", output_of(command, "model", seed, STEPS))
+    assert found is not None
+    assert int(found[1]) > STEPS / 2
+    assert int(found[2]) >= 16 * 1024, "the table grew, several times, and gave its memory back"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chosen_types_do_not_collide(command: list[str], seed: int) -> None:
+    """Types chosen without the table's secret were 486 slots from where a search for them began, when it was added."""
+    said = output_of(command, "probes", seed)
+    found = re.fullmatch(
+        r"(\d+) topics and types: (\S+) slots on average, (\d+) at most\n0 topics of 0 types left\n", said
+    )
+    assert found is not None, said
+    assert int(found[1]) > 7000
+    assert float(found[2]) < 2
+    assert int(found[3]) < 64
+
+
+def test_regular_keys_spread_with_every_secret(request: pytest.FixtureRequest) -> None:
+    """A weaker hash needs hundreds of slots a search with some secrets, which is seen with as many as these."""
+    said = output_of(built("native", "table_harness.cpp", request), "spread", 100)
+    found = re.fullmatch(r"(\S+) slots on average with the worst secret\n", said)
+    assert found is not None, said
+    assert float(found[1]) < 1.7
