@@ -16,20 +16,14 @@ import click
 
 import fproxy
 from fproxy.face.run import serve
+from fproxy.face.settings.declared import DECLARATIONS
 from fproxy.face.supervisor import STOP_TIMEOUT, Child, Supervisor, free_port
 
 LOOPBACK: Final = "127.0.0.1"
 
 _WILDCARD_HOSTS: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared with, not listened on.
 _COLOURS: Final = ("cyan", "green", "magenta", "blue")
-_PROXY_ALONE: Final = (
-    "FPROXY_CLIENT_KEYS",
-    "FPROXY_MAX_CLIENTS",
-    "FPROXY_MAX_CONTROL_BYTES",
-    "FPROXY_MAX_TOPICS",
-    "FPROXY_MAX_UNSENT_BYTES",
-    "FPROXY_DRAIN",
-)
+_PROXY_ALONE: Final = tuple(declared.variable for declared in DECLARATIONS if declared.proxy_alone)
 """Settings of a stack that are about its clients."""
 
 UPSTREAM_ROLES: Final = ("firehose", "aggregator")

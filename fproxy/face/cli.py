@@ -12,17 +12,8 @@ import click
 
 from fproxy.core.loopback import is_loopback
 from fproxy.core.urls import redacted_url
-from fproxy.face.environment import EnvFileError
 from fproxy.face.logs import configure_logging
-from fproxy.face.role_options import (
-    aggregator_options,
-    demo_options,
-    filtered_proxy_options,
-    firehose_options,
-    simulator_options,
-    stack_options,
-)
-from fproxy.face.role_settings import (
+from fproxy.face.settings.built import (
     Values,
     aggregator_settings,
     filtered_proxy_settings,
@@ -30,8 +21,9 @@ from fproxy.face.role_settings import (
     server_settings,
     simulator_settings,
 )
-from fproxy.face.settings import Setting, given_flags, read_again, unknown_settings
-from fproxy.face.tail_settings import tail_options, tail_settings
+from fproxy.face.settings.options import given_flags, settings_of
+from fproxy.face.settings.sources import known_settings, read_again, unknown_settings
+from fproxy.face.tail_settings import tail_flags, tail_settings
 from fproxy.metrics import Metrics
 from fproxy.roles.settings import ServerSettings
 
@@ -92,20 +84,10 @@ class ProxyCommand(click.Command):
             ) from error
 
 
-def known_settings() -> set[str]:
-    """Return the name of every setting that some command has, as an environment variable."""
-    return {
-        str(option.envvar)
-        for command in fproxy.commands.values()
-        for option in command.params
-        if isinstance(option, Setting) and option.envvar
-    }
-
-
 def begin(values: Values) -> None:
     """Configure logging as a command's values say, and warn of settings that nothing reads."""
     configure_logging(values["log_level"])
-    for sentence in unknown_settings(click.get_current_context(), known_settings()):
+    for sentence in unknown_settings(click.get_current_context()):
         log.warning("%s", sentence)
 
 
@@ -184,7 +166,7 @@ def check_workers(values: Values) -> None:
 
 
 def chain_ports(values: Values) -> "Ports":
-    """Return where the roles of a chain listen, from the values of ``chain_port_options``."""
+    """Return where the roles of a chain listen, from the values of ``fproxy stack`` or ``fproxy demo``."""
     from fproxy.face.chain import Ports, chosen_port
 
     return Ports(
@@ -210,7 +192,7 @@ def reload_settings(ctx: click.Context) -> None:
     """Read again what can be read again while the program runs, the log level. What is wrong is logged, no more."""
     try:
         level = read_again(ctx, "log_level")
-    except (click.UsageError, EnvFileError) as error:
+    except (click.UsageError, ValueError) as error:
         log.error("SIGHUP: nothing was read again: %s", error)
         return
     configure_logging(level)
@@ -284,7 +266,7 @@ def fproxy() -> None:
 
 
 @fproxy.command(DEFAULT_COMMAND, cls=ProxyCommand, short_help="The filtered proxy (also without this name).")
-@filtered_proxy_options
+@settings_of("proxy")
 @click.pass_context
 def proxy(ctx: click.Context, /, **values: Any) -> None:
     """Run the filtered proxy until Ctrl-C."""
@@ -309,7 +291,7 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
 
 
 @fproxy.command(short_help="The vendor's whole stream, for any number of clients.")
-@firehose_options
+@settings_of("firehose")
 def firehose(**values: Any) -> None:
     """Run the firehose: one connection to the vendor, whose every message goes to every client.
 
@@ -329,7 +311,7 @@ def firehose(**values: Any) -> None:
 
 
 @fproxy.command(short_help="Bars of 1 to 60000 milliseconds, made of the firehose's trades.")
-@aggregator_options
+@settings_of("aggregator")
 def aggregator(**values: Any) -> None:
     """Run the ms-aggregator: bars of any interval from 1 to 60000 ms, beside the vendor's own bars.
 
@@ -348,7 +330,7 @@ def aggregator(**values: Any) -> None:
 
 
 @fproxy.command(short_help="A simulated market that speaks the vendor's protocol.")
-@simulator_options
+@settings_of("sim")
 def sim(**values: Any) -> None:
     """Run a simulated market with the vendor's protocol and manners, on port 8766.
 
@@ -365,7 +347,7 @@ def sim(**values: Any) -> None:
 
 
 @fproxy.command(short_help="The whole system on a simulated market, to try it without an account.")
-@demo_options
+@settings_of("demo")
 def demo(**values: Any) -> None:
     """Run a simulated market and the whole system behind it, for clients on this machine with any key.
 
@@ -387,7 +369,7 @@ def demo(**values: Any) -> None:
 
 
 @fproxy.command(short_help="Firehose, aggregator and filtered proxy together, behind the vendor.")
-@stack_options
+@settings_of("stack")
 @click.pass_context
 def stack(ctx: click.Context, /, **values: Any) -> None:
     """Run firehose, ms-aggregator and filtered proxy together with one vendor key.
@@ -423,7 +405,8 @@ def stack(ctx: click.Context, /, **values: Any) -> None:
 
 @fproxy.command(short_help="Print the events of some topics as they come.")
 @click.argument("topics", nargs=-1, required=True)
-@tail_options
+@tail_flags
+@settings_of("tail")
 def tail(**values: Any) -> None:
     """Print the events of TOPICS as they come, until Ctrl-C, and count them at the end.
 

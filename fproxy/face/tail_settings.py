@@ -1,17 +1,15 @@
 """What ``fproxy tail`` can be told: its options, and its settings made of them."""
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import click
 
 from fproxy.core.topics import TopicError, parse_topic
-from fproxy.face.environment import EnvLine
-from fproxy.face.option_types import Secret, WebSocketUrl, WholeNumber
-from fproxy.face.settings import env_lines, general_options, setting, together
-from fproxy.roles.settings import ANY_KEY, ServerSettings
+from fproxy.face.settings.kinds import WholeNumber
+from fproxy.face.settings.sources import text_of
+from fproxy.roles.settings import ANY_KEY
 
 DEMO_KEY: Final = "demo"
 """The key that a client sends when none is configured: right for a server that accepts any."""
@@ -42,34 +40,26 @@ class TailSettings:
     silence: float = 5.0
 
 
-tail_options: Final = together(
-    setting(
-        "--url",
-        envvar="FPROXY_URL",
-        type=WebSocketUrl(),
-        default=f"ws://localhost:{ServerSettings().port}/stocks",
-        help="The server, with the path of its market.",
-    ),
-    setting(
-        "--key",
-        envvar="FPROXY_KEY",
-        type=Secret(),
-        help="Key to authenticate with; unset: the first of FPROXY_CLIENT_KEYS, or POLYGON_API_KEY, or demo.",
-    ),
-    click.option("--json", "raw", is_flag=True, help="Print each event exactly as it came, one a line."),
-    click.option("-n", "--count", "limit", type=WholeNumber(1, 10**15), help="End after this many events."),
-    click.option(
-        "--retry/--no-retry",
-        default=True,
-        show_default=True,
-        help="Connect again when the server has gone away.",
-    ),
-    general_options,
-)
+def tail_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command what belongs on the command line alone: how to print, and when to end."""
+    for option in (
+        click.option(
+            "--retry/--no-retry",
+            default=True,
+            show_default=True,
+            help="Connect again when the server has gone away.",
+        ),
+        click.option(
+            "-n", "--count", "limit", type=WholeNumber(1, 10**15), help="End after this many events."
+        ),
+        click.option("--json", "raw", is_flag=True, help="Print each event exactly as it came, one a line."),
+    ):
+        command = option(command)
+    return command
 
 
 def tail_settings(values: Mapping[str, Any]) -> TailSettings:
-    """Return the settings of ``fproxy tail`` from the values of ``tail_options`` and its arguments.
+    """Return the settings of ``fproxy tail`` from the values of ``fproxy tail`` and its arguments.
 
     Raises:
         click.UsageError: an argument holds something that is not a topic, or no topic at all.
@@ -94,7 +84,7 @@ def tail_settings(values: Mapping[str, Any]) -> TailSettings:
 def usual_key(ctx: click.Context) -> str:
     """Return the key that a server with these same settings accepts; ``demo`` when any will do."""
     for name in ("FPROXY_CLIENT_KEYS", "POLYGON_API_KEY"):
-        given = os.environ.get(name, env_lines(ctx).get(name, EnvLine("", "")).value)
+        given = text_of(ctx, name)
         key = given.split(",")[0].strip() if name == "FPROXY_CLIENT_KEYS" else given.strip()
         if key:
             return DEMO_KEY if key == ANY_KEY else key

@@ -7,14 +7,14 @@ import click
 
 from fproxy.face.cli import serve_role
 from fproxy.face.logs import configure_logging
-from fproxy.face.role_options import filtered_proxy_options
-from fproxy.face.role_settings import filtered_proxy_settings
+from fproxy.face.settings.built import filtered_proxy_settings
+from fproxy.face.settings.options import settings_of
 from fproxy.face.workers import READY_LINE
 
 
 @click.command()
 @click.argument("number", type=int)
-@filtered_proxy_options
+@settings_of("proxy")
 def worker(number: int, **values: Any) -> None:
     """Run a filtered proxy on a port that others listen on, too, until the process that started it is gone.
 

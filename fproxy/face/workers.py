@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from fproxy.face.chain import own_path
 from fproxy.face.metrics_page import MetricsPageError, metrics_page
-from fproxy.face.role_settings import Values
 from fproxy.face.run import serve
+from fproxy.face.settings.built import Values
 from fproxy.face.supervisor import STOP_TIMEOUT, Child, Supervisor
 from fproxy.shell.port_reservation import PortReservation
 from fproxy.shell.server import ServerStartError

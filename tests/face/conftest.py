@@ -9,7 +9,7 @@ import pytest
 from running_program import Program, StartProgram
 
 from fproxy.face.chain import own_command, own_path
-from fproxy.face.cli import known_settings
+from fproxy.face.settings.sources import known_settings
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from scripted_upstream import is_notice
 from websockets.asyncio.client import ClientConnection, connect
 
 from fproxy.face.chain import LOOPBACK, Ports, demo_children, demo_text, stack_children
-from fproxy.face.cli import fproxy, known_settings
+from fproxy.face.cli import fproxy
+from fproxy.face.settings.sources import known_settings
 
 FREE_PORTS = [text for role in ("firehose", "aggregator") for text in (f"--{role}-port", "0")]
 TOPICS = "T.AAPL,Q.AAPL,A.AAPL,100Ms.AAPL"

@@ -9,10 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fproxy.core.loopback import is_loopback
-from fproxy.face import role_options, role_settings
-from fproxy.face.cli import fproxy, known_settings
-from fproxy.face.environment import EnvFileError, read_env_file, unknown_names
-from fproxy.face.option_types import size_text
+from fproxy.face.cli import fproxy
+from fproxy.face.settings import built
+from fproxy.face.settings.env_file import EnvFileError, read_env_file, unknown_names
+from fproxy.face.settings.kinds import size_text
+from fproxy.face.settings.options import settings_of
+from fproxy.face.settings.sources import known_settings
 from fproxy.roles.settings import (
     AggregatorSettings,
     FilteredProxySettings,
@@ -38,9 +40,9 @@ def parsed() -> Callable[..., Any]:
         seen: list[Any] = []
 
         @click.command()
-        @getattr(role_options, f"{role}_options")
+        @settings_of({"filtered_proxy": "proxy"}.get(role, role))
         def command(**values: Any) -> None:
-            seen.append(getattr(role_settings, f"{role}_settings")(values))
+            seen.append(getattr(built, f"{role}_settings")(values))
 
         result = CliRunner().invoke(command, list(arguments), catch_exceptions=False)
         assert result.exit_code == 0, result.output

@@ -12,7 +12,7 @@ from running_program import TIMEOUT, Program
 from websockets.asyncio.client import connect
 
 from fproxy.face.chain import own_command, own_path
-from fproxy.face.cli import known_settings
+from fproxy.face.settings.sources import known_settings
 
 HAND_OVER = """
 import os, sys

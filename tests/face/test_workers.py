@@ -20,7 +20,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from fproxy._fastpath import split_events
-from fproxy.face.cli import fproxy, known_settings
+from fproxy.face.cli import fproxy
+from fproxy.face.settings.sources import known_settings
 from fproxy.face.supervisor import Child, ChildFailedError
 from fproxy.face.workers import Workers, metrics_ports, worker_children
 from fproxy.shell.port_reservation import spreads_connections

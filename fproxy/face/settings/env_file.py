@@ -1,4 +1,4 @@
-"""Where settings come from besides flags: environment variables and the lines of a ``.env`` file."""
+"""The lines of a ``.env`` file, and the names in it and in the environment that mean nothing here."""
 
 import difflib
 import io
@@ -17,19 +17,21 @@ class EnvFileError(ValueError):
     """A ``.env`` file cannot be used; the message names the file and line, and repeats none of its text."""
 
 
-class EnvLine(NamedTuple):
-    """One setting of a ``.env`` file.
+class Line(NamedTuple):
+    """One setting as a file gives it.
 
     Attributes:
         value: what the line sets, without quotes.
+        name: what the file calls the setting.
         place: the file and line, for messages.
     """
 
     value: str
+    name: str
     place: str
 
 
-def read_env_file(path: Path) -> dict[str, EnvLine]:
+def read_env_file(path: Path) -> dict[str, Line]:
     """Read a ``.env`` file in the syntax of python-dotenv; of two lines for one name the later counts.
 
     Raises:
@@ -51,7 +53,7 @@ def read_env_file(path: Path) -> dict[str, EnvLine]:
         if binding.key is not None:
             places[binding.key] = place
     values = dotenv_values(stream=io.StringIO(text))
-    return {name: EnvLine(values[name] or "", place) for name, place in places.items()}
+    return {name: Line(values[name] or "", name, place) for name, place in places.items()}
 
 
 def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[tuple[str, str | None]]:
@@ -62,7 +64,7 @@ def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[tuple[str,
 
 
 def unknown_setting_warnings(
-    environment: Mapping[str, str], env_lines: Mapping[str, EnvLine], known: Iterable[str]
+    environment: Mapping[str, str], env_lines: Mapping[str, Line], known: Iterable[str]
 ) -> list[str]:
     """Return a sentence about each variable and ``.env`` line meant for this program but unknown to it."""
     candidates = list(known)

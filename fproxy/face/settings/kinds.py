@@ -5,6 +5,7 @@ Every message says what is allowed. The message about a secret never repeats it.
 
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,9 +15,9 @@ from fproxy.core.urls import UrlError, check_upstream_url, redacted_url
 from fproxy.roles.settings import ANY_KEY
 
 if TYPE_CHECKING:
-    ValueType = click.ParamType[Any]
+    ParamType = click.ParamType[Any]
 else:  # Generic only since click 8.4.
-    ValueType = click.ParamType
+    ParamType = click.ParamType
 
 _SIZE_UNITS: Final = {
     "": 1,
@@ -34,6 +35,51 @@ _SECONDS = re.compile(r"(.*?)\s*(ms|s|m)?")
 _SECONDS_UNITS: Final = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}
 
 
+class ValueType(ParamType):
+    """A kind of value: how a text becomes one, and how one is written."""
+
+    takes_many = False
+    """Whether it is several values, separated by commas."""
+
+    allowed = "any text"
+    """What it may be, for messages and the documentation."""
+
+    def text(self, value: Any) -> str:
+        """Return a value as it is written: what ``convert`` makes that value of."""
+        return str(value)
+
+
+class OnOff(click.types.BoolParamType, ValueType):
+    """Yes or no, in any of the usual words."""
+
+    name = "on|off"
+    allowed = "on or off"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+        """Return whether it is on, or fail saying how that is written."""
+        text = str(value).strip().lower()
+        if text not in ("1", "0", "true", "false", "t", "f", "yes", "no", "y", "n", "on", "off"):
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
+        return text in ("1", "true", "t", "yes", "y", "on")
+
+    def text(self, value: Any) -> str:
+        """Return ``on`` or ``off``."""
+        return "on" if value else "off"
+
+
+class FilePath(ValueType):
+    """The path of a file."""
+
+    name = "file"
+    allowed = "the path of a file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return ``value``, or fail when a directory has that name."""
+        if Path(value).is_dir():
+            self.fail(f"{value!r} is a directory, not a file", param, ctx)
+        return str(value)
+
+
 class WholeNumber(ValueType):
     """A whole number within limits."""
 
@@ -42,7 +88,7 @@ class WholeNumber(ValueType):
     def __init__(self, least: int, most: int, note: str = "") -> None:
         self._least = least
         self._most = most
-        self._note = note
+        self.allowed = f"a whole number from {least} to {most}{note}"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return ``value`` as a number, or fail saying which are allowed."""
@@ -51,9 +97,7 @@ class WholeNumber(ValueType):
         except ValueError:
             number = None
         if number is None or not self._least <= number <= self._most:
-            self.fail(
-                f"{value!r} is not a whole number from {self._least} to {self._most}{self._note}", param, ctx
-            )
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
         return number
 
 
@@ -62,12 +106,13 @@ class CloseCode(ValueType):
 
     name = "code"
     codes: Final = (1001, 1012)
+    allowed = "one of 1001, 1012"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the code, or fail saying which there are."""
         text = str(value).strip()
         if text not in map(str, self.codes):
-            self.fail(f"{value!r} is not one of {', '.join(map(str, self.codes))}", param, ctx)
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
         return int(text)
 
 
@@ -84,10 +129,12 @@ class Number(ValueType):
     """A finite number, not negative (and not zero, unless that is allowed)."""
 
     name = "number"
+    _what = "a number"
 
     def __init__(self, *, zero: str | None = None, most: float = 1e9) -> None:
         self._zero = zero
         self._most = most
+        self.allowed = f"{self._what} above 0 and up to {most:g}" + (f", or 0 {zero}" if zero else "")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return ``value`` as a number, or fail saying which are allowed."""
@@ -98,12 +145,12 @@ class Number(ValueType):
             or not 0 <= number <= self._most
             or (not number and not self._zero)
         ):
-            zero = f", or 0 {self._zero}" if self._zero else ""
-            self.fail(f"{value!r} is not {self._what()} above 0 and up to {self._most:g}{zero}", param, ctx)
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
         return number
 
-    def _what(self) -> str:
-        return "a number"
+    def text(self, value: Any) -> str:
+        """Return the number without a fraction of zero."""
+        return f"{value:.15g}"
 
     def _number(self, value: Any) -> float | None:
         try:
@@ -116,12 +163,10 @@ class Seconds(Number):
     """A length of time: a number of seconds, or a number with its unit (``500ms``, ``10s``, ``2m``)."""
 
     name = "seconds"
+    _what = "a number of seconds (or 500ms, 10s, 2m)"
 
     def __init__(self, *, zero: str | None = None, most: float = 86_400.0) -> None:
         super().__init__(zero=zero, most=most)
-
-    def _what(self) -> str:
-        return "a number of seconds (or 500ms, 10s, 2m)"
 
     def _number(self, value: Any) -> float | None:
         match = _SECONDS.fullmatch(str(value).strip())
@@ -137,6 +182,7 @@ class ByteSize(ValueType):
     def __init__(self, least: int, most: int = 2**40) -> None:
         self._least = least
         self._most = most
+        self.allowed = f"a size such as 65536, 64KiB or 16MiB, from {size_text(least)} to {size_text(most)}"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return ``value`` in bytes, or fail saying which sizes are allowed."""
@@ -144,13 +190,12 @@ class ByteSize(ValueType):
         unit = _SIZE_UNITS.get(match[2].upper()) if match else None
         size = int(float(match[1]) * unit) if match and unit else -1
         if not self._least <= size <= self._most:
-            self.fail(
-                f"{value!r} is not a size such as 65536, 64KiB or 16MiB, "
-                f"from {size_text(self._least)} to {size_text(self._most)}",
-                param,
-                ctx,
-            )
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
         return size
+
+    def text(self, value: Any) -> str:
+        """Return the size with its unit."""
+        return size_text(value)
 
 
 def size_text(size: int) -> str:
@@ -165,13 +210,14 @@ class Host(ValueType):
     """An address to listen on, or a name that stands for one."""
 
     name = "address"
+    allowed = "an address such as 127.0.0.1, ::1 or localhost"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return ``value``, or fail saying what an address looks like."""
         host = str(value).strip()
         # An empty host would mean every address of the machine: too much to say by saying nothing.
         if not re.fullmatch(r"[A-Za-z0-9._:%-]+", host):
-            self.fail(f"{value!r} is not an address such as 127.0.0.1, ::1 or localhost", param, ctx)
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
         return host
 
 
@@ -179,6 +225,7 @@ class WebSocketUrl(ValueType):
     """The URL of an upstream."""
 
     name = "url"
+    allowed = "the URL of a WebSocket server: ws://HOST[:PORT][/PATH] or wss://..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return ``value``, or fail saying what a URL looks like."""
@@ -192,6 +239,7 @@ class Secret(ValueType):
     """One secret: a text without white space or control characters."""
 
     name = "key"
+    allowed = "a text without white space"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return ``value``, or fail without repeating it."""
@@ -207,6 +255,8 @@ class SecretList(ValueType):
     """Secrets separated by commas; ``*`` alone stands for any."""
 
     name = "keys"
+    allowed = "KEY or KEY,KEY,... or * alone"
+    takes_many = True
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -218,7 +268,7 @@ class SecretList(ValueType):
         if not all(secret and secret.isprintable() and " " not in secret for secret in secrets):
             self.fail(
                 "the value (not shown) has a key that is empty or holds white space or a control character; "
-                "allowed is KEY or KEY,KEY,... or * alone",
+                f"allowed is {self.allowed}",
                 param,
                 ctx,
             )
@@ -232,13 +282,14 @@ class LogLevel(ValueType):
 
     name = "level"
     levels: Final = ("debug", "info", "warning", "error")
+    allowed = "one of debug, info, warning, error"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the level in lower case, or fail saying which there are."""
         level = str(value).strip().lower()
         level = {"warn": "warning", "critical": "error"}.get(level, level)
         if level not in self.levels:
-            self.fail(f"{value!r} is not one of {', '.join(self.levels)}", param, ctx)
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
         return level
 
 
@@ -246,6 +297,12 @@ class EventTypes(ValueType):
     """Event types separated by commas."""
 
     name = "types"
+    takes_many = True
+    allowed = f"event types with commas between them, of {', '.join(sorted(KNOWN_EVENT_TYPES))}"
+
+    def text(self, value: Any) -> str:
+        """Return the event types with commas between them."""
+        return ",".join(value)
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

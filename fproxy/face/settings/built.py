@@ -1,0 +1,109 @@
+"""The settings of each role, made of the values that a command line gave its options."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import click
+
+from fproxy.roles.settings import (
+    ANY_KEY,
+    AggregatorSettings,
+    FilteredProxySettings,
+    FirehoseSettings,
+    OpenServerError,
+    ServerSettings,
+    client_keys_for,
+)
+from fproxy.roles.simulator_settings import SimulatorSettings
+
+Values = Mapping[str, Any]
+S = TypeVar("S")
+
+
+def filled(settings: S, values: Values) -> S:
+    """Return a dataclass with each field, of its own or of a part of it, that has a value of its name.
+
+    Args:
+        settings: what to start with: it keeps what has no value, or None.
+        values: the values by name.
+    """
+    changed = {}
+    for field in fields(settings):  # type: ignore[arg-type]
+        present = getattr(settings, field.name)
+        if is_dataclass(present):
+            changed[field.name] = filled(present, values)
+        elif values.get(field.name) is not None:
+            changed[field.name] = values[field.name]
+    return replace(settings, **changed)  # type: ignore[type-var]
+
+
+def server_settings(values: Values) -> ServerSettings:
+    """Return the settings of a server for clients from a command's values.
+
+    Raises:
+        click.UsageError: the server would accept any key from other machines, or listen where its metrics are served.
+    """
+    return filled(ServerSettings(), _checked_server(values))
+
+
+def filtered_proxy_settings(values: Values) -> FilteredProxySettings:
+    """Return the filtered proxy's settings from the values of ``fproxy``.
+
+    Raises:
+        click.UsageError: the settings do not go together.
+    """
+    settings = filled(FilteredProxySettings(), _checked(values))
+    if settings.resume and not settings.history.keeps_anything:
+        raise click.UsageError(
+            "--resume (FPROXY_RESUME) needs a history (FPROXY_HISTORY, FPROXY_HISTORY_BYTES)"
+        )
+    return settings
+
+
+def firehose_settings(values: Values) -> FirehoseSettings:
+    """Return the firehose's settings from the values of ``fproxy firehose``.
+
+    Raises:
+        click.UsageError: the settings do not go together.
+    """
+    return filled(FirehoseSettings(), _checked(values))
+
+
+def aggregator_settings(values: Values) -> AggregatorSettings:
+    """Return the ms-aggregator's settings from the values of ``fproxy aggregator``.
+
+    Raises:
+        click.UsageError: the settings do not go together.
+    """
+    return filled(AggregatorSettings(), _checked(values))
+
+
+def simulator_settings(values: Values) -> SimulatorSettings:
+    """Return the market simulator's settings from the values of ``fproxy sim``.
+
+    It accepts any key wherever it listens, unless ``--client-keys`` names some: it has nothing to protect.
+    """
+    keys = values["client_keys"] or ()
+    return filled(SimulatorSettings(), {**values, "client_keys": () if keys == (ANY_KEY,) else keys})
+
+
+def _checked_server(values: Values) -> Values:
+    if values["port"] and values["port"] == values.get("metrics_port"):
+        raise click.UsageError(
+            f"port {values['port']} is both for clients and for metrics (FPROXY_METRICS_PORT)"
+        )
+    try:
+        keys = client_keys_for(values["host"], values["client_keys"] or (), values["polygon_api_key"] or "")
+    except OpenServerError as error:
+        raise click.UsageError(str(error)) from error
+    return {**values, "client_keys": keys}
+
+
+def _checked(values: Values) -> Values:
+    if values["reconnect_min"] > values["reconnect_max"]:
+        raise click.UsageError(
+            f"the first delay before connecting again, {values['reconnect_min']:g} s (FPROXY_RECONNECT_MIN), is "
+            f"more than the longest, {values['reconnect_max']:g} s (FPROXY_RECONNECT_MAX)"
+        )
+    return _checked_server(values)

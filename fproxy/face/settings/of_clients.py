@@ -1,0 +1,114 @@
+"""The settings of a server for clients: where it listens, who may come in, and what clients may do."""
+
+from typing import Final
+
+from fproxy.face.settings.commands import CLIENTS
+from fproxy.face.settings.declaration import Declaration
+from fproxy.face.settings.kinds import ByteSize, CloseCode, Host, Port, Seconds, SecretList, WholeNumber
+
+MAX_DRAIN: Final = 3600.0
+"""The longest time that may be asked for to let clients go, in seconds."""
+
+CLIENT_SETTINGS: Final = (
+    Declaration(
+        "host",
+        "FPROXY_HOST",
+        Host(),
+        CLIENTS,
+        "Address to listen on; 0.0.0.0 for every IPv4 address of the machine.",
+    ),
+    Declaration(
+        "client_keys",
+        "FPROXY_CLIENT_KEYS",
+        SecretList(),
+        CLIENTS,
+        "Keys that clients may authenticate with, separated by commas; unset: POLYGON_API_KEY is the one key; "
+        "*: any key, on a loopback address only. Better not as a flag.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "auth_timeout",
+        "FPROXY_AUTH_TIMEOUT",
+        Seconds(),
+        CLIENTS,
+        "Seconds a client may take to authenticate.",
+    ),
+    Declaration(
+        "max_unsent_bytes",
+        "FPROXY_MAX_UNSENT_BYTES",
+        ByteSize(64 * 1024),
+        CLIENTS,
+        "A client with more than this waiting to be sent is disconnected as a slow consumer.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "max_control_bytes",
+        "FPROXY_MAX_CONTROL_BYTES",
+        ByteSize(1024, 64 * 1024**2),
+        CLIENTS,
+        "Largest message accepted from a client.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "max_topics",
+        "FPROXY_MAX_TOPICS",
+        WholeNumber(1, 10**7),
+        CLIENTS,
+        "Topics that one client may have at once.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "max_clients",
+        "FPROXY_MAX_CLIENTS",
+        WholeNumber(1, 10**6),
+        CLIENTS,
+        "Connections to keep at once; unset: as many as the process may open files.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "close_code",
+        "FPROXY_CLOSE_CODE",
+        CloseCode(),
+        CLIENTS,
+        "Close code for clients when the program stops: 1012 (service restart) has the official clients come "
+        "back, 1001 (going away) has the Python one end.",
+    ),
+    Declaration(
+        "drain",
+        "FPROXY_DRAIN",
+        Seconds(zero="to let all go at once", most=MAX_DRAIN),
+        CLIENTS,
+        "Seconds over which clients are let go when the program stops; a second signal cuts it short.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "metrics_port",
+        "FPROXY_METRICS_PORT",
+        Port(),
+        CLIENTS,
+        "Serve Prometheus metrics on this port; unset: do not.",
+    ),
+    Declaration(
+        "metrics_host",
+        "FPROXY_METRICS_HOST",
+        Host(),
+        CLIENTS,
+        "Address to serve metrics on.",
+        default="127.0.0.1",
+    ),
+    Declaration(
+        "ping_interval",
+        "FPROXY_PING_INTERVAL",
+        Seconds(zero="never to ping"),
+        CLIENTS,
+        "Seconds between pings to a client.",
+    ),
+    Declaration(
+        "ping_timeout",
+        "FPROXY_PING_TIMEOUT",
+        Seconds(),
+        CLIENTS,
+        "Seconds without an answer to a ping after which a client counts as gone.",
+    ),
+)
+"""What every role that serves clients has."""

@@ -1,0 +1,101 @@
+"""The settings of the simulated market, of the terminal client, and of every program."""
+
+from typing import Final
+
+from fproxy.face.settings.commands import ALL, ROLES, SIMULATION
+from fproxy.face.settings.declaration import Declaration
+from fproxy.face.settings.kinds import FilePath, LogLevel, Number, OnOff, Secret, WebSocketUrl, WholeNumber
+from fproxy.roles.simulator_settings import MAX_RATE
+
+ENV_FILE: Final = Declaration(
+    "env_file",
+    "FPROXY_ENV_FILE",
+    FilePath(),
+    ALL,
+    "File with a NAME=value line for each setting.",
+    default=".env",
+    in_files=False,
+)
+
+CONFIG: Final = Declaration(
+    "config",
+    "FPROXY_CONFIG",
+    FilePath(),
+    ALL,
+    "Configuration file in TOML, for what is too much for flags; unset: none.",
+    in_files=False,
+)
+
+SIMULATION_SETTINGS: Final = (
+    Declaration(
+        "rate",
+        "FPROXY_SIMULATOR_RATE",
+        Number(zero="for as many as clients read", most=MAX_RATE),
+        SIMULATION,
+        "Trades, quotes and other events a second, in all; bars come on top.",
+        key="simulator-rate",
+    ),
+    Declaration(
+        "symbols",
+        "FPROXY_SIMULATOR_SYMBOLS",
+        WholeNumber(1, ROLES["sim"].symbols),
+        SIMULATION,
+        "How many instruments, the most active first.",
+        key="simulator-symbols",
+    ),
+    Declaration(
+        "seed",
+        "FPROXY_SIMULATOR_SEED",
+        WholeNumber(0, 2**63 - 1),
+        SIMULATION,
+        "Of the random walk: the same seed gives the same one.",
+        key="simulator-seed",
+    ),
+    Declaration(
+        "max_connections",
+        "FPROXY_SIMULATOR_MAX_CONNECTIONS",
+        WholeNumber(0, 10**6, " (0: any number)"),
+        ("sim",),
+        "Connections that one key may have; one more costs it the oldest, as with the vendor.",
+        key="simulator-max-connections",
+    ),
+)
+"""What the simulated market has."""
+
+TAIL_SETTINGS: Final = (
+    Declaration(
+        "url",
+        "FPROXY_URL",
+        WebSocketUrl(),
+        ("tail",),
+        "The server, with the path of its market.",
+        default=f"ws://localhost:{ROLES['proxy'].server.port}/stocks",
+        key="tail-url",
+    ),
+    Declaration(
+        "key",
+        "FPROXY_KEY",
+        Secret(),
+        ("tail",),
+        "Key to authenticate with; unset: the first of FPROXY_CLIENT_KEYS, or POLYGON_API_KEY, or demo.",
+        key="tail-key",
+    ),
+)
+"""What ``fproxy tail`` has."""
+
+GENERAL_SETTINGS: Final = (
+    Declaration(
+        "stop_at_eof",
+        "FPROXY_STOP_AT_EOF",
+        OnOff(),
+        ("proxy", "firehose", "aggregator", "sim"),
+        "Stop at the end of standard input too, for a program that runs this one as its child.",
+        default=False,
+        switch=True,
+        in_files=False,
+    ),
+    Declaration("log_level", "LOG_LEVEL", LogLevel(), ALL, "debug, info, warning or error.", default="info"),
+    CONFIG,
+    ENV_FILE,
+)
+"""What every command has."""

@@ -1,0 +1,164 @@
+"""The settings of one role or another."""
+
+from typing import Final
+
+from fproxy.face.settings.commands import AGGREGATOR, CHAINS, FIREHOSE, HISTORY, PROXY, ROLES
+from fproxy.face.settings.declaration import Declaration
+from fproxy.face.settings.kinds import (
+    ByteSize,
+    EventTypes,
+    Number,
+    OnOff,
+    Port,
+    Seconds,
+    WebSocketUrl,
+    WholeNumber,
+)
+
+_PORT_HELP: Final = "Port to listen on."
+
+ROLE_SETTINGS: Final = (
+    Declaration("port", "FILTERED_PROXY_PORT", Port(), ("proxy", "stack", "demo"), _PORT_HELP),
+    Declaration("port", "FPROXY_FIREHOSE_PORT", Port(), ("firehose",), _PORT_HELP, key="firehose-port"),
+    Declaration("port", "FPROXY_AGGREGATOR_PORT", Port(), ("aggregator",), _PORT_HELP, key="aggregator-port"),
+    Declaration("port", "FPROXY_SIMULATOR_PORT", Port(), ("sim",), _PORT_HELP, key="simulator-port"),
+    Declaration(
+        "workers",
+        "FPROXY_WORKERS",
+        WholeNumber(1, 256),
+        PROXY,
+        "Processes that share the port and its clients, each with upstream connections of its own, so never with "
+        "the vendor as upstream. --max-clients is for each; metrics are on --metrics-port and the ports after it. "
+        "Linux.",
+        default=1,
+    ),
+    Declaration(
+        "firehose_port",
+        "FPROXY_FIREHOSE_PORT",
+        Port(),
+        CHAINS,
+        "Port of the firehose, for this machine.",
+        default=ROLES["firehose"].server.port,
+    ),
+    Declaration(
+        "aggregator_port",
+        "FPROXY_AGGREGATOR_PORT",
+        Port(),
+        CHAINS,
+        "Port of the ms-aggregator, for this machine.",
+        default=ROLES["aggregator"].server.port,
+    ),
+    Declaration(
+        "simulator_port",
+        "FPROXY_SIMULATOR_PORT",
+        Port(),
+        ("demo",),
+        "Port of the simulated market, for this machine.",
+        default=ROLES["sim"].server.port,
+    ),
+    Declaration(
+        "firehose_url",
+        "FIREHOSE_URL",
+        WebSocketUrl(),
+        ("proxy", "aggregator"),
+        "Where trades, quotes and the rest come from.",
+        per_market=True,
+    ),
+    Declaration(
+        "aggregator_url",
+        "MS_AGGREGATOR_URL",
+        WebSocketUrl(),
+        ("proxy",),
+        "Where bars come from: of minutes, seconds and milliseconds.",
+        flag="--ms-aggregator-url",
+        per_market=True,
+    ),
+    Declaration(
+        "vendor_url",
+        "POLYGON_WS_URL",
+        WebSocketUrl(),
+        FIREHOSE,
+        "The vendor's WebSocket of one market.",
+        flag="--polygon-ws-url",
+        per_market=True,
+    ),
+    Declaration(
+        "data_types",
+        "SUBSCRIBE_DATA_TYPES",
+        EventTypes(),
+        FIREHOSE,
+        "Event types to subscribe to, each for all symbols.",
+        flag="--subscribe-data-types",
+        per_market=True,
+    ),
+    Declaration(
+        "on_demand",
+        "FPROXY_ON_DEMAND",
+        OnOff(),
+        FIREHOSE,
+        "Subscribe to what clients ask for instead.",
+        switch=True,
+        negatable=True,
+        per_market=True,
+    ),
+    Declaration(
+        "bar_delay_ms",
+        "BAR_DELAY_MS",
+        Number(zero="not to wait", most=60_000),
+        AGGREGATOR,
+        "Milliseconds a bar waits for late trades after its window has closed.",
+    ),
+    Declaration(
+        "all_trades",
+        "FPROXY_ALL_TRADES",
+        OnOff(),
+        AGGREGATOR,
+        "Count every trade in bars, whatever its conditions.",
+        switch=True,
+        negatable=True,
+    ),
+    Declaration(
+        "coalesce_ms",
+        "FPROXY_COALESCE_MS",
+        Number(zero="not to wait", most=1000),
+        PROXY,
+        "Milliseconds events may wait to share a message with others.",
+    ),
+    Declaration(
+        "gap_notices",
+        "FPROXY_GAP_NOTICES",
+        OnOff(),
+        PROXY,
+        "Tell clients when a stream that concerns them is interrupted, and when it is whole again.",
+    ),
+    Declaration(
+        "history",
+        "FPROXY_HISTORY",
+        Seconds(zero="to keep nothing"),
+        HISTORY,
+        "Seconds for which upstream messages are kept, for clients that ask for what has passed.",
+    ),
+    Declaration(
+        "history_bytes",
+        "FPROXY_HISTORY_BYTES",
+        ByteSize(0),
+        HISTORY,
+        "The most memory that they may take; 0 to keep nothing.",
+    ),
+    Declaration(
+        "resume",
+        "FPROXY_RESUME",
+        OnOff(),
+        PROXY,
+        "Bring clients that connect and subscribe again with the same key what they missed, as far as the history "
+        "goes: every event at least once. Upstream subscriptions then outlive their clients as long as the history.",
+    ),
+    Declaration(
+        "resume_overlap",
+        "FPROXY_RESUME_OVERLAP",
+        Seconds(zero="for none"),
+        PROXY,
+        "Seconds before the end of the last connection with which that begins; earlier where bytes were unsent.",
+    ),
+)
+"""Where each role listens, what it connects to, and what it does."""
