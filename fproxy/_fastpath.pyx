@@ -69,8 +69,7 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         uint32_t topic(const Text &type, const Text &symbol) except +
         size_t exact_topics() const
 
-    cdef cppclass CppFanout "fproxy::Fanout":
-        CppFanout(uint64_t seed, size_t max_payload) except +
+    cdef cppclass Audiences:
         TopicTable &topics()
         uint32_t add_client() except +
         void remove_client(uint32_t client) except +
@@ -78,6 +77,12 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         void unsubscribe(uint32_t client, const vector[uint32_t] &ids) except +
         size_t topics_of(uint32_t client) const
         bool_t settle() except +
+        size_t size() const
+        const vector[uint32_t] &members(uint32_t audience) const
+
+    cdef cppclass CppFanout "fproxy::Fanout":
+        CppFanout(uint64_t seed, size_t max_payload) except +
+        Audiences &audiences()
         bool_t feed(unsigned int source, const char *begin, const char *end) except +
         bool_t distribute(vector[pair[const char *, const char *]] &statuses) except +
         void publish(uint32_t topic, const char *begin, const char *end) except +
@@ -88,9 +93,7 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         uint64_t events_in() const
         uint64_t events_collected() const
         uint64_t exact_messages() const
-        size_t audiences() const
         const vector[uint32_t] &ready() const
-        const vector[uint32_t] &members(uint32_t audience) const
         pair[const char *, size_t] take(uint32_t audience) except +
         void all_taken() except +
         const vector[uint32_t] &overfull() const
@@ -313,14 +316,14 @@ cdef class Fanout:
         for source in sources:
             mask |= <uint32_t>1 << <unsigned int>source
         if event_type == "Ms":
-            self._fanout.topics().set_bar_sources(mask)
+            self._fanout.audiences().topics().set_bar_sources(mask)
             return
         cdef bytes name = event_type.encode()
-        self._fanout.topics().set_sources(Text.of(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)), mask)
+        self._fanout.audiences().topics().set_sources(Text.of(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)), mask)
 
     def add_client(self, object sink not None):
         self._frames.check_idle()
-        cdef uint32_t client = self._fanout.add_client()
+        cdef uint32_t client = self._fanout.audiences().add_client()
         if client == len(self._sinks):
             self._sinks.append(sink)
         else:
@@ -330,7 +333,7 @@ cdef class Fanout:
     def remove_client(self, uint32_t client):
         self._check(client)
         self.flush()
-        self._fanout.remove_client(client)
+        self._fanout.audiences().remove_client(client)
         self._sinks[client] = None
         self._muted.pop(client, None)
 
@@ -350,22 +353,22 @@ cdef class Fanout:
         self.flush()
         cdef vector[uint32_t] ids
         self._topic_ids(topics, ids)
-        self._fanout.subscribe(client, ids)
+        self._fanout.audiences().subscribe(client, ids)
 
     def unsubscribe(self, uint32_t client, object topics):
         self._check(client)
         self.flush()
         cdef vector[uint32_t] ids
         self._topic_ids(topics, ids)
-        self._fanout.unsubscribe(client, ids)
+        self._fanout.audiences().unsubscribe(client, ids)
 
     def topic_count(self, uint32_t client):
         self._check(client)
-        return self._fanout.topics_of(client)
+        return self._fanout.audiences().topics_of(client)
 
     def settle(self):
         self.flush()
-        return self._fanout.settle()
+        return self._fanout.audiences().settle()
 
     def input(self, unsigned int source):
         return FanoutInput(self, source)
@@ -445,7 +448,7 @@ cdef class Fanout:
                 frames.start(self._fanout.take(audiences[i]))
                 if frames.size == 0:
                     continue
-                members = &self._fanout.members(audiences[i])
+                members = &self._fanout.audiences().members(audiences[i])
                 for j in range(members.size()):
                     frames.write_to(<object>PyList_GET_ITEM(self._sinks, members[0][j]))
         finally:
@@ -470,11 +473,11 @@ cdef class Fanout:
 
     @property
     def audiences(self):
-        return self._fanout.audiences()
+        return self._fanout.audiences().size()
 
     @property
     def exact_topics(self):
-        return self._fanout.topics().exact_topics()
+        return self._fanout.audiences().topics().exact_topics()
 
     cdef _check(self, uint32_t client):
         if client >= len(self._sinks) or self._sinks[client] is None:
@@ -489,7 +492,7 @@ cdef class Fanout:
             type_bytes = b"" if event_type == "*" else event_type.encode("utf-8", "surrogatepass")
             symbol_bytes = b"" if symbol == "*" else symbol.encode("utf-8", "surrogatepass")
             ids.push_back(
-                self._fanout.topics().topic(
+                self._fanout.audiences().topics().topic(
                     Text.of(PyBytes_AS_STRING(type_bytes), PyBytes_GET_SIZE(type_bytes)),
                     Text.of(PyBytes_AS_STRING(symbol_bytes), PyBytes_GET_SIZE(symbol_bytes)),
                 )

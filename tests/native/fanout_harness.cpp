@@ -55,21 +55,21 @@ class Model {
         else if (what < 65) settle();
         else if (what < 90) feed();
         else flush();
-        most_audiences_ = std::max(most_audiences_, fanout_.audiences());
+        most_audiences_ = std::max(most_audiences_, fanout_.audiences().size());
     }
 
     void finish() {
         flush();
-        while (fanout_.settle()) {}
+        while (fanout_.audiences().settle()) {}
         std::set<std::set<Topic>> different;
         for (uint32_t id = 0; id < clients_.size(); ++id) {
-            if (clients_[id].topics.size() != fanout_.topics_of(id)) fail(id, "number of topics");
+            if (clients_[id].topics.size() != fanout_.audiences().topics_of(id)) fail(id, "number of topics");
             if (!clients_[id].topics.empty()) different.insert(clients_[id].topics);
         }
-        if (different.size() != fanout_.audiences()) fail(0, "number of audiences");
+        if (different.size() != fanout_.audiences().size()) fail(0, "number of audiences");
         for (uint32_t id = 0; id < clients_.size(); ++id)
-            if (clients_[id].here) fanout_.remove_client(id);
-        if (fanout_.audiences() != 0 || fanout_.topics().exact_topics() != 0) fail(0, "something is left of it");
+            if (clients_[id].here) fanout_.audiences().remove_client(id);
+        if (fanout_.audiences().size() != 0 || fanout_.audiences().topics().exact_topics() != 0) fail(0, "something is left of it");
         std::printf("%zu events delivered, %zu audiences\n", delivered_, most_audiences_);
     }
 
@@ -109,14 +109,14 @@ class Model {
     std::vector<fproxy::TopicId> ids_of(const std::vector<Topic> &topics) {
         std::vector<fproxy::TopicId> ids;
         for (const Topic &topic : topics)
-            ids.push_back(fanout_.topics().topic(fproxy::Text::of(topic.first.data(), topic.first.size()),
+            ids.push_back(fanout_.audiences().topics().topic(fproxy::Text::of(topic.first.data(), topic.first.size()),
                                                  fproxy::Text::of(topic.second.data(), topic.second.size())));
         return ids;
     }
 
     void join() {
         if (clients_.size() >= kMaxClients) return;
-        const uint32_t id = fanout_.add_client();
+        const uint32_t id = fanout_.audiences().add_client();
         if (id > clients_.size() || (id < clients_.size() && clients_[id].here)) fail(id, "number");
         if (id == clients_.size()) clients_.emplace_back();
         clients_[id] = Client{};
@@ -127,7 +127,7 @@ class Model {
         const uint32_t id = any_client();
         if (id == clients_.size()) return;
         flush();
-        fanout_.remove_client(id);
+        fanout_.audiences().remove_client(id);
         clients_[id] = Client{};
     }
 
@@ -137,7 +137,7 @@ class Model {
         flush();
         std::vector<Topic> topics(1 + below(below(4) == 0 ? 200 : 3));
         for (Topic &topic : topics) topic = any_topic();
-        fanout_.subscribe(id, ids_of(topics));
+        fanout_.audiences().subscribe(id, ids_of(topics));
         clients_[id].topics.insert(topics.begin(), topics.end());
     }
 
@@ -149,7 +149,7 @@ class Model {
         for (Topic &topic : topics) topic = any_topic();
         for (const Topic &topic : clients_[id].topics)
             if (below(3) == 0) topics.push_back(topic);
-        fanout_.unsubscribe(id, ids_of(topics));
+        fanout_.audiences().unsubscribe(id, ids_of(topics));
         for (const Topic &topic : topics) clients_[id].topics.erase(topic);
     }
 
@@ -162,14 +162,14 @@ class Model {
         const std::set<Topic> &wanted = clients_[other].topics;
         for (const Topic &topic : clients_[one].topics)
             if (wanted.count(topic) == 0) gone.push_back(topic);
-        fanout_.subscribe(one, ids_of({wanted.begin(), wanted.end()}));
-        fanout_.unsubscribe(one, ids_of(gone));
+        fanout_.audiences().subscribe(one, ids_of({wanted.begin(), wanted.end()}));
+        fanout_.audiences().unsubscribe(one, ids_of(gone));
         clients_[one].topics = wanted;
     }
 
     void settle() {
         flush();
-        fanout_.settle();
+        fanout_.audiences().settle();
     }
 
     Happening any_event() {
@@ -240,7 +240,7 @@ class Model {
     void write(const std::vector<fproxy::AudienceId> &audiences) {
         for (const fproxy::AudienceId audience : audiences) {
             const std::pair<const char *, size_t> ready = fanout_.take(audience);
-            for (const fproxy::ClientId id : fanout_.members(audience)) receive(id, ready.first, ready.first + ready.second);
+            for (const fproxy::ClientId id : fanout_.audiences().members(audience)) receive(id, ready.first, ready.first + ready.second);
         }
     }
 
