@@ -1,16 +1,21 @@
 """The counters that tell an operator what the proxy refused, lost or did, in Prometheus' own objects."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from fproxy.core.stream import Stream, StreamState
 
 NAMESPACE: Final = "fproxy"
+
+T = TypeVar("T")
+M = TypeVar("M", bound=MetricWrapperBase)
 
 
 class FanoutCounts(Protocol):
@@ -39,17 +44,111 @@ class HistoryState(Protocol):
     def bytes(self) -> int: ...  # noqa: D102
 
 
+class MarketCollector(Collector, Generic[T]):
+    """Reads something of each market whenever the metrics are read.
+
+    Attributes:
+        watched: the markets' names, each with what to read there.
+    """
+
+    def __init__(self) -> None:
+        self.watched: list[tuple[str, T]] = []
+
+    def families(
+        self, kind: type[CounterMetricFamily | GaugeMetricFamily], readings: Sequence[tuple[str, str, str]]
+    ) -> Iterator[Metric]:
+        """Yield a metric for each reading, labelled by market.
+
+        Args:
+            kind: what the metrics are.
+            readings: for each its name, its documentation, and the attribute of what is watched that has its value,
+                such as ``counts.bars``.
+        """
+        for name, documentation, attribute in readings:
+            family = kind(f"{NAMESPACE}_{name}", documentation, labels=("market",))
+            for market, watched in self.watched:
+                family.add_metric((market,), attrgetter(attribute)(watched))
+            yield family
+
+
 class Metrics:
     """The counters and gauges of one process.
 
-    Every instance has a registry of its own, so that several roles, or several tests, can live in one process.
+    Every instance has a registry of its own, so that several roles, or several tests, can live in one process. What is
+    not the same for all markets is counted by market: see :meth:`of`.
 
     Attributes:
-        registry: the Prometheus registry that holds everything below.
-        clients: clients connected and authenticated now.
+        registry: the Prometheus registry that holds everything.
         connections: client connections accepted.
         refused_origins: web pages of other hosts refused because any key would have let them in.
         auth_failures: clients refused, by ``reason`` (``bad_key`` or ``timeout``).
+        by_market: the metrics with a label ``market``, by their names; they are written to through :meth:`of`.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.connections = self._counter("connections", "Client connections accepted.")
+        self.refused_origins = self._counter("refused_origins", "Web pages of other hosts refused.")
+        self.auth_failures = self._counter("auth_failures", "Clients refused at authentication.", "reason")
+        self.by_market: dict[str, Counter | Gauge] = {
+            "clients": self._gauge("clients", "Clients connected and authenticated now.", "market"),
+            "history_bytes": self._gauge("history_bytes", "Memory that the history takes.", "market"),
+            "upstream_up": self._gauge(
+                "upstream_up", "Whether an upstream is connected (1) or not (0).", "upstream", "market"
+            ),
+        }
+        for name, documentation, *labels in (
+            ("control_errors", "Errors in clients' control messages."),
+            ("slow_consumers", "Clients disconnected as slow consumers."),
+            ("upstream_connects", "Connections made upstream.", "upstream"),
+            ("upstream_failures", "Failed or dropped upstream connections.", "upstream", "reason"),
+            ("frames", "Messages received from an upstream.", "upstream"),
+            ("refused_frames", "Upstream messages that were not sound JSON.", "upstream"),
+            ("replayed_events", "Kept events sent to clients once more."),
+            ("refused_topics", "Topics refused by an upstream.", "upstream"),
+        ):
+            self.by_market[name] = self._counter(name, documentation, *labels, "market")
+        self._markets: dict[str, MarketMetrics] = {}
+        self._collectors: dict[type[MarketCollector[Any]], MarketCollector[Any]] = {}
+
+    def of(self, market: str) -> "MarketMetrics":
+        """Return the metrics of one market, by its name."""
+        if market not in self._markets:
+            self._markets[market] = MarketMetrics(self, market)
+        return self._markets[market]
+
+    def watch(self, collector: type[MarketCollector[T]], market: str, watched: T) -> None:
+        """Have a collector read something of a market whenever the metrics are read."""
+        if collector not in self._collectors:
+            self._collectors[collector] = collector()
+            self.registry.register(self._collectors[collector])
+        self._collectors[collector].watched.append((market, watched))
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
+
+
+class UpstreamMetric(Generic[M]):
+    """A metric of one market with a value for each upstream, and maybe for other labels."""
+
+    def __init__(self, metric: M, market: str) -> None:
+        self._metric = metric
+        self._market = market
+
+    def labels(self, *values: str) -> M:
+        """Return the metric for an upstream, and what other labels it has."""
+        return self._metric.labels(*values, self._market)
+
+
+class MarketMetrics:
+    """The counters and gauges of one market.
+
+    Attributes:
+        market: the market's name.
+        clients: clients connected and authenticated now.
         control_errors: control messages, or topics in them, answered with an error.
         slow_consumers: clients disconnected because they read too slowly.
         upstream_up: 1 while an ``upstream`` is connected and authenticated, else 0.
@@ -61,52 +160,45 @@ class Metrics:
         replayed_events: kept events that were sent to clients which asked for what has passed.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
-        self.clients = self._gauge("clients", "Clients connected and authenticated now.")
-        self.connections = self._counter("connections", "Client connections accepted.")
-        self.refused_origins = self._counter("refused_origins", "Web pages of other hosts refused.")
-        self.auth_failures = self._counter("auth_failures", "Clients refused at authentication.", "reason")
-        self.control_errors = self._counter("control_errors", "Errors in clients' control messages.")
-        self.slow_consumers = self._counter("slow_consumers", "Clients disconnected as slow consumers.")
-        self.upstream_up = self._gauge(
-            "upstream_up", "Whether an upstream is connected (1) or not (0).", "upstream"
-        )
-        self.upstream_connects = self._counter("upstream_connects", "Connections made upstream.", "upstream")
-        self.upstream_failures = self._counter(
-            "upstream_failures", "Failed or dropped upstream connections.", "upstream", "reason"
-        )
-        self.frames = self._counter("frames", "Messages received from an upstream.", "upstream")
-        self.refused_frames = self._counter(
-            "refused_frames", "Upstream messages that were not sound JSON.", "upstream"
-        )
-        self.replayed_events = self._counter("replayed_events", "Kept events sent to clients once more.")
-        self.refused_topics = self._counter("refused_topics", "Topics refused by an upstream.", "upstream")
+    def __init__(self, metrics: Metrics, market: str) -> None:
+        """Prepare the metrics of a market; :meth:`Metrics.of` keeps them."""
+        self.market = market
+        self._metrics = metrics
+        self.clients = self._gauge("clients").labels(market)
+        self.control_errors = self._counter("control_errors").labels(market)
+        self.slow_consumers = self._counter("slow_consumers").labels(market)
+        self.replayed_events = self._counter("replayed_events").labels(market)
+        self.upstream_up = UpstreamMetric(self._gauge("upstream_up"), market)
+        self.upstream_connects = UpstreamMetric(self._counter("upstream_connects"), market)
+        self.upstream_failures = UpstreamMetric(self._counter("upstream_failures"), market)
+        self.frames = UpstreamMetric(self._counter("frames"), market)
+        self.refused_frames = UpstreamMetric(self._counter("refused_frames"), market)
+        self.refused_topics = UpstreamMetric(self._counter("refused_topics"), market)
+
+    def watch(self, collector: type[MarketCollector[T]], watched: T) -> None:
+        """Have a collector read something whenever the metrics are read."""
+        self._metrics.watch(collector, self.market, watched)
 
     def watch_fanout(self, fanout: FanoutCounts) -> None:
         """Read a fan-out's counts whenever the metrics are read."""
-        self.registry.register(_FanoutCollector(fanout))
+        self.watch(_FanoutCollector, fanout)
 
     def watch_history(self, history: HistoryState) -> None:
         """Read how much a history holds whenever the metrics are read."""
-        gauge = self._gauge("history_bytes", "Memory that the history takes.")
-        gauge.set_function(lambda: history.bytes)
+        self._gauge("history_bytes").labels(self.market).set_function(lambda: history.bytes)
 
-    def watch_streams(self, streams: Iterable[Stream]) -> None:
-        """Read the state of streams whenever the metrics are read."""
-        self.registry.register(_StreamCollector(tuple(streams)))
+    def watch_stream(self, stream: Stream) -> None:
+        """Read the state of a stream whenever the metrics are read."""
+        self.watch(_StreamCollector, stream)
 
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
+    def _counter(self, name: str) -> Counter:
+        return cast(Counter, self._metrics.by_market[name])
 
-    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
-        return Gauge(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
+    def _gauge(self, name: str) -> Gauge:
+        return cast(Gauge, self._metrics.by_market[name])
 
 
-class _StreamCollector(Collector):
-    def __init__(self, streams: Sequence[Stream]) -> None:
-        self._streams = streams
-
+class _StreamCollector(MarketCollector[Stream]):
     def collect(self) -> Iterator[Metric]:
         labels = ("upstream", "market")
         state = GaugeMetricFamily(
@@ -124,8 +216,8 @@ class _StreamCollector(Collector):
             "Time since the last message of a stream; none before the first.",
             labels=labels,
         )
-        for stream in self._streams:
-            values = (stream.name, stream.market)
+        for market, stream in self.watched:
+            values = (stream.name, market)
             for each in StreamState:
                 state.add_metric((*values, each.value), float(stream.state is each))
             interruptions.add_metric(values, stream.interruptions)
@@ -134,20 +226,20 @@ class _StreamCollector(Collector):
         yield from (state, interruptions, silence)
 
 
-class _FanoutCollector(Collector):
-    def __init__(self, fanout: FanoutCounts) -> None:
-        self._fanout = fanout
-
+class _FanoutCollector(MarketCollector[FanoutCounts]):
     def collect(self) -> Iterator[Metric]:
-        fanout = self._fanout
-        for name, documentation, count in (
-            ("events", "Events taken in.", fanout.events_in),
-            ("events_matched", "Events that at least one client took.", fanout.events_collected),
-            ("exact_messages", "Upstream messages that needed the exact scanner.", fanout.exact_messages),
-        ):
-            yield CounterMetricFamily(f"{NAMESPACE}_{name}", documentation, count)
-        for name, documentation, count in (
-            ("audiences", "Distinct sets of subscriptions now.", fanout.audiences),
-            ("topics", "Distinct topics with a symbol that clients have now.", fanout.exact_topics),
-        ):
-            yield GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, count)
+        yield from self.families(
+            CounterMetricFamily,
+            (
+                ("events", "Events taken in.", "events_in"),
+                ("events_matched", "Events that at least one client took.", "events_collected"),
+                ("exact_messages", "Upstream messages that needed the exact scanner.", "exact_messages"),
+            ),
+        )
+        yield from self.families(
+            GaugeMetricFamily,
+            (
+                ("audiences", "Distinct sets of subscriptions now.", "audiences"),
+                ("topics", "Distinct topics with a symbol that clients have now.", "exact_topics"),
+            ),
+        )

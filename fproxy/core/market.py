@@ -213,3 +213,8 @@ STOCKS: Final = MARKETS["stocks"]
 
 KNOWN_EVENT_TYPES: Final = frozenset(name for market in _ALL for name in market.event_types)
 """The codes of every type of event, over all markets."""
+
+
+def logged_name(upstream: str, market: str) -> str:
+    """Return what log lines call an upstream of a market: ``options firehose``; that of stocks is ``firehose``."""
+    return upstream if market == STOCKS.name else f"{market} {upstream}"

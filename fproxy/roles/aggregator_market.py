@@ -15,6 +15,7 @@ from fproxy.core.bar_wants import BarWants
 from fproxy.core.demand import Changes
 from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import aggregator_route
+from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
 from fproxy.core.topics import BARS, Topic, bar_interval
 from fproxy.core.trade_demand import TradeDemand
@@ -97,10 +98,11 @@ class AggregatorMarket(ServedMarket):
         self.market = market
         self._native_types = market.types_from(Upstream.AGGREGATOR)
         self._builder = BarBuilder(delay_ms=math.ceil(settings.bar_delay_ms), all_trades=settings.all_trades)
-        watch_bars(metrics, self._builder)
+        counters = metrics.of(market.name)
+        watch_bars(counters, self._builder)
         self._wants = BarWants(self._builder, linger=settings.unsubscribe_linger)
-        self._fanout = Fanout()
-        metrics.watch_fanout(self._fanout)
+        self._fanout = Fanout(event_topics=matcher(market))
+        counters.watch_fanout(self._fanout)
         # What a firehose sends beside the native bars is for nobody here; millisecond bars are our own.
         for event_type in market.event_types:
             self._fanout.set_sources(
@@ -108,25 +110,24 @@ class AggregatorMarket(ServedMarket):
             )
         self._fanout.set_sources(BARS, [BARS_SOURCE])
         self.stream = Stream(UPSTREAM_NAME, market=market.name, now=unix_ms())
-        metrics.watch_streams([self.stream])
+        counters.watch_stream(self.stream)
         self._notices = StreamNotices(self._fanout, {Upstream.FIREHOSE: self.stream})
         self._demand = _BarTradeDemand(self._builder, self._wants, linger=settings.unsubscribe_linger)
         self._firehose = UpstreamConnection(
             name=UPSTREAM_NAME,
-            market=market.name,
             url=settings.firehose_url,
             api_key=settings.polygon_api_key,
             demand=self._demand,
             listener=UpstreamFeed(
                 self.stream,
-                metrics,
+                counters,
                 take=self._take,
                 drained=self._drained,
                 refused=self._refused,
                 last_event=lambda: self._fanout.last_event(FIREHOSE_SOURCE),
                 tell=self._tell,
             ),
-            metrics=metrics,
+            metrics=counters,
             options=settings.upstream,
         )
         self._subscriptions = Subscriptions(

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from fproxy.core.bar_counts import BarCounts
-from fproxy.metrics import NAMESPACE, Metrics
+from fproxy.metrics import MarketCollector, MarketMetrics
 
 
 class BarState(Protocol):
@@ -29,36 +28,51 @@ class BarState(Protocol):
     def history_bytes(self) -> int: ...  # noqa: D102
 
 
-def watch_bars(metrics: Metrics, bars: BarState) -> None:
+def watch_bars(metrics: MarketMetrics, bars: BarState) -> None:
     """Read a bar builder's counts whenever the metrics are read."""
-    metrics.registry.register(_BarCollector(bars))
+    metrics.watch(_BarCollector, bars)
 
 
-class _BarCollector(Collector):
-    def __init__(self, bars: BarState) -> None:
-        self._bars = bars
-
+class _BarCollector(MarketCollector[BarState]):
     def collect(self) -> Iterator[Metric]:
-        bars = self._bars
-        counts = bars.counts
-        for name, documentation, count in (
-            ("bars", "Bars built.", counts.bars),
-            ("bar_trades", "Trades that went into at least one window.", counts.trades),
-            ("late_trades", "Trades that came after a window of theirs had closed.", counts.late_trades),
+        yield from self.families(
+            CounterMetricFamily,
             (
-                "misdated_trades",
-                "Trades passed over for a time far ahead of the others'.",
-                counts.misdated_trades,
+                ("bars", "Bars built.", "counts.bars"),
+                ("bar_trades", "Trades that went into at least one window.", "counts.trades"),
+                (
+                    "late_trades",
+                    "Trades that came after a window of theirs had closed.",
+                    "counts.late_trades",
+                ),
+                (
+                    "misdated_trades",
+                    "Trades passed over for a time far ahead of the others'.",
+                    "counts.misdated_trades",
+                ),
+                (
+                    "unusable_trades",
+                    "Trades without a usable price, size or time.",
+                    "counts.unusable_trades",
+                ),
+                (
+                    "lost_windows",
+                    "Windows given up because trades of them were missed.",
+                    "counts.lost_windows",
+                ),
+                (
+                    "stream_restarts",
+                    "How often the trades began again at an earlier time.",
+                    "counts.restarts",
+                ),
             ),
-            ("unusable_trades", "Trades without a usable price, size or time.", counts.unusable_trades),
-            ("lost_windows", "Windows given up because trades of them were missed.", counts.lost_windows),
-            ("stream_restarts", "How often the trades began again at an earlier time.", counts.restarts),
-        ):
-            yield CounterMetricFamily(f"{NAMESPACE}_{name}", documentation, count)
-        for name, documentation, count in (
-            ("bar_symbols", "Symbols that bars are built for now.", bars.symbols),
-            ("open_windows", "Windows that are open now.", bars.open_windows),
-            ("retained_trades", "Trades kept for bars wanted half way.", bars.retained_trades),
-            ("bar_history_bytes", "Memory that bars kept for replay take.", bars.history_bytes),
-        ):
-            yield GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, count)
+        )
+        yield from self.families(
+            GaugeMetricFamily,
+            (
+                ("bar_symbols", "Symbols that bars are built for now.", "symbols"),
+                ("open_windows", "Windows that are open now.", "open_windows"),
+                ("retained_trades", "Trades kept for bars wanted half way.", "retained_trades"),
+                ("bar_history_bytes", "Memory that bars kept for replay take.", "history_bytes"),
+            ),
+        )

@@ -10,6 +10,7 @@ from fproxy._fastpath import Fanout, History
 from fproxy.core.demand import Demand
 from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import filtered_proxy_route
+from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
 from fproxy.core.topics import BARS, Topic, bar_interval
 from fproxy.metrics import Metrics
@@ -78,10 +79,10 @@ class FilteredMarket(ServedMarket):
             fproxy.core.urls.UrlError: a URL is not one of an upstream.
         """
         self.market = market
-        self._metrics = metrics
-        self._history = kept_history(settings.history, metrics)
-        self._fanout = Fanout(history=self._history)
-        metrics.watch_fanout(self._fanout)
+        self._metrics = counters = metrics.of(market.name)
+        self._history = kept_history(settings.history, counters)
+        self._fanout = Fanout(history=self._history, event_topics=matcher(market))
+        counters.watch_fanout(self._fanout)
         route_events(self._fanout, market)
         self._coalesce = settings.coalesce_ms / 1000
         self._steps: WorkSteps
@@ -90,7 +91,8 @@ class FilteredMarket(ServedMarket):
         self.streams = {
             upstream: Stream(upstream.value, market=market.name, now=unix_ms()) for upstream in Upstream
         }
-        metrics.watch_streams(self.streams.values())
+        for stream in self.streams.values():
+            counters.watch_stream(stream)
         self._notices = StreamNotices(self._fanout, self.streams, enabled=settings.gap_notices)
         urls = {Upstream.FIREHOSE: settings.firehose_url, Upstream.AGGREGATOR: settings.aggregator_url}
         self._resumption: Resumption | None = None
@@ -106,7 +108,7 @@ class FilteredMarket(ServedMarket):
         self._feeds = {
             upstream: UpstreamFeed(
                 stream,
-                metrics,
+                counters,
                 take=self._fanout.input(SOURCES[upstream]),
                 drained=self._drained if self._coalesce else self._fanout.flush,
                 refused=partial(self._refused, upstream),
@@ -118,12 +120,11 @@ class FilteredMarket(ServedMarket):
         self._upstreams = {
             upstream: UpstreamConnection(
                 name=upstream.value,
-                market=market.name,
                 url=urls[upstream],
                 api_key=settings.polygon_api_key,
                 demand=demands[upstream],
                 listener=self._feeds[upstream],
-                metrics=metrics,
+                metrics=counters,
                 options=settings.upstream,
             )
             for upstream in Upstream

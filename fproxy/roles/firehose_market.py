@@ -51,8 +51,8 @@ class FirehoseMarket(ServedMarket):
             fproxy.core.urls.UrlError: the vendor's URL is not one of an upstream.
         """
         self.market = market
-        self._metrics = metrics
-        self._history = kept_history(settings.history, metrics)
+        self._metrics = counters = metrics.of(market.name)
+        self._history = kept_history(settings.history, counters)
         self._broadcast = Broadcast(history=self._history)
         # How those clients catch up that have ever asked for what has passed.
         self._replays: dict[Client, ReplayQueue[WholeReplay]] = {}
@@ -61,12 +61,12 @@ class FirehoseMarket(ServedMarket):
         # Those that have subscribed while the vendor is away, and wait for the acknowledgement.
         self._to_tell: set[Client] = set()
         self.stream = Stream(UPSTREAM_NAME, market=market.name, now=unix_ms())
-        metrics.watch_streams([self.stream])
+        counters.watch_stream(self.stream)
         self._held = HeldAnswers()
         demand = Demand(linger=settings.unsubscribe_linger)
         self._feed = UpstreamFeed(
             self.stream,
-            metrics,
+            counters,
             take=self._broadcast,
             drained=self._broadcast.flush,
             refused=self._refused,
@@ -76,12 +76,11 @@ class FirehoseMarket(ServedMarket):
         )
         self._vendor = UpstreamConnection(
             name=UPSTREAM_NAME,
-            market=market.name,
             url=settings.vendor_url,
             api_key=settings.polygon_api_key,
             demand=demand,
             listener=self._feed,
-            metrics=metrics,
+            metrics=counters,
             options=settings.upstream,
             is_vendor=True,
         )

@@ -3,11 +3,11 @@
 import math
 
 from fproxy._fastpath import History
-from fproxy.metrics import Metrics
+from fproxy.metrics import MarketMetrics
 from fproxy.roles.settings import HistorySettings
 
 
-def kept_history(settings: HistorySettings, metrics: Metrics) -> History | None:
+def kept_history(settings: HistorySettings, metrics: MarketMetrics) -> History | None:
     """Return the history that settings ask for, watched by the metrics; None when they ask for none."""
     if not settings.keeps_anything:
         return None

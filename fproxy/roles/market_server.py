@@ -1,6 +1,7 @@
 """The server of a role: one for all of its markets, each on the vendor's own path."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.market import Market
@@ -24,8 +25,11 @@ def market_server(
         settings: what the server is told.
         metrics: where to count.
     """
-    endpoints = [Endpoint(market.path, greets=True, handler=handler) for market, handler in handlers.items()]
-    endpoints.append(Endpoint("/", greets=False, handler=endpoints[0].handler))
+    endpoints = [
+        Endpoint(market.path, greets=True, market=market, handler=handler)
+        for market, handler in handlers.items()
+    ]
+    endpoints.append(replace(endpoints[0], path="/", greets=False))
     return ClientServer(
         endpoints,
         keys=ClientKeys(settings.client_keys),

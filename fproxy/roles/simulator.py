@@ -58,7 +58,7 @@ class Simulator:
     ) -> None:
         self._settings = settings
         self._fanout = Fanout()
-        metrics.watch_fanout(self._fanout)
+        metrics.of(STOCKS.name).watch_fanout(self._fanout)
         flat_out = settings.rate == 0
         self._market = Market(
             seed=settings.seed,
@@ -155,7 +155,7 @@ class Simulator:
     def _evict(self, client: Client) -> None:
         logger.info(
             "%s disconnected: its account has more than %d connections",
-            client.peer,
+            client.described,
             self._settings.max_connections,
         )
         self.client_left(client)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from fproxy._fastpath import MessageSink, event_time_ms
+from fproxy.core.market import logged_name
 from fproxy.core.stream import Interruption, Stream
 from fproxy.core.stream_notice import interruption_event, restoration_event
-from fproxy.metrics import Metrics
+from fproxy.metrics import MarketMetrics
 from fproxy.shell.log_throttle import LogThrottle
 
 logger: Final = logging.getLogger("fproxy.upstream")
@@ -52,7 +53,7 @@ class UpstreamFeed:
     def __init__(
         self,
         stream: Stream,
-        metrics: Metrics,
+        metrics: MarketMetrics,
         *,
         take: MessageSink | Callable[[memoryview], list[bytes] | None],
         drained: Callable[[], None],
@@ -87,7 +88,8 @@ class UpstreamFeed:
     def unsound(self, reason: str) -> None:
         """A message was refused."""
         self._refused_frames.inc()
-        self._log.log("A message of %s was refused: %s", self._stream.name, reason)
+        name = logged_name(self._stream.name, self._stream.market)
+        self._log.log("A message of %s was refused: %s", name, reason)
 
     def connected(self) -> None:
         """The upstream takes subscriptions; whether anything is missing is known when it has answered them."""

@@ -21,10 +21,11 @@ from fproxy._fastpath import FrameSink
 from fproxy._socket_writer import SocketWriter
 from fproxy.core import control
 from fproxy.core.frames import PING_FRAME, text_frame
+from fproxy.core.market import STOCKS
 from fproxy.shell.client_closing import Draining, end_output, fitting_reason
-from fproxy.shell.client_handler import ClientHandler
 from fproxy.shell.client_session import ClientSession
 from fproxy.shell.delivery import DeliveryLog, DeliveryProgress
+from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.handshake import Handshake, quiet_logger, release
 from fproxy.shell.shared_state import SharedState
 from fproxy.shell.timer_wheel import NO_TICK
@@ -63,7 +64,7 @@ class Client(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_draining",
-        "_handler",
+        "_endpoint",
         "_handshake",
         "_input_waits",
         "_pinged",
@@ -95,7 +96,7 @@ class Client(asyncio.BufferedProtocol):
         # Whether a ping was sent and nothing has been heard since.
         self._pinged = False
         self._handshake: Handshake | None = None
-        self._handler: ClientHandler | None = None
+        self._endpoint: Endpoint | None = None
         self._session: ClientSession | None = None
         # Watched while a pong is overdue.
         self._progress: DeliveryProgress | None = None
@@ -117,6 +118,13 @@ class Client(asyncio.BufferedProtocol):
             return "unknown"
         host, port = address[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def described(self) -> str:
+        """The client's address and port, with its market when that is not stocks, as log lines show it."""
+        if self._endpoint is None or self._endpoint.market is STOCKS:
+            return self.peer
+        return f"{self.peer} on {self._endpoint.market.name}"
 
     @property
     def sink(self) -> FrameSink:
@@ -238,8 +246,9 @@ class Client(asyncio.BufferedProtocol):
         if self._stage >= _Stage.CLOSING:
             return
         unsent = self._transport.get_write_buffer_size()
-        self._shared.metrics.slow_consumers.inc()
-        logger.warning("%s disconnected as a slow consumer: %d bytes unsent", self.peer, unsent)
+        if self._endpoint is not None:
+            self._shared.metrics.of(self._endpoint.market.name).slow_consumers.inc()
+        logger.warning("%s disconnected as a slow consumer: %d bytes unsent", self.described, unsent)
         status = (
             "slow_consumer",
             f"Disconnected for reading too slowly: {unsent} bytes were waiting to be sent.",
@@ -278,7 +287,7 @@ class Client(asyncio.BufferedProtocol):
                 yield from self._receive(self._protocol, data)
         except Exception:
             # A defect, ours or the role's: it must cost no one but this client.
-            logger.exception("%s disconnected: its message could not be handled", self.peer)
+            logger.exception("%s disconnected: its message could not be handled", self.described)
             self.close(CloseCode.INTERNAL_ERROR, "internal error")
 
     def pause_input(self) -> None:
@@ -318,6 +327,7 @@ class Client(asyncio.BufferedProtocol):
             return b""
         handshake.close()
         self._handshake = None
+        self._endpoint = outcome.endpoint
         self._transport.write(outcome.response)
         if outcome.endpoint is None:
             if outcome.refused_origin is not None:
@@ -338,7 +348,6 @@ class Client(asyncio.BufferedProtocol):
         self._protocol = WebSocketProtocol(
             Side.SERVER, state=State.OPEN, max_size=shared.limits.max_control_bytes, logger=quiet_logger
         )
-        self._handler = outcome.endpoint.handler
         self._session = ClientSession(self, outcome.endpoint, shared)
         self._writer = SocketWriter(self._transport)
         self.write = self._writer.write
@@ -360,22 +369,22 @@ class Client(asyncio.BufferedProtocol):
 
     def join(self, account: str) -> None:
         """Have the client join its role, now that it has authenticated with the key of ``account``."""
-        assert self._handler is not None
+        assert self._endpoint is not None
         shared = self._shared
         self.account = account
         self._stage = _Stage.JOINED
-        shared.metrics.clients.inc()
+        shared.metrics.of(self._endpoint.market.name).clients.inc()
         shared.timers.cancel(self)
         if shared.limits.ping_interval > 0:
             # Thousands of clients may have joined at once; their pings must not go out at once.
             spread = hash(self) * 0.618_033_988_75 % 1.0
             shared.timers.schedule(self, shared.limits.ping_interval * (0.5 + spread / 2))
-        self._handler.client_joined(self)
+        self._endpoint.handler.client_joined(self)
 
     def _leave(self) -> None:
-        self._shared.metrics.clients.dec()
-        assert self._handler is not None
-        self._handler.client_left(self)
+        assert self._endpoint is not None
+        self._shared.metrics.of(self._endpoint.market.name).clients.dec()
+        self._endpoint.handler.client_left(self)
 
     def _keep_alive(self) -> None:
         limits = self._shared.limits
@@ -388,7 +397,7 @@ class Client(asyncio.BufferedProtocol):
             self.write(PING_FRAME)
         elif not self._is_reading():
             logger.info(
-                "%s disconnected: nothing heard for %g s after a ping", self.peer, limits.ping_timeout
+                "%s disconnected: nothing heard for %g s after a ping", self.described, limits.ping_timeout
             )
             self.close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
         else:

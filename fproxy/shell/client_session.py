@@ -36,6 +36,7 @@ class ClientSession:
         "_bytes_before_auth",
         "_client",
         "_handler",
+        "_metrics",
         "_rules",
         "_shared",
     )
@@ -50,10 +51,14 @@ class ClientSession:
         """
         self._client = client
         self._handler = endpoint.handler
+        self._metrics = shared.metrics.of(endpoint.market.name)
         self._shared = shared
         self._assembler = MessageAssembler()
         self._rules = control.Session(
-            keys=shared.keys, greets=endpoint.greets, max_topics=shared.limits.max_topics
+            keys=shared.keys,
+            greets=endpoint.greets,
+            market=endpoint.market,
+            max_topics=shared.limits.max_topics,
         )
         self._bytes_before_auth = 0
         # What a role wants done behind the reply to the message being carried out, or None between messages.
@@ -128,7 +133,7 @@ class ClientSession:
         match effect:
             case control.Reply(message, errors):
                 client.send_status(message)
-                shared.metrics.control_errors.inc(errors)
+                self._metrics.control_errors.inc(errors)
             case control.Subscribe(topics, since, unserved):
                 if since is not None and isinstance(handler, ReplayingHandler):
                     unserved.update(handler.subscribe_since(client, topics, since) or {})
@@ -143,10 +148,10 @@ class ClientSession:
             case control.Refused(reason):
                 shared.metrics.auth_failures.labels(reason).inc()
                 what = "no authentication in time" if reason == "timeout" else "authentication failed"
-                shared.auth_failure_log.log("%s refused: %s", client.peer, what)
+                shared.auth_failure_log.log("%s refused: %s", client.described, what)
             case control.Close(code, reason):
                 client.close(code, reason)
 
     def _say_no_replay(self) -> None:
-        self._shared.metrics.control_errors.inc()
+        self._metrics.control_errors.inc()
         self._client.send_status(NO_REPLAY)

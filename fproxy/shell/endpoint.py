@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from fproxy.core.market import Market
 from fproxy.shell.client_handler import ClientHandler
 
 
@@ -14,11 +15,13 @@ class Endpoint:
     Attributes:
         path: the path of the URL, such as ``/stocks``.
         greets: whether the server speaks first there: it does for the vendor's own clients.
+        market: the market.
         handler: the role's side; one with ``subscribe_since`` too (``ReplayingHandler``) gets clients' ``since``.
     """
 
     path: str
     greets: bool
+    market: Market
     handler: ClientHandler
 
 

@@ -17,11 +17,12 @@ from picows import WSProtocolError
 
 from fproxy.core.backoff import Backoff
 from fproxy.core.demand import Demand
+from fproxy.core.market import logged_name
 from fproxy.core.topics import covering_topic
 from fproxy.core.upstream_failure import UpstreamFailure
 from fproxy.core.upstream_session import UpstreamSession
 from fproxy.core.urls import check_upstream_url, redacted_url, url_secrets
-from fproxy.metrics import Metrics
+from fproxy.metrics import MarketMetrics
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.upstream_dial import dial, explain, is_peer
 from fproxy.shell.upstream_link import LinkEnd, UpstreamLink, UpstreamListener
@@ -48,12 +49,11 @@ class UpstreamConnection:
         self,
         *,
         name: str,
-        market: str,
         url: str,
         api_key: str,
         demand: Demand,
         listener: UpstreamListener,
-        metrics: Metrics,
+        metrics: MarketMetrics,
         options: UpstreamOptions = DEFAULT_OPTIONS,
         ssl_context: ssl.SSLContext | None = None,
         is_vendor: bool = False,
@@ -62,13 +62,12 @@ class UpstreamConnection:
 
         Args:
             name: what log and metrics call the upstream.
-            market: what the log calls the market, such as ``stocks``.
             url: a ``ws://`` or ``wss://`` URL.
             api_key: the key to authenticate with; empty when there is none. It is never logged.
             demand: what to subscribe to. Its times are those of ``time.monotonic``. It serves this
                 connection only.
             listener: takes what comes.
-            metrics: where to count.
+            metrics: where to count; its market is what the log calls the market.
             options: times and limits.
             ssl_context: for ``wss://``, how to verify the server; None for the system's certificate
                 authorities.
@@ -79,7 +78,8 @@ class UpstreamConnection:
             ValueError: a delay among the options is negative.
         """
         self.name = name
-        self._market = market
+        self._market = metrics.market
+        self._shown_name = logged_name(name, metrics.market)
         self._logged_as = name if is_vendor else f"{name} proxy"
         self._url = check_upstream_url(url)
         self._shown_url = redacted_url(url)
@@ -176,7 +176,7 @@ class UpstreamConnection:
 
     async def _run(self) -> None:
         while True:
-            logger.info("Connecting to %s at %s", self.name, self._shown_url)
+            logger.info("Connecting to %s at %s", self._shown_name, self._shown_url)
             self._was_ready = False
             end = await self._connect_once()
             self._failure_counter.labels(self.name, end.failure.value).inc()
@@ -188,7 +188,7 @@ class UpstreamConnection:
             logger.warning(
                 "%s %s at %s: %s; next try in %.1f s",
                 "Lost connection to" if self._was_ready else "Failed to connect to",
-                self.name,
+                self._shown_name,
                 self._shown_url,
                 end.text,
                 delay,
@@ -199,7 +199,7 @@ class UpstreamConnection:
         """Connect, stay until the connection ends, and return why it did."""
         options = self._options
         link = self._link = UpstreamLink(
-            name=self.name,
+            name=self._shown_name,
             session=UpstreamSession(self._api_key, self._secrets),
             demand=self._demand,
             listener=self._listener,
@@ -239,7 +239,7 @@ class UpstreamConnection:
                 secrets=self._secrets,
             )
             if failure is UpstreamFailure.INTERNAL:
-                logger.exception("Unexpected error in the connection to %s", self.name)
+                logger.exception("Unexpected error in the connection to %s", self._shown_name)
             return LinkEnd(failure, text)
         finally:
             link.lost("stopped")

@@ -155,7 +155,7 @@ async def test_metrics_are_served_when_asked(start: StartProgram, port: int, now
     client = await join(port)
     url = told.rsplit(" ", 1)[1]
     page = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
-    assert "fproxy_clients 1.0" in page
+    assert 'fproxy_clients{market="stocks"} 1.0' in page
     assert "_created" not in page
     await client.close()
     assert (await program.finish(signal.SIGTERM))[0] == 0

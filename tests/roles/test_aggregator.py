@@ -92,7 +92,7 @@ class System:
         )
 
     def count(self, name: str) -> float:
-        value = self.metrics.registry.get_sample_value(f"fproxy_{name}")
+        value = self.metrics.registry.get_sample_value(f"fproxy_{name}", {"market": "stocks"})
         assert value is not None
         return value
 

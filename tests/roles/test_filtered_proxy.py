@@ -47,7 +47,7 @@ class Chain:
         )
 
     def count(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(f"fproxy_{name}", labels) or 0.0
+        return self.metrics.registry.get_sample_value(f"fproxy_{name}", {"market": "stocks", **labels}) or 0.0
 
     async def client(self, *topics: str, path: str = "/stocks") -> "Client":
         client = Client(await connect(f"ws://127.0.0.1:{self.proxy.port}{path}", max_size=None))

@@ -284,7 +284,7 @@ async def test_a_slow_reader_is_cut_off_and_others_lose_nothing() -> None:
             while b"subscribed to: Q.*" not in head:
                 head += await loop.sock_recv(slow, 4_096)
             oracle = market(50_000.0)
-            while metrics.registry.get_sample_value("fproxy_slow_consumers_total") == 0:
+            while metrics.registry.get_sample_value("fproxy_slow_consumers_total", {"market": "stocks"}) == 0:
                 clock.milliseconds += 40
                 expected = decoded(oracle.advance(clock.milliseconds))
                 assert await receive_events(reader, len(expected)) == expected

@@ -9,6 +9,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 
 from fproxy.core.client_keys import ClientKeys
+from fproxy.core.market import STOCKS
 from fproxy.core.topics import Topic
 from fproxy.metrics import Metrics
 from fproxy.shell.client import Client
@@ -71,7 +72,10 @@ class RecordingRole:
 
 def endpoints_of(role: Any) -> list[Endpoint]:
     """What a role with one market serves."""
-    return [Endpoint("/stocks", greets=True, handler=role), Endpoint("/", greets=False, handler=role)]
+    return [
+        Endpoint("/stocks", greets=True, market=STOCKS, handler=role),
+        Endpoint("/", greets=False, market=STOCKS, handler=role),
+    ]
 
 
 class Server(ClientServer):
@@ -84,7 +88,12 @@ class Server(ClientServer):
         super().__init__(endpoints_of(self.role), **options)
 
     def metric(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(f"fproxy_{name}", labels) or 0.0
+        """What a metric is, of stocks where it is counted by market."""
+        values = (
+            self.metrics.registry.get_sample_value(f"fproxy_{name}", labels | market)
+            for market in ({}, {"market": "stocks"})
+        )
+        return next((value for value in values if value is not None), 0.0)
 
     def url(self, path: str = "/stocks") -> str:
         return f"ws://127.0.0.1:{self.port}{path}"

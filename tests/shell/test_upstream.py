@@ -171,19 +171,18 @@ class Harness:
         self.metrics = Metrics()
         self.connection = UpstreamConnection(
             name=name,
-            market="stocks",
             url=url,
             api_key=api_key,
             demand=self.demand,
             listener=self.listener,
-            metrics=self.metrics,
+            metrics=self.metrics.of("stocks"),
             options=options,
             ssl_context=ssl_context,
         )
 
     def metric(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(
-            f"fproxy_{name}", {"upstream": self.connection.name, **labels}
+            f"fproxy_{name}", {"upstream": self.connection.name, "market": "stocks", **labels}
         )
 
     def failures(self, reason: str) -> float:
