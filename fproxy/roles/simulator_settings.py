@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fproxy.roles.settings import ServerSettings
-from fproxy.simulation.listings import LISTINGS
+from fproxy.simulation.stock_listings import LISTINGS
 
 MAX_RATE: Final = 1_000_000.0
 """The most events a second that may be asked for: more than one process makes."""

@@ -20,6 +20,18 @@ def price_text(price: int) -> str:
     return f"{dollars}.{fraction:04d}".rstrip("0") if fraction else str(dollars)
 
 
+@lru_cache(maxsize=1 << 16)
+def amount_text(amount: int, decimals: int) -> str:
+    """Return an amount in units of ten to the power of ``-decimals`` in the shortest form of JSON: ``0.01616617``.
+
+    Args:
+        amount: not negative.
+        decimals: 1 or more.
+    """
+    whole, fraction = divmod(amount, 10**decimals)
+    return f"{whole}.{fraction:0{decimals}d}".rstrip("0") if fraction else str(whole)
+
+
 def decimal_size_text(size: int) -> str:
     """Return ``size`` (size units) as shares in the vendor's decimal form: ``40.0``, ``0.250000``."""
     shares, fraction = divmod(size, SIZE_UNITS)

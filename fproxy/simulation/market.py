@@ -10,8 +10,8 @@ from itertools import accumulate
 from random import Random
 from typing import Final, NamedTuple
 
-from fproxy.simulation.instrument import Instrument
-from fproxy.simulation.listings import LISTINGS
+from fproxy.simulation.instrument import CHOICE_BITS, Instrument, Roster
+from fproxy.simulation.stock import stocks
 
 MAX_FRAME_EVENTS: Final = 250
 """The most events in one frame, so that no frame nears the sizes that clients refuse."""
@@ -19,12 +19,6 @@ MAX_FRAME_EVENTS: Final = 250
 _RANDOM_BITS: Final = 53
 _ONE: Final = float(1 << _RANDOM_BITS)
 _ACTIVITY_BITS: Final = 13
-_TYPE_BITS: Final = 10
-
-# Of 1024 events: mostly quotes.
-_TRADES: Final = 204
-_FAIR_VALUES: Final = _TRADES + 5
-_LIMITS: Final = _FAIR_VALUES + 1
 
 _SECOND_MS: Final = 1_000
 _MINUTE_MS: Final = 60_000
@@ -96,24 +90,28 @@ class Market:
         seed: of the random generator.
         start: the time of the first event at the earliest, in Unix milliseconds.
         rate: trades, quotes and other events a second of market time, together; bars come on top. Positive.
-        symbols: how many instruments, the most active first.
+        symbols: how many instruments, the most active first; None for all that there are.
+        roster: the instruments of the market.
 
     Raises:
         ValueError: the rate or the number of symbols is out of range; the message says which and how.
     """
 
-    def __init__(self, *, seed: int, start: int, rate: float, symbols: int = len(LISTINGS)) -> None:
+    def __init__(
+        self, *, seed: int, start: int, rate: float, symbols: int | None = None, roster: Roster = stocks
+    ) -> None:
         if not 0 < rate < float("inf"):
             raise ValueError(f"rate {rate!r} is not a positive number of events a second")
-        if not 1 <= symbols <= len(LISTINGS):
-            raise ValueError(f"symbols {symbols!r} is not between 1 and {len(LISTINGS)}")
+        makers = roster(start)
+        if symbols is None:
+            symbols = len(makers)
+        if not 1 <= symbols <= len(makers):
+            raise ValueError(f"symbols {symbols!r} is not between 1 and {len(makers)}")
         random = Random(seed)  # noqa: S311 - a simulation, not a secret
         self._draw = random.random
         self._rate = rate
         self._arrivals = _Arrivals(rate, self._draw)
-        self._instruments = [
-            Instrument(listing, 1_000 + int(self._draw() * 100_000)) for listing in LISTINGS[:symbols]
-        ]
+        self._instruments = [make(1_000 + int(self._draw() * 100_000)) for make in makers[:symbols]]
         self._table = _by_activity(self._instruments)
         self._now = start
         self._second = start - start % _SECOND_MS
@@ -169,33 +167,24 @@ class Market:
         return frames
 
     def _happen(self, count: int, now: int, frames: list[Frame], render: bool) -> None:
-        draw = self._draw
+        draw = self._draw_bits
         table = self._table
         traded = self._traded_in_second
-        events: list[str] = []
+        events: list[str | None] = []
         add = events.append
         for _ in range(count):
-            bits = int(draw() * _ONE)
+            bits = draw()
             instrument = table[bits & (1 << _ACTIVITY_BITS) - 1]
             bits >>= _ACTIVITY_BITS
-            event_type = bits & (1 << _TYPE_BITS) - 1
-            bits >>= _TYPE_BITS
-            if event_type >= _LIMITS:
-                instrument.move(bits)
-                if render:
-                    add(instrument.quote_event(bits, now))
-            elif event_type < _TRADES:
-                bits = int(draw() * _ONE)
-                price, size, kind = instrument.trade(bits)
+            choice = bits & (1 << CHOICE_BITS) - 1
+            event, is_price = instrument.happen(choice, bits >> CHOICE_BITS, draw, now, render=render)
+            if is_price:
                 traded[instrument] = None
-                if render:
-                    add(instrument.trade_event(bits, now, price, size, kind))
-            elif render:
-                if event_type < _FAIR_VALUES:
-                    add(instrument.fair_value_event(now))
-                else:
-                    add(instrument.limits_event(bits, now))
+            add(event)
         _frame(now, events, frames)
+
+    def _draw_bits(self) -> int:
+        return int(self._draw() * _ONE)
 
     def _close_windows(self, now: int, frames: list[Frame], render: bool) -> None:
         """Close the second, and the minute if it has ended too; ``now`` is at or after the second's end."""

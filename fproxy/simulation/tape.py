@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from fproxy.simulation.listings import LISTINGS
 from fproxy.simulation.market import Market
+from fproxy.simulation.stock_listings import LISTINGS
 
 TAPE_START: Final = 1_767_623_400_000
 """The time of every tape's first event, in Unix milliseconds: 2026-01-05 14:30:00 UTC."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fproxy.core.trade_conditions import CONDITIONS, effect_of
-from fproxy.simulation.bars import Bars
+from fproxy.simulation.bars import Bars, stock_bar_form
 
 MINUTE = 1_767_623_400_000
 
@@ -83,7 +83,7 @@ def read(event: str | None) -> dict[str, Any] | None:
 
 @given(trades)
 def test_bars_equal_the_oracle(minute: list[Trade]) -> None:
-    bars = Bars("BRK.B", 4_972_000)
+    bars = Bars(stock_bar_form("BRK.B", 4_972_000))
     for second in range(4):
         window = [trade for trade in minute if trade[0] == second]
         for _, price, size, conditions in window:
@@ -95,7 +95,7 @@ def test_bars_equal_the_oracle(minute: list[Trade]) -> None:
 
 
 def test_a_minute_begins_again_and_a_day_goes_on() -> None:
-    bars = Bars("BRK.B", 4_972_000)
+    bars = Bars(stock_bar_form("BRK.B", 4_972_000))
     first: Trade = (0, 100, 1_000_000, ())
     second: Trade = (0, 300, 3_000_000, ())
     for trade in (first, second):
@@ -109,7 +109,7 @@ def test_a_minute_begins_again_and_a_day_goes_on() -> None:
 
 @pytest.mark.parametrize("conditions", [(37,), (12, 37), (2,), (15,)])
 def test_trades_that_set_no_price_make_no_bar_but_count_in_the_day(conditions: tuple[int, ...]) -> None:
-    bars = Bars("BRK.B", 4_972_000)
+    bars = Bars(stock_bar_form("BRK.B", 4_972_000))
     bars.second.add(100, 7_000_000, effect_of(conditions, extended_hours=True))
     assert bars.close_second(MINUTE) is None
     bars.second.add(100, 1_000_000, effect_of((), extended_hours=True))
@@ -119,7 +119,7 @@ def test_trades_that_set_no_price_make_no_bar_but_count_in_the_day(conditions: t
 
 
 def test_extended_hours_trades_make_bars() -> None:
-    bars = Bars("F", 120_000)
+    bars = Bars(stock_bar_form("F", 120_000))
     bars.second.add(120_700, 100_000_000, effect_of((12,), extended_hours=True))
     assert bars.close_second(MINUTE) == (
         '{"ev":"A","sym":"F","v":100,"av":100,"op":12,"vw":12.07,"o":12.07,"c":12.07,"h":12.07,"l":12.07,'

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fproxy.core.trade_conditions import effect_of
-from fproxy.simulation.listings import LISTINGS
 from fproxy.simulation.market import MAX_FRAME_EVENTS, Frame, Market
+from fproxy.simulation.stock_listings import LISTINGS
 
 START = 1_767_623_397_250  # a quarter into a second, 2,750 ms before a whole minute
 

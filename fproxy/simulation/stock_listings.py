@@ -1,4 +1,4 @@
-"""The instruments of the simulated market: real tickers of US listings, most active first.
+"""The stocks of the simulated market: real tickers of US listings, most active first.
 
 Prices are of about the right size, not anybody's data: they only say where each random walk begins. The tape
 is the SIP tape that the vendor puts in an event's ``z``: 1 for NYSE listings (CTA A), 2 for NYSE Arca, NYSE
