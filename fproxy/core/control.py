@@ -170,6 +170,7 @@ class Session:
 
     __slots__ = (
         "_closed",
+        "_denial",
         "_errors_before_auth",
         "_greets",
         "_keys",
@@ -184,6 +185,7 @@ class Session:
         keys: ClientKeys,
         greets: bool,
         market: Market = STOCKS,
+        denial: str | None = None,
         max_topics: int = DEFAULT_MAX_TOPICS,
     ) -> None:
         """Prepare a session.
@@ -192,12 +194,14 @@ class Session:
             keys: the keys to accept.
             greets: whether the server speaks first, as on the vendor's market paths.
             market: what the client is served, whose topics it may ask for.
+            denial: what the client is told when it authenticates, whatever its key, instead of being let in.
             max_topics: how many topics the client may have at once.
         """
         self.authenticated = False
         self._keys = keys
         self._greets = greets
         self._market = market
+        self._denial = denial
         self._max_topics = max_topics
         self._closed = False
         self._errors_before_auth = 0
@@ -251,17 +255,22 @@ class Session:
 
     def _authenticate(self, key: str) -> list[Effect]:
         if not self._keys.accepts(key):
-            self._closed = True
-            return [
-                Refused("bad_key"),
-                Reply(status_message(("auth_failed", "authentication failed"))),
-                Close(POLICY_VIOLATION, "authentication failed"),
-            ]
+            return self._refuse("authentication failed")
+        if self._denial is not None:
+            return self._refuse(self._denial)
         effects: list[Effect] = [Reply(status_message(("auth_success", "authenticated")))]
         if not self.authenticated:
             self.authenticated = True
             effects.append(Authenticated(self._keys.account(key)))
         return effects
+
+    def _refuse(self, text: str) -> list[Effect]:
+        self._closed = True
+        return [
+            Refused("bad_key"),
+            Reply(status_message(("auth_failed", text))),
+            Close(POLICY_VIOLATION, "authentication failed"),
+        ]
 
     def _complain(self, text: str) -> list[Effect]:
         effects: list[Effect] = [Reply(status_message(("error", text)), errors=1)]

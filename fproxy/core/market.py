@@ -50,6 +50,7 @@ class EventType:
         upstream: which upstream clients get it from.
         has_wildcard: whether the vendor takes ``<name>.*``.
         in_everything: whether the topic ``*`` asks for it; not for what few plans include.
+        max_symbols: of how many symbols the vendor sends it on one connection at most; None for any number.
     """
 
     name: str
@@ -60,6 +61,7 @@ class EventType:
     upstream: Upstream = Upstream.FIREHOSE
     has_wildcard: bool = True
     in_everything: bool = True
+    max_symbols: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +164,7 @@ _ALL: Final = (
         "options",
         EventType(name="T"),
         # Quotes of 1.5 million contracts: the vendor takes them one by one, and at most 1,000 a connection.
-        EventType(name="Q", has_wildcard=False, in_everything=False),
+        EventType(name="Q", has_wildcard=False, in_everything=False, max_symbols=1_000),
         EventType(name="FMV", time_unit=TimeUnit.NANOSECONDS),
         EventType(name="LV", time_unit=TimeUnit.NANOSECONDS, in_everything=False),
         _native_bars("A"),

@@ -34,11 +34,16 @@ SETTLE_INTERVAL: Final = 1.0
 """How long subscriptions must rest before clients with equal ones are served as one audience, in seconds."""
 
 
-def route_events(fanout: Fanout, market: Market) -> None:
-    """Have a fan-out count events where their topics are routed: so what two upstreams send does not come twice."""
+def _new_fanout(market: Market, history: History | None = None) -> Fanout:
+    """Return a fan-out of a market's events.
+
+    It counts them where their topics are routed: so what two upstreams send does not come twice.
+    """
+    fanout = Fanout(history=history, event_topics=matcher(market))
     for event_type in market.event_types.values():
         fanout.set_sources(event_type.name, [SOURCES[event_type.upstream]])
     fanout.set_sources(BARS, [SOURCES[Upstream.AGGREGATOR]])
+    return fanout
 
 
 @dataclass(slots=True)
@@ -81,9 +86,8 @@ class FilteredMarket(ServedMarket):
         self.market = market
         self._metrics = counters = metrics.of(market.name)
         self._history = kept_history(settings.history, counters)
-        self._fanout = Fanout(history=self._history, event_topics=matcher(market))
+        self._fanout = _new_fanout(market, self._history)
         counters.watch_fanout(self._fanout)
-        route_events(self._fanout, market)
         self._coalesce = settings.coalesce_ms / 1000
         self._steps: WorkSteps
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -256,18 +260,17 @@ class FilteredMarket(ServedMarket):
         assert state.replays is not None
         concerned = self._subscriptions.concerned(client)
         asked = state.replays.waiting_topics
-        replay = FilteredReplay(
+        return FilteredReplay(
             client,
             held=[topic for topic in self._subscriptions.topics(client) if topic not in asked],
             history=self._history,
             start=start,
             asked_at=asked_at,
             complete_from=max((self._feeds[upstream].whole_since for upstream in concerned), default=0),
+            matching=_new_fanout(self.market),
             counted=self._metrics.replayed_events.inc,
             ended=ended,
         )
-        route_events(replay.routing, self.market)
-        return replay
 
     def _go_live(self, client: Client, live: bool) -> None:
         """A client gets what is live from now on, or has to catch up first."""

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Final
 
-from fproxy._fastpath import Broadcast
+from fproxy._fastpath import Broadcast, Fanout
 from fproxy.core.demand import Demand
 from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import firehose_route
+from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
 from fproxy.core.stream_notice import interruption_event, notice_message
 from fproxy.core.topics import Topic, bar_interval
@@ -196,6 +197,7 @@ class FirehoseMarket(ServedMarket):
             start=start,
             asked_at=asked_at,
             complete_from=self._feed.whole_since,
+            matching=Fanout(event_topics=matcher(self.market)),
             counted=self._metrics.replayed_events.inc,
             ended=ended,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.market import Market
@@ -13,7 +14,11 @@ from fproxy.shell.server import ClientServer
 
 
 def market_server(
-    handlers: Mapping[Market, ClientHandler], settings: ServerSettings, metrics: Metrics
+    handlers: Mapping[Market, ClientHandler],
+    settings: ServerSettings,
+    metrics: Metrics,
+    *,
+    denials: Mapping[Market, str] = MappingProxyType({}),
 ) -> ClientServer:
     """Return a server of markets, to be started.
 
@@ -24,9 +29,10 @@ def market_server(
         handlers: who serves each market; at least one.
         settings: what the server is told.
         metrics: where to count.
+        denials: the markets that nobody is let into, each with what clients are told.
     """
     endpoints = [
-        Endpoint(market.path, greets=True, market=market, handler=handler)
+        Endpoint(market.path, greets=True, market=market, handler=handler, denial=denials.get(market))
         for market, handler in handlers.items()
     ]
     endpoints.append(replace(endpoints[0], path="/", greets=False))

@@ -82,6 +82,7 @@ class Replay(ABC):
         start: ReplayStart,
         asked_at: int,
         complete_from: int,
+        matching: Fanout,
         counted: Callable[[int], None],
         ended: Callable[["Replay"], None],
     ) -> None:
@@ -93,6 +94,7 @@ class Replay(ABC):
             start: from when on.
             asked_at: the number that the next message had when the client asked.
             complete_from: nothing is missing from this time on, as far as the streams go, in Unix milliseconds.
+            matching: matches the kept events: a fan-out without clients, which routes and spells as the live one does.
             counted: gets the number of events that were replayed.
             ended: the client has caught up, and has to get what is live from this very moment on.
         """
@@ -104,7 +106,7 @@ class Replay(ABC):
         self._ended = ended
         self._cursor = history.received_from(start.time) if start.resumes else history.first
         self._boundary = self._live_from = asked_at
-        self._kept = Fanout()
+        self._kept = matching
         self._reader = self._kept.add_client(client.sink)
         # What the reader is to take, each from a message's number on.
         self._joins: deque[tuple[int, deque[Topic]]] = deque()
@@ -113,11 +115,6 @@ class Replay(ABC):
         # What to tell the client, each before a message's number.
         self._notices: deque[tuple[int, bytes]] = deque()
         self._work: Work | None = None
-
-    @property
-    def routing(self) -> Fanout:
-        """What matches the kept events, to be told which types count from where, as the live distribution is."""
-        return self._kept
 
     @property
     def started(self) -> bool:

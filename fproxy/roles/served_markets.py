@@ -1,7 +1,8 @@
 """What a role is made of: what serves each of its markets, behind one server."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 from fproxy.core.market import Market
@@ -52,16 +53,26 @@ class ServedMarkets(Generic[M]):
         markets: what serves each, by the market's name.
     """
 
-    def __init__(self, markets: Sequence[M], settings: ServerSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        markets: Sequence[M],
+        settings: ServerSettings,
+        metrics: Metrics,
+        *,
+        denials: Mapping[Market, str] = MappingProxyType({}),
+    ) -> None:
         """Prepare the role; nothing happens before :meth:`start`.
 
         Args:
             markets: what serves each market; at least one. The first is served on ``/`` too.
             settings: what the server is told.
             metrics: where to count.
+            denials: the markets that nobody is let into, each with what clients are told.
         """
         self.markets = {served.market.name: served for served in markets}
-        self._server = market_server({served.market: served for served in markets}, settings, metrics)
+        self._server = market_server(
+            {served.market: served for served in markets}, settings, metrics, denials=denials
+        )
 
     @property
     def port(self) -> int:

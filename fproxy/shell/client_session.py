@@ -58,6 +58,7 @@ class ClientSession:
             keys=shared.keys,
             greets=endpoint.greets,
             market=endpoint.market,
+            denial=endpoint.denial,
             max_topics=shared.limits.max_topics,
         )
         self._bytes_before_auth = 0

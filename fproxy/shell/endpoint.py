@@ -17,12 +17,14 @@ class Endpoint:
         greets: whether the server speaks first there: it does for the vendor's own clients.
         market: the market.
         handler: the role's side; one with ``subscribe_since`` too (``ReplayingHandler``) gets clients' ``since``.
+        denial: what whoever authenticates is told instead of being let in; None to let in those with a key.
     """
 
     path: str
     greets: bool
     market: Market
     handler: ClientHandler
+    denial: str | None = None
 
 
 def by_path(endpoints: Iterable[Endpoint]) -> Mapping[str, Endpoint]:

@@ -1,0 +1,56 @@
+"""How many symbols of a type the vendor sends on one connection: of options, the quotes of 1,000 contracts."""
+
+from fproxy.core.market import Market
+
+
+class SymbolLimits:
+    """Counts the topics of one connection against the limits of its market.
+
+    Wildcards do not count: a type with a limit has none.
+    """
+
+    __slots__ = ("_counts", "_limits", "_market_name")
+
+    def __init__(self, market: Market) -> None:
+        """Begin without topics.
+
+        Args:
+            market: the market that the connection is to.
+        """
+        self._market_name = market.name
+        self._limits = {
+            event.name: event.max_symbols
+            for event in market.event_types.values()
+            if event.max_symbols is not None
+        }
+        self._counts = dict.fromkeys(self._limits, 0)
+
+    def refusal(self, event_type: str) -> str | None:
+        """Return why one more symbol of a type cannot be had, for clients; None when it can."""
+        limit = self._limits.get(event_type)
+        if limit is None or self._counts[event_type] < limit:
+            return None
+        return f"too many symbols: the vendor sends {event_type} of at most {limit} {self._market_name} a connection"
+
+    def excess(self, event_type: str, extra: int) -> int:
+        """Return how many symbols of a type have to go before ``extra`` more may come."""
+        limit = self._limits.get(event_type)
+        return 0 if limit is None else max(0, self._counts[event_type] + extra - limit)
+
+    def add(self, event_type: str) -> None:
+        """Count one symbol more of a type."""
+        if event_type in self._counts:
+            self._counts[event_type] += 1
+
+    def discard(self, event_type: str) -> None:
+        """Count one symbol less of a type, which was counted."""
+        if event_type in self._counts:
+            self._counts[event_type] -= 1
+
+    def clear(self) -> None:
+        """Count none."""
+        self._counts = dict.fromkeys(self._counts, 0)
+
+    def limits(self, event_type: str) -> bool:
+        """Return whether a type has a limit."""
+        return event_type in self._limits
