@@ -1,0 +1,30 @@
+// What a builder of bars is told, and what it counts.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace fproxy::bars {
+
+constexpr int64_t kLongestIntervalMs = 60'000;
+
+struct BarLimits {
+    int64_t delay_ms;         // how long after its end a window waits for late trades
+    int64_t history_ms;       // how long closed bars are kept
+    size_t history_bytes;     // and how many bytes of them
+    size_t retained_trades;   // how many trades are kept for windows that are wanted later
+    size_t message_bytes;     // the longest message
+    size_t intervals;         // the most intervals wanted of one symbol, those of all symbols included
+};
+
+struct BarCounts {
+    uint64_t trades = 0;      // trades that went into at least one window
+    uint64_t late = 0;        // trades too late for at least one window
+    uint64_t misdated = 0;    // trades passed over because they were dated far ahead of the stream
+    uint64_t unusable = 0;    // trades without a price, a size or a time that a trade can have
+    uint64_t bars = 0;        // bars built
+    uint64_t lost = 0;        // windows without a bar because trades of them were missed, or may have been
+    uint64_t restarts = 0;    // how often the stream began again at an earlier time
+};
+
+}  // namespace fproxy::bars

@@ -1,0 +1,153 @@
+// Who wants bars of which interval, of one symbol or of all.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "bar_coverage.hpp"
+#include "bar_limits.hpp"
+#include "bar_retention.hpp"
+#include "bar_symbols.hpp"
+#include "bar_windows.hpp"
+
+namespace fproxy::bars {
+
+class BarWants {
+  public:
+    BarWants(const BarLimits &limits, SymbolTable &symbols, TradeCoverage &coverage, BarWindows &windows,
+             RetainedTrades &retained)
+        : most_intervals_(limits.intervals), symbols_(symbols), coverage_(coverage), windows_(windows), retained_(retained) {}
+
+    // An interval; null when nobody has ever wanted it.
+    const Interval *find(int32_t length_ms) const {
+        const auto found = intervals_.find(length_ms);
+        return found == intervals_.end() ? nullptr : found->second.get();
+    }
+
+    // Somebody more wants an interval of one symbol. False, with nothing changed, when that would be too many.
+    bool want_one(int32_t length_ms, const Text &name) {
+        Interval &interval = interval_of(length_ms);
+        uint32_t index = symbols_.find(name);
+        Series *series = index == SymbolTable::kAbsent ? nullptr : symbols_[index]->find(&interval);
+        if (series == nullptr) {
+            const size_t others = index == SymbolTable::kAbsent ? wildcards_.size() : symbols_[index]->series.size();
+            if (others >= most_intervals_ && interval.wildcard_wants == 0) return false;
+            if (index == SymbolTable::kAbsent) index = add_symbol(name);
+            series = symbols_[index]->find(&interval);
+            if (series == nullptr) series = &add_series(index, interval);
+        }
+        ++series->wants;
+        return true;
+    }
+
+    // The same of all symbols.
+    bool want_all(int32_t length_ms) {
+        Interval &interval = interval_of(length_ms);
+        if (interval.wildcard_wants == 0) {
+            if (wildcards_.size() >= most_intervals_) return false;
+            interval.wildcard_position = windows_.history().position();
+            wildcards_.push_back(&interval);
+            if (wildcards_.size() == 1) {
+                coverage_.want_all();
+                coverage_.for_each_flowing([this](std::string_view name) { add_flowing(Text::of(name.data(), name.size())); });
+            }
+            for (uint32_t index = 0; index < symbols_.bound(); ++index)
+                if (symbols_[index] != nullptr && symbols_[index]->find(&interval) == nullptr) add_series(index, interval);
+        }
+        ++interval.wildcard_wants;
+        return true;
+    }
+
+    // Somebody does not want an interval of one symbol any more: false when nobody did. `removed` is called with the number
+    // of a symbol of which nobody wants anything now.
+    template <class Removed>
+    bool unwant_one(int32_t length_ms, const Text &name, Removed removed) {
+        Interval &interval = interval_of(length_ms);
+        const uint32_t index = symbols_.find(name);
+        Series *const series = index == SymbolTable::kAbsent ? nullptr : symbols_[index]->find(&interval);
+        if (series == nullptr || series->wants == 0) return false;
+        if (--series->wants == 0 && interval.wildcard_wants == 0) remove_series(index, series, removed);
+        return true;
+    }
+
+    // The same of all symbols.
+    template <class Removed>
+    bool unwant_all(int32_t length_ms, Removed removed) {
+        Interval &interval = interval_of(length_ms);
+        if (interval.wildcard_wants == 0) return false;
+        if (--interval.wildcard_wants != 0) return true;
+        wildcards_.erase(std::find(wildcards_.begin(), wildcards_.end(), &interval));
+        if (wildcards_.empty()) coverage_.unwant_all();
+        for (uint32_t index = 0; index < symbols_.bound(); ++index) {
+            Series *const series = symbols_[index] == nullptr ? nullptr : symbols_[index]->find(&interval);
+            if (series != nullptr && series->wants == 0) remove_series(index, series, removed);
+        }
+        return true;
+    }
+
+    // A symbol's trades have begun to flow: it is wanted if all are.
+    void add_flowing(const Text &name) {
+        if (!wildcards_.empty() && symbols_.find(name) == SymbolTable::kAbsent) add_symbol(name);
+    }
+
+    // Add a symbol, with the intervals that are wanted of all symbols.
+    uint32_t add_symbol(const Text &name) {
+        const uint32_t index = symbols_.add(name);
+        Symbol &symbol = *symbols_[index];
+        coverage_.added(symbol);
+        symbol.series.reserve(wildcards_.size());
+        for (Interval *interval : wildcards_) {
+            symbol.series.emplace_back(interval);
+            symbol.series.back().whole_from = symbol.whole_from;
+        }
+        return index;
+    }
+
+    // The symbols of which windows are still to be built from retained trades; some may not be there any more.
+    std::vector<uint32_t> &to_rebuild() { return to_rebuild_; }
+
+  private:
+    const size_t most_intervals_;
+    SymbolTable &symbols_;
+    TradeCoverage &coverage_;
+    BarWindows &windows_;
+    RetainedTrades &retained_;
+    std::unordered_map<int32_t, std::unique_ptr<Interval>> intervals_;  // never removed: there are at most 60,000
+    std::vector<Interval *> wildcards_;                                 // those wanted of all symbols
+    std::vector<uint32_t> to_rebuild_;
+
+    Interval &interval_of(int32_t length_ms) {
+        std::unique_ptr<Interval> &interval = intervals_[length_ms];
+        if (interval == nullptr) interval = std::make_unique<Interval>(length_ms);
+        return *interval;
+    }
+
+    Series &add_series(uint32_t index, Interval &interval) {
+        Symbol &symbol = *symbols_[index];
+        Series &series = symbol.series.emplace_back(&interval);
+        if (symbol.whole_from != kNever) {
+            series.whole_from = std::max(symbol.whole_from, retained_.complete_from());
+            series.to_rebuild = true;
+            if (!std::exchange(symbol.to_rebuild, true)) to_rebuild_.push_back(index);
+        }
+        return series;
+    }
+
+    template <class Removed>
+    void remove_series(uint32_t index, Series *series, Removed removed) {
+        Symbol &symbol = *symbols_[index];
+        windows_.give_up(*series, false);
+        symbol.series.erase(symbol.series.begin() + (series - symbol.series.data()));
+        if (!symbol.series.empty()) return;
+        removed(index);
+        coverage_.await_no_stream(symbol);
+        symbols_.remove(index);
+    }
+};
+
+}  // namespace fproxy::bars

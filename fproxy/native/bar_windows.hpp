@@ -1,0 +1,163 @@
+// The open windows of all symbols, and the bars that they become when they close.
+//
+// Windows of one interval that end together are a group, whatever their symbols: groups close in order of their end, so
+// that moving the time on costs nothing but what closes. See StreamClock for what time it is.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bar_clock.hpp"
+#include "bar_history.hpp"
+#include "bar_limits.hpp"
+#include "bar_symbols.hpp"
+#include "bar_window.hpp"
+
+namespace fproxy::bars {
+
+class BarWindows {
+  public:
+    BarWindows(const BarLimits &limits, const StreamClock &clock, SymbolTable &symbols, BarCounts &counts)
+        : delay_(limits.delay_ms),
+          clock_(clock),
+          symbols_(symbols),
+          counts_(counts),
+          history_(limits.history_bytes, limits.history_ms),
+          messages_(limits.message_bytes) {}
+
+    // The open window that a time is in, for a trade with this number; null when it has closed (which is `late`) or is not
+    // whole.
+    Window *at(uint32_t index, Series &series, int64_t time, uint64_t arrival, bool &late) {
+        const int32_t length = series.interval->length_ms;
+        const int64_t start = time - time % length;
+        if (start < series.whole_from) return nullptr;
+        if (start + length + delay_ <= clock_.reached()) {
+            late = true;
+            return nullptr;
+        }
+        Window *newer = nullptr;
+        Window *older = series.newest;
+        for (; older != nullptr && older->start > start; older = older->older) newer = older;
+        if (older != nullptr && older->start == start) return older;
+
+        Window *const window = pool_.make(start, index, arrival);
+        window->newer = newer;
+        window->older = older;
+        if (older != nullptr) older->newer = window;
+        if (newer != nullptr) {
+            newer->older = window;
+        } else {
+            series.newest = window;
+            series.start = start;
+            series.end = start + length;
+        }
+        Group &group = groups_[{start + length, length}];
+        group.interval = series.interval;
+        group.windows.push_back(window);
+        next_close_ = std::min(next_close_, start + length + delay_);
+        ++open_;
+        return window;
+    }
+
+    // Nobody will have the open windows of a series. Their groups free them when they close.
+    void give_up(Series &series, bool lost) {
+        for (Window *window = series.newest; window != nullptr; window = window->older) {
+            window->symbol = Window::kNoSymbol;
+            if (lost && window->has_price) ++counts_.lost;
+        }
+        series.newest = nullptr;
+        series.start = series.end = 0;
+    }
+
+    // Close every window whose time has come.
+    void close() {
+        if (clock_.reached() < next_close_) return;
+        while (!groups_.empty()) {
+            const auto first = groups_.begin();
+            if (first->first.first + delay_ > clock_.reached()) break;
+            close_group(first->first.first, first->second);
+            groups_.erase(first);
+        }
+        next_close_ = groups_.empty() ? kNever : groups_.begin()->first.first + delay_;
+    }
+
+    // The time at which the first of them closes.
+    int64_t next_close() const { return next_close_; }
+
+    // How many are open.
+    size_t size() const { return open_; }
+
+    BarHistory &history() { return history_; }
+    const BarHistory &history() const { return history_; }
+
+    // The bars of the windows that have closed since the last call, as messages.
+    std::vector<std::string> collect() { return messages_.take(); }
+
+  private:
+    // The windows of one interval that end together, in order of their first trades.
+    struct Group {
+        const Interval *interval = nullptr;
+        std::vector<Window *> windows;
+    };
+
+    const int64_t delay_;
+    const StreamClock &clock_;
+    SymbolTable &symbols_;
+    BarCounts &counts_;
+    std::map<std::pair<int64_t, int32_t>, Group> groups_;  // by end and interval
+    int64_t next_close_ = kNever;
+    WindowPool pool_;
+    size_t open_ = 0;
+    BarHistory history_;
+    BarMessages messages_;
+
+    void close_group(int64_t end, Group &group) {
+        // Windows that were wanted half way have joined out of order.
+        const auto sooner = [](const Window *one, const Window *other) { return one->first_trade < other->first_trade; };
+        std::vector<Window *> &windows = group.windows;
+        if (!std::is_sorted(windows.begin(), windows.end(), sooner)) std::sort(windows.begin(), windows.end(), sooner);
+        const Interval &interval = *group.interval;
+        const std::string ending =
+            ",\"s\":" + std::to_string(end - interval.length_ms) + ",\"e\":" + std::to_string(end) + "}";
+        ClosedBars closed{interval.length_ms, end, {}, {}};
+        for (Window *window : windows) {
+            if (window->symbol != Window::kNoSymbol) close_window(interval, *window, ending, closed);
+            pool_.free(window);
+        }
+        open_ -= windows.size();
+        if (closed.bars.empty()) return;
+        counts_.bars += closed.bars.size();
+        for (size_t i = 0; i < closed.bars.size(); ++i) messages_.add(closed.bar(i));
+        closed.text.shrink_to_fit();
+        closed.bars.shrink_to_fit();
+        history_.add(std::move(closed));
+    }
+
+    void close_window(const Interval &interval, Window &window, const std::string &ending, ClosedBars &closed) {
+        Symbol &symbol = *symbols_[window.symbol];
+        if (window.newer != nullptr) {
+            window.newer->older = nullptr;  // it closes as the oldest of its series
+        } else {
+            Series &series = *symbol.find(&interval);
+            series.newest = nullptr;
+            series.start = series.end = 0;
+        }
+        if (!window.has_price) return;
+        std::string &text = closed.text;
+        closed.bars.push_back({symbol.key, static_cast<uint32_t>(text.size())});
+        text += interval.opening;
+        text += symbol.json;
+        text += "\",\"T\":\"b\",\"S\":\"";
+        text += symbol.json;
+        text += "\",";
+        window.write(text);
+        text += ending;
+    }
+};
+
+}  // namespace fproxy::bars
