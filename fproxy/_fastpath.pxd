@@ -1,10 +1,22 @@
 """What other compiled modules may use of the fast path."""
 
+from libc.stddef cimport size_t
+from libcpp cimport bool as bool_t
+
+
+cdef extern from "backlog.hpp" namespace "fproxy" nogil:
+    cdef cppclass SharedFrames:
+        const char *begin
+        size_t size
+        void start(const char *frames, size_t length, bool_t for_one)
+        void finish()
+
 
 cdef class FrameSink:
-    # Take complete WebSocket frames; the bytes are good only until this returns. What goes wrong is the sink's to deal
-    # with: the clients after it must get theirs.
-    cdef void write_frames(self, const char *frames, size_t size) noexcept
+    # Take complete WebSocket frames; the bytes are good only until this returns. A sink that has to keep them for later
+    # shares them with the others that get the same. What goes wrong is the sink's to deal with: the clients after it
+    # must get theirs.
+    cdef void write_frames(self, SharedFrames *frames) noexcept
 
 
 cdef class MessageSink:

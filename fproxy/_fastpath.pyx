@@ -188,7 +188,7 @@ cdef object last_event_bytes(const LastEvent &event):
 
 
 cdef class FrameSink:
-    cdef void write_frames(self, const char *frames, size_t size) noexcept:
+    cdef void write_frames(self, SharedFrames *frames) noexcept:
         pass
 
 
@@ -262,8 +262,7 @@ cdef class History:
 
 # Bytes to be written to several clients, as a Python object only for those that need one.
 cdef class Frames:
-    cdef const char *data
-    cdef size_t size
+    cdef SharedFrames frames
     cdef bytes shared
     cdef bint being_written
 
@@ -273,18 +272,23 @@ cdef class Frames:
         if self.being_written:
             raise ReentrancyError("a sink that is being written to must not feed, flush or change what writes to it")
 
-    cdef start(self, pair[const char *, size_t] ready):
-        self.data = ready.first
-        self.size = ready.second
+    cdef start(self, pair[const char *, size_t] ready, bint for_one):
+        self.frames.start(ready.first, ready.second, for_one)
+        self.shared = None
+        self.being_written = True
+
+    cdef finish(self):
+        self.being_written = False
+        self.frames.finish()
         self.shared = None
 
     cdef write_to(self, object sink):
         if isinstance(sink, FrameSink):
-            (<FrameSink>sink).write_frames(self.data, self.size)
+            (<FrameSink>sink).write_frames(&self.frames)
             return
         try:
             if self.shared is None:
-                self.shared = PyBytes_FromStringAndSize(self.data, self.size)
+                self.shared = PyBytes_FromStringAndSize(self.frames.begin, self.frames.size)
             sink.write(self.shared)
         except Exception:
             _logger.exception("a client's sink failed; the other clients are not affected")
@@ -441,19 +445,19 @@ cdef class Fanout:
     cdef _write_to_audiences(self, const vector[uint32_t] &audiences):
         cdef size_t i, j
         cdef const vector[uint32_t] *members
+        cdef pair[const char *, size_t] ready
         cdef Frames frames = self._frames
-        frames.being_written = True
         try:
             for i in range(audiences.size()):
-                frames.start(self._fanout.take(audiences[i]))
-                if frames.size == 0:
+                ready = self._fanout.take(audiences[i])
+                if ready.second == 0:
                     continue
                 members = &self._fanout.audiences().members(audiences[i])
+                frames.start(ready, members.size() == 1)
                 for j in range(members.size()):
                     frames.write_to(<object>PyList_GET_ITEM(self._sinks, members[0][j]))
         finally:
-            frames.being_written = False
-            frames.shared = None
+            frames.finish()
 
     @property
     def has_pending(self):
@@ -578,14 +582,12 @@ cdef class Broadcast(MessageSink):
         ready = self._broadcast.take()
         if ready.second == 0:
             return
-        frames.start(ready)
-        frames.being_written = True
+        frames.start(ready, len(self._sinks) == 1)
         try:
             for sink in self._sinks:
                 frames.write_to(sink)
         finally:
-            frames.being_written = False
-            frames.shared = None
+            frames.finish()
 
     def last_event(self):
         return last_event_bytes(self._broadcast.last_event())

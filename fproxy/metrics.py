@@ -17,6 +17,10 @@ NAMESPACE: Final = "fproxy"
 T = TypeVar("T")
 M = TypeVar("M", bound=MetricWrapperBase)
 
+SLOW_CONSUMER_REASONS: Final = ("bytes", "lag", "memory", "replay")
+"""Why clients are disconnected as slow consumers: too much waits, for too long, more than the server can keep, or the
+history has passed by what they were being brought."""
+
 
 class FanoutCounts(Protocol):
     """What a fan-out counts by itself, without Python objects on its hot path."""
@@ -71,6 +75,22 @@ class MarketCollector(Collector, Generic[T]):
             yield family
 
 
+class BacklogState(Protocol):
+    """What the backlog of a server tells of itself."""
+
+    @property
+    def bytes(self) -> int: ...  # noqa: D102
+
+    @property
+    def waiting_bytes(self) -> int: ...  # noqa: D102
+
+    @property
+    def lagging(self) -> int: ...  # noqa: D102
+
+    @property
+    def lag(self) -> float: ...  # noqa: D102
+
+
 class Metrics:
     """The counters and gauges of one process.
 
@@ -99,7 +119,7 @@ class Metrics:
         }
         for name, documentation, *labels in (
             ("control_errors", "Errors in clients' control messages."),
-            ("slow_consumers", "Clients disconnected as slow consumers."),
+            ("slow_consumers", "Clients disconnected as slow consumers.", "reason"),
             ("upstream_connects", "Connections made upstream.", "upstream"),
             ("upstream_failures", "Failed or dropped upstream connections.", "upstream", "reason"),
             ("frames", "Messages received from an upstream.", "upstream"),
@@ -124,6 +144,20 @@ class Metrics:
             self.registry.register(self._collectors[collector])
         self._collectors[collector].watched.append((market, watched))
 
+    def watch_backlog(self, backlog: BacklogState) -> None:
+        """Read what waits for a server's clients whenever the metrics are read."""
+        for name, documentation, read in (
+            ("backlog_bytes", "Memory that what waits for clients takes.", lambda: backlog.bytes),
+            (
+                "backlog_waiting_bytes",
+                "Bytes that wait, added up over clients, which share them.",
+                lambda: backlog.waiting_bytes,
+            ),
+            ("lagging_clients", "Clients for which something waits.", lambda: backlog.lagging),
+            ("lag_seconds", "How long the oldest of it has waited.", lambda: backlog.lag),
+        ):
+            self._gauge(name, documentation).set_function(read)
+
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
 
@@ -131,15 +165,15 @@ class Metrics:
         return Gauge(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
 
 
-class UpstreamMetric(Generic[M]):
-    """A metric of one market with a value for each upstream, and maybe for other labels."""
+class LabelledMetric(Generic[M]):
+    """A metric of one market with a value for each upstream, or for other labels."""
 
     def __init__(self, metric: M, market: str) -> None:
         self._metric = metric
         self._market = market
 
     def labels(self, *values: str) -> M:
-        """Return the metric for an upstream, and what other labels it has."""
+        """Return the metric for values of its other labels, in their order."""
         return self._metric.labels(*values, self._market)
 
 
@@ -150,7 +184,7 @@ class MarketMetrics:
         market: the market's name.
         clients: clients connected and authenticated now.
         control_errors: control messages, or topics in them, answered with an error.
-        slow_consumers: clients disconnected because they read too slowly.
+        slow_consumers: clients disconnected because they read too slowly, by ``reason`` (``SLOW_CONSUMER_REASONS``).
         upstream_up: 1 while an ``upstream`` is connected and authenticated, else 0.
         upstream_connects: connections made to an ``upstream``.
         upstream_failures: failed attempts to connect to an ``upstream``, and drops, by ``reason``.
@@ -166,14 +200,16 @@ class MarketMetrics:
         self._metrics = metrics
         self.clients = self._gauge("clients").labels(market)
         self.control_errors = self._counter("control_errors").labels(market)
-        self.slow_consumers = self._counter("slow_consumers").labels(market)
+        self.slow_consumers = LabelledMetric(self._counter("slow_consumers"), market)
+        for reason in SLOW_CONSUMER_REASONS:
+            self.slow_consumers.labels(reason)
         self.replayed_events = self._counter("replayed_events").labels(market)
-        self.upstream_up = UpstreamMetric(self._gauge("upstream_up"), market)
-        self.upstream_connects = UpstreamMetric(self._counter("upstream_connects"), market)
-        self.upstream_failures = UpstreamMetric(self._counter("upstream_failures"), market)
-        self.frames = UpstreamMetric(self._counter("frames"), market)
-        self.refused_frames = UpstreamMetric(self._counter("refused_frames"), market)
-        self.refused_topics = UpstreamMetric(self._counter("refused_topics"), market)
+        self.upstream_up = LabelledMetric(self._gauge("upstream_up"), market)
+        self.upstream_connects = LabelledMetric(self._counter("upstream_connects"), market)
+        self.upstream_failures = LabelledMetric(self._counter("upstream_failures"), market)
+        self.frames = LabelledMetric(self._counter("frames"), market)
+        self.refused_frames = LabelledMetric(self._counter("refused_frames"), market)
+        self.refused_topics = LabelledMetric(self._counter("refused_topics"), market)
 
     def watch(self, collector: type[MarketCollector[T]], watched: T) -> None:
         """Have a collector read something whenever the metrics are read."""

@@ -78,14 +78,16 @@ class SharedFrames {
 // One client's. Times are in milliseconds of any clock that does not go back.
 class Backlog {
   public:
-    explicit Backlog(BacklogPool &pool) : pool_(pool), number_(pool.order.add(this)) {}
+    // `owner` is whatever the user of this wants to find again.
+    explicit Backlog(BacklogPool &pool, void *owner = nullptr) : pool_(pool), number_(pool.order.add(this)), owner_(owner) {}
     Backlog(const Backlog &) = delete;
     Backlog &operator=(const Backlog &) = delete;
     ~Backlog() {
         drop_behind(0);
-        pool_.list_bytes -= spans_.capacity() * sizeof(Span);
         pool_.order.remove(number_);
     }
+
+    void *owner() const { return owner_; }
 
     // Never to be evicted from now on.
     void exempt() { exempt_ = true; }
@@ -145,8 +147,12 @@ class Backlog {
         }
     }
 
-    // Give up everything but the rest of a frame that is partly sent: behind it another frame may follow.
-    void cut() { drop_behind(rest_of_frame_); }
+    // Give up everything but the rest of a frame that is partly sent: behind it another frame may follow. What is left
+    // counts as written now: it had its time.
+    void cut(int64_t now) {
+        drop_behind(rest_of_frame_);
+        for (size_t i = first_; i < spans_.size(); ++i) spans_[i].since = now;
+    }
 
     // Give up everything.
     void clear() {
@@ -165,6 +171,7 @@ class Backlog {
     size_t bytes_ = 0;
     size_t rest_of_frame_ = 0;
     uint32_t number_;
+    void *owner_;
     bool exempt_ = false;
 
     // Put bytes where the last of what waits is, as far as there is room, and else in a block of their own. Each piece has
@@ -230,7 +237,7 @@ class Backlog {
     void compact() {
         spans_.erase(spans_.begin(), spans_.begin() + static_cast<std::ptrdiff_t>(first_));
         first_ = 0;
-        if (spans_.capacity() <= kKeepSpans || spans_.capacity() / 4 < spans_.size()) return;
+        if (!spans_.empty() && (spans_.capacity() <= kKeepSpans || spans_.capacity() / 4 < spans_.size())) return;
         pool_.list_bytes -= spans_.capacity() * sizeof(Span);
         std::vector<Span>(spans_).swap(spans_);
         pool_.list_bytes += spans_.capacity() * sizeof(Span);

@@ -176,7 +176,7 @@ class Replay(ABC):
             if self._client.unsent_bytes > UNSENT_BYTES:
                 yield PAUSE
             elif self._cursor < self._history.first:
-                self._client.cut_off()
+                self._client.cut_off("replay")
                 return
             else:
                 if not self._prepare():

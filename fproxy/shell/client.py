@@ -10,6 +10,7 @@ import asyncio
 import enum
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, cast
 
 import aiofastnet
@@ -18,8 +19,7 @@ from websockets.protocol import Protocol as WebSocketProtocol
 from websockets.protocol import Side, State
 
 from fproxy._fastpath import FrameSink
-from fproxy._socket_writer import SocketWriter
-from fproxy.core import control
+from fproxy._socket_writer import TRANSPORT_BYTES, SocketWriter
 from fproxy.core.frames import PING_FRAME, text_frame
 from fproxy.core.market import STOCKS
 from fproxy.shell.client_closing import Draining, end_output, fitting_reason
@@ -28,6 +28,7 @@ from fproxy.shell.delivery import DeliveryLog, DeliveryProgress
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.handshake import Handshake, quiet_logger, release
 from fproxy.shell.shared_state import SharedState
+from fproxy.shell.slow_consumer import slow_consumer_message, slowness
 from fproxy.shell.timer_wheel import NO_TICK
 
 logger: Final = logging.getLogger("fproxy.server")
@@ -145,11 +146,11 @@ class Client(asyncio.BufferedProtocol):
     @property
     def unsent_bytes(self) -> int:
         """How many bytes wait to be sent."""
-        return 0 if self._stage is _Stage.CLOSED else self._transport.get_write_buffer_size()
+        return self._unsent()
 
     def delivery_log(self, now: int) -> DeliveryLog:
         """Return a log of what reaches the client, which has got all that came before ``now``, in Unix milliseconds."""
-        return DeliveryLog(self._transport, now=now)
+        return DeliveryLog(self._transport, self._unsent, now=now)
 
     def send_status(self, message: bytes) -> None:
         """Send one message, a JSON array of status events, as a text frame, in order with data."""
@@ -193,6 +194,8 @@ class Client(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Drop the connection at once, with all that is unsent."""
         if self._stage is not _Stage.CLOSED:
+            if self._writer is not None:
+                self._writer.stop()
             self._transport.abort()
 
     # What the transport calls.
@@ -203,9 +206,8 @@ class Client(asyncio.BufferedProtocol):
         shared = self._shared
         shared.clients.add(self)
         shared.empty.clear()
-        # The transport calls pause_writing, from within a write, as soon as more than this is unsent: so the
-        # check for slow consumers costs nothing on the hot path.
-        self._transport.set_write_buffer_limits(high=shared.limits.max_unsent_bytes)
+        # What waits is kept by the writer, but for the little that a TLS transport has ahead.
+        self._transport.set_write_buffer_limits(high=TRANSPORT_BYTES - 1)
         if not shared.accepting:
             self._transport.abort()
         elif len(shared.clients) > shared.max_clients:
@@ -233,27 +235,38 @@ class Client(asyncio.BufferedProtocol):
         self._input_waits = not self._shared.pacer.received(self, data)
 
     def eof_received(self) -> bool:
-        """The client sends no more. Return False: the transport is to close, once all has been sent."""
+        """The client sends no more: the connection ends once all has been sent. Return whether that takes time."""
         self._start_closing()
-        return False
+        if self._writer is None or not self._writer.waiting_bytes:
+            return False
+        self._writer.when_drained(self._transport.close)
+        return True
 
     def pause_writing(self) -> None:
-        """More than the limit is unsent."""
-        self.cut_off()
+        """The transport of a TLS connection has enough waiting: the writer looks at that itself."""
 
-    def cut_off(self) -> None:
-        """Disconnect the client as a slow consumer, and tell it so."""
-        if self._stage >= _Stage.CLOSING:
+    def resume_writing(self) -> None:
+        """The transport takes more."""
+        if self._writer is not None:
+            self._writer.resume()
+
+    def cut_off(self, reason: str) -> None:
+        """Disconnect the client as a slow consumer, and tell it so in place of all that waits.
+
+        Args:
+            reason: ``bytes``, ``lag``, ``memory`` or ``replay``, as metrics have it.
+        """
+        if self._stage >= _Stage.CLOSING or self._writer is None:
+            self.abort()
             return
-        unsent = self._transport.get_write_buffer_size()
+        unsent = self._unsent()
         if self._endpoint is not None:
-            self._shared.metrics.of(self._endpoint.market.name).slow_consumers.inc()
-        logger.warning("%s disconnected as a slow consumer: %d bytes unsent", self.described, unsent)
-        status = (
-            "slow_consumer",
-            f"Disconnected for reading too slowly: {unsent} bytes were waiting to be sent.",
-        )
-        self.send_status(control.status_message(status))
+            self._shared.metrics.of(self._endpoint.market.name).slow_consumers.labels(reason).inc()
+        logger.warning("%s disconnected as a slow consumer: %s", self.described, slowness(reason, unsent))
+        if not self._writer.cut():
+            self.abort()  # the frame that is partly sent is a long one
+            return
+        self.send_status(slow_consumer_message(reason, unsent))
         self.close(CloseCode.POLICY_VIOLATION, "slow consumer")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -262,7 +275,9 @@ class Client(asyncio.BufferedProtocol):
         logger.debug("%s disconnected", self.peer)
         left = self._stage is _Stage.JOINED
         self._stage = _Stage.CLOSED
-        self._stop_writing()
+        self.write = _discard
+        if self._writer is not None:
+            self._writer.stop()
         if self._handshake is not None:
             self._handshake.close()
         if self._protocol is not None:
@@ -349,7 +364,13 @@ class Client(asyncio.BufferedProtocol):
             Side.SERVER, state=State.OPEN, max_size=shared.limits.max_control_bytes, logger=quiet_logger
         )
         self._session = ClientSession(self, outcome.endpoint, shared)
-        self._writer = SocketWriter(self._transport)
+        self._writer = SocketWriter(
+            self._transport,
+            shared.backlog,
+            loop=shared.loop,
+            max_bytes=shared.limits.max_unsent_bytes,
+            too_slow=self.cut_off,
+        )
         self.write = self._writer.write
         shared.timers.schedule(self, shared.limits.auth_timeout)
         self._session.opened()
@@ -407,8 +428,8 @@ class Client(asyncio.BufferedProtocol):
         """Return whether data that waits to be sent goes out: the pong may be long in coming then."""
         if self._progress is not None:
             return self._progress.made()
-        self._progress = DeliveryProgress(self._transport)
-        return self.unsent_bytes > 0
+        self._progress = DeliveryProgress(self._transport, self._unsent)
+        return self._unsent() > 0
 
     # The end.
 
@@ -423,9 +444,16 @@ class Client(asyncio.BufferedProtocol):
                 self.write(frame)
         if protocol.close_expected():
             self._start_closing()
-        if ends:
+        if ends and self._writer is not None:
             # After both close frames nothing more can come.
-            end_output(self._transport, self._shared.loop, peer_is_done=protocol.close_rcvd is not None)
+            self._writer.when_drained(
+                partial(
+                    end_output,
+                    self._transport,
+                    self._shared.loop,
+                    peer_is_done=protocol.close_rcvd is not None,
+                )
+            )
 
     def _start_closing(self) -> None:
         if self._stage >= _Stage.CLOSING:
@@ -436,19 +464,22 @@ class Client(asyncio.BufferedProtocol):
             shared.loop.call_soon(self._leave)
         self._stage = _Stage.CLOSING
         self._pinged = False
-        self._stop_writing()
-        self._session = self._progress = None
-        self._draining = Draining(self._transport, shared.loop, shared.limits.close_timeout)
-        shared.timers.schedule(self, shared.limits.close_timeout)
-
-    def _stop_writing(self) -> None:
         self.write = _discard
         if self._writer is not None:
-            self._writer.stop()
+            self._writer.finish()
+        self._session = self._progress = None
+        self._draining = Draining(self._transport, self._unsent, shared.loop, shared.limits.close_timeout)
+        shared.timers.schedule(self, shared.limits.close_timeout)
+
+    def _unsent(self) -> int:
+        if self._stage is _Stage.CLOSED:
+            return 0
+        waiting = self._writer.waiting_bytes if self._writer is not None else 0
+        return waiting + self._transport.get_write_buffer_size()
 
     def _give_up_closing(self) -> None:
         """Drop the client, unless it is still reading what is left for it."""
         if self._draining is not None and self._draining.deserves_time():
             self._shared.timers.schedule(self, self._shared.limits.close_timeout)
         else:
-            self._transport.abort()
+            self.abort()

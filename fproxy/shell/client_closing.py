@@ -1,6 +1,7 @@
 """How a client's connection ends: what it is told, what it may still read, and how long it is waited for."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from fproxy.shell.delivery import DeliveryProgress
@@ -18,7 +19,7 @@ def fitting_reason(reason: str) -> str:
 
 
 def end_output(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *, peer_is_done: bool) -> None:
-    """End a connection behind what has been written.
+    """End a connection behind what its transport has waiting.
 
     Args:
         transport: the connection.
@@ -39,18 +40,23 @@ class Draining:
     __slots__ = ("_deadline", "_loop", "_progress")
 
     def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, close_timeout: float
+        self,
+        transport: asyncio.Transport,
+        unsent: Callable[[], int],
+        loop: asyncio.AbstractEventLoop,
+        close_timeout: float,
     ) -> None:
         """Begin to watch.
 
         Args:
             transport: the connection.
+            unsent: returns how many bytes wait to be sent.
             loop: the event loop.
             close_timeout: how long closing may take without any progress, in seconds.
         """
         self._loop = loop
         self._deadline = loop.time() + DRAIN_TIMEOUTS * close_timeout
-        self._progress = DeliveryProgress(transport)
+        self._progress = DeliveryProgress(transport, unsent)
 
     def deserves_time(self) -> bool:
         """Return whether to wait another close timeout: some of what was left has gone out since the last one."""

@@ -16,6 +16,9 @@ class ClientLimits:
         ping_timeout: how long a client may stay silent after a ping.
         close_timeout: how long closing may take without any progress.
         max_unsent_bytes: a client with more than this waiting to be sent is a slow consumer.
+        max_lag: a client for which something has waited for longer than this is one too; 0 for however long.
+        max_backlog: the most memory for what waits for all clients together, in bytes; when that is reached, the one
+            whose backlog is the oldest is a slow consumer. None for a quarter of the memory that the process may have.
         max_control_bytes: the largest message accepted from a client.
         max_topics: how many topics a client may have at once.
     """
@@ -26,5 +29,7 @@ class ClientLimits:
     ping_timeout: float = 20.0
     close_timeout: float = 10.0
     max_unsent_bytes: int = 16 * 1024 * 1024
+    max_lag: float = 10.0
+    max_backlog: int | None = None
     max_control_bytes: int = 1024 * 1024
     max_topics: int = DEFAULT_MAX_TOPICS

@@ -5,6 +5,7 @@ import socket
 import struct
 import sys
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 if sys.platform == "linux":
@@ -24,22 +25,28 @@ class DeliveryProgress:
     progress, so that a peer that reads more slowly than it is written to seems to have stopped.
     """
 
-    __slots__ = ("_acknowledged", "_transport", "_waiting")
+    __slots__ = ("_acknowledged", "_transport", "_unsent", "_waiting")
 
-    def __init__(self, transport: asyncio.WriteTransport) -> None:
-        """Take the first look at the connection of ``transport``."""
+    def __init__(self, transport: asyncio.BaseTransport, unsent: Callable[[], int]) -> None:
+        """Take the first look at a connection.
+
+        Args:
+            transport: the connection.
+            unsent: returns how many bytes wait to be sent.
+        """
         self._transport = transport
-        self._waiting = transport.get_write_buffer_size()
+        self._unsent = unsent
+        self._waiting = unsent()
         self._acknowledged = _acknowledged_of(transport)
 
     def made(self) -> bool:
         """Look again. Return whether some of what was waiting at the last look has gone out since."""
-        waiting, self._waiting = self._waiting, self._transport.get_write_buffer_size()
+        waiting, self._waiting = self._waiting, self._unsent()
         acknowledged, self._acknowledged = self._acknowledged, _acknowledged_of(self._transport)
         return waiting > 0 and (self._waiting < waiting or self._acknowledged > acknowledged)
 
 
-def _acknowledged_of(transport: asyncio.WriteTransport) -> int:
+def _acknowledged_of(transport: asyncio.BaseTransport) -> int:
     connection = transport.get_extra_info("socket")
     return 0 if connection is None else acknowledged_bytes(connection)
 
@@ -65,16 +72,18 @@ class DeliveryLog:
     was acknowledged it is the time of the beginning.
     """
 
-    __slots__ = ("_delivered_at", "_pending", "_transport")
+    __slots__ = ("_delivered_at", "_pending", "_transport", "_unsent")
 
-    def __init__(self, transport: asyncio.WriteTransport, *, now: int) -> None:
+    def __init__(self, transport: asyncio.BaseTransport, unsent: Callable[[], int], *, now: int) -> None:
         """Begin to watch.
 
         Args:
             transport: the connection.
+            unsent: returns how many bytes wait to be sent.
             now: a time before which everything is delivered, in Unix milliseconds.
         """
         self._transport = transport
+        self._unsent = unsent
         self._delivered_at = now
         # When there was a look, and how many bytes had been written then, as far as they are not acknowledged yet.
         self._pending: deque[tuple[int, int]] = deque()
@@ -84,7 +93,7 @@ class DeliveryLog:
         connection = self._transport.get_extra_info("socket")
         if connection is None or not (acknowledged := acknowledged_bytes(connection)):
             return
-        waiting = unacknowledged_bytes(connection) + self._transport.get_write_buffer_size()
+        waiting = unacknowledged_bytes(connection) + self._unsent()
         self._pending.append((now, acknowledged + waiting))
         self._settle(acknowledged)
 

@@ -12,12 +12,15 @@ from typing import Final
 import aiofastnet
 from websockets.frames import CloseCode
 
+from fproxy._socket_writer import BacklogPool
 from fproxy.core.client_keys import ClientKeys
 from fproxy.metrics import Metrics
 from fproxy.shell.client import Client
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.endpoint import Endpoint, by_path
 from fproxy.shell.input_pacer import InputPacer
+from fproxy.shell.lag_watch import LagWatch
+from fproxy.shell.memory_limit import default_backlog
 from fproxy.shell.shared_state import SharedState
 from fproxy.shell.timer_wheel import TimerWheel
 
@@ -56,6 +59,7 @@ class ClientServer:
 
     Attributes:
         host: the address that it listens on.
+        backlog: what waits to be sent to its clients.
     """
 
     def __init__(
@@ -100,6 +104,8 @@ class ClientServer:
         self._keys = keys
         self._metrics = metrics
         self._limits = limits or ClientLimits()
+        self.backlog = BacklogPool(max_bytes=self._limits.max_backlog or default_backlog())
+        metrics.watch_backlog(self.backlog)
         self._max_clients = max_clients
         self._reuse_port = reuse_port
         self._listening = listening
@@ -108,6 +114,7 @@ class ClientServer:
         self._drain = drain
         self._listener: asyncio.Server | None = None
         self._shared: SharedState | None = None
+        self._lag_watch: LagWatch | None = None
 
     @property
     def port(self) -> int:
@@ -136,6 +143,7 @@ class ClientServer:
             max_clients=_affordable_clients(self._max_clients),
             timers=TimerWheel(loop, _resolution(limits)),
             pacer=InputPacer(loop),
+            backlog=self.backlog,
         )
         shared.empty.set()
         try:
@@ -153,6 +161,8 @@ class ClientServer:
         except OSError as error:
             raise ServerStartError(listen_error_text(self.host, self._port, error)) from error
         self._shared = shared
+        if limits.max_lag:
+            self._lag_watch = LagWatch(loop, self.backlog, max_lag=limits.max_lag)
         for listening in self._listener.sockets:
             # The library accepts as many connections in a turn as its backlog; the kernel may queue more.
             with listening.dup() as same:
@@ -196,6 +206,8 @@ class ClientServer:
             await shared.empty.wait()
         await listener.wait_closed()
         shared.timers.close()
+        if self._lag_watch is not None:
+            self._lag_watch.stop()
 
 
 def _resolution(limits: ClientLimits) -> float:

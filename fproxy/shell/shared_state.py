@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from fproxy._socket_writer import BacklogPool
 from fproxy.core.client_keys import ClientKeys
 from fproxy.metrics import Metrics
 from fproxy.shell.client_limits import ClientLimits
@@ -37,6 +38,7 @@ class SharedState:
         max_clients: how many connections there may be at once.
         timers: every client's timeout.
         pacer: every client's input.
+        backlog: what waits to be sent to all clients.
         read_buffer: where every client's bytes are read to; they are taken out of it before the next read.
         clients: every connection, from its first byte to its last.
         accepting: whether new connections are welcome.
@@ -51,6 +53,7 @@ class SharedState:
     max_clients: int
     timers: TimerWheel
     pacer: InputPacer
+    backlog: BacklogPool
     read_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
     clients: "set[Client]" = field(default_factory=set)
     accepting: bool = True

@@ -257,12 +257,12 @@ def test_secrets_are_not_in_the_settings_text(parsed: Callable[..., Any]) -> Non
 def test_unknown_variables_and_lines_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("UNRELATED=1\nFPROXY_CLIENT_KEY=sesame\n")
     monkeypatch.setenv("FPROXY_HSOT", "1")
-    monkeypatch.setenv("FPROXY_XYZZY_PLUGH", "1")
+    monkeypatch.setenv("FPROXY_XYZZY_PLUGH_QUUX", "1")
     result = run("--host", "0.0.0.0")  # refused after the warnings: nothing starts here
     warnings = [line for line in result.output.splitlines() if line.startswith("WARNING")]
     assert warnings == [
         "WARNING Unknown setting FPROXY_HSOT (the environment) has no effect; did you mean FPROXY_HOST?",
-        "WARNING Unknown setting FPROXY_XYZZY_PLUGH (the environment) has no effect",
+        "WARNING Unknown setting FPROXY_XYZZY_PLUGH_QUUX (the environment) has no effect",
         "WARNING Unknown setting FPROXY_CLIENT_KEY (.env, line 2) has no effect; "
         "did you mean FPROXY_CLIENT_KEYS?",
     ]

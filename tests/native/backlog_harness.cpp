@@ -157,9 +157,9 @@ class Run {
         Model &model = models_[id];
         const size_t rest = backlogs_[id]->rest_of_frame();
         if (rest != model.rest_of_frame()) fail(id, "rest of a frame");
-        backlogs_[id]->cut();
+        backlogs_[id]->cut(now_);
         model.bytes.resize(rest);
-        model.times.resize(rest);
+        model.times.assign(rest, now_);
         model.frame_ends.clear();
         if (rest != 0) model.frame_ends.push_back(rest);
     }

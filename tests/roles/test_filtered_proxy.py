@@ -472,7 +472,7 @@ async def test_a_slow_consumer_is_told_and_harms_no_one() -> None:
         slow.connection.transport.pause_reading()
         frame = array(*(event("T", "AAPL", i) for i in range(2000)))
         sent = 0
-        while not chain.count("slow_consumers_total"):
+        while not chain.count("slow_consumers_total", reason="bytes"):
             await chain.firehose.send(frame)
             sent += 1
             assert len(await quick.take(2000)) == 2000

@@ -203,7 +203,7 @@ async def test_a_slow_reader_is_cut_off_and_others_lose_nothing() -> None:
             while b"subscribed to: Q.*" not in head:
                 head += await loop.sock_recv(slow, 4_096)
             oracle = market(50_000.0)
-            while metrics.registry.get_sample_value("fproxy_slow_consumers_total", {"market": "stocks"}) == 0:
+            while metrics.registry.get_sample_value("fproxy_slow_consumers_total", SLOW) == 0:
                 clock.milliseconds += 40
                 expected = decoded(oracle.advance(clock.milliseconds))
                 assert await receive_events(reader, len(expected)) == expected
@@ -215,6 +215,7 @@ async def test_a_slow_reader_is_cut_off_and_others_lose_nothing() -> None:
         assert b'"slow_consumer"' in rest
 
 
+SLOW = {"reason": "bytes", "market": "stocks"}
 HANDSHAKE = (
     b"GET /stocks HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"

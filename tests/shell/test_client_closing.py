@@ -37,7 +37,7 @@ class Clock(asyncio.AbstractEventLoop):
 
 def closing() -> tuple[Any, Any, Draining]:
     backlog, clock = Backlog(), Clock()
-    return backlog, clock, Draining(backlog, clock, 10.0)
+    return backlog, clock, Draining(backlog, backlog.get_write_buffer_size, clock, 10.0)
 
 
 def test_a_client_that_reads_gets_so_many_timeouts_and_no_more() -> None:

@@ -17,7 +17,7 @@ async def test_progress_is_made_only_while_the_peer_reads() -> None:
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
     peer.setblocking(False)
     try:
-        progress = DeliveryProgress(transport)
+        progress = DeliveryProgress(transport, transport.get_write_buffer_size)
         assert not progress.made()
         while transport.get_write_buffer_size() < 8 << 20:
             transport.write(bytes(1 << 20))
@@ -64,7 +64,7 @@ async def test_a_note_is_delivered_when_all_that_was_written_before_it_is_acknow
                 await asyncio.sleep(0.001)
 
     try:
-        log = DeliveryLog(transport, now=1)
+        log = DeliveryLog(transport, transport.get_write_buffer_size, now=1)
         assert log.delivered_at() == 1
         transport.write(b"first")
         await read(5)

@@ -35,6 +35,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.frames import text_frame
+from fproxy.metrics import Metrics
 from fproxy.shell.client import Client
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.server import ClientServer, ServerStartError
@@ -484,7 +485,5 @@ async def test_over_tls(tmp_path: Path) -> None:
 
 
 def test_a_server_knows_no_port_before_it_starts() -> None:
-    server = ClientServer(
-        endpoints_of(RecordingRole()), keys=ClientKeys(), metrics=Server().metrics, port=8765
-    )
+    server = ClientServer(endpoints_of(RecordingRole()), keys=ClientKeys(), metrics=Metrics(), port=8765)
     assert server.port == 8765

@@ -42,6 +42,23 @@ CLIENT_SETTINGS: Final = (
         proxy_alone=True,
     ),
     Declaration(
+        "max_lag",
+        "FPROXY_MAX_LAG",
+        Seconds(zero="for any time"),
+        CLIENTS,
+        "Seconds for which something may wait for a client; then it is disconnected as a slow consumer, too.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "max_backlog",
+        "FPROXY_MAX_BACKLOG",
+        ByteSize(64 * 1024),
+        CLIENTS,
+        "The most memory for what waits for all clients together, in each process; then the one with the oldest "
+        "backlog is disconnected. Unset: a quarter of what the process may have.",
+        proxy_alone=True,
+    ),
+    Declaration(
         "max_control_bytes",
         "FPROXY_MAX_CONTROL_BYTES",
         ByteSize(1024, 64 * 1024**2),

@@ -1,0 +1,278 @@
+"""What waits for clients that lag: kept once for all, in order, bounded in bytes and in age, given back."""
+
+import asyncio
+import gc
+import random
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+import trustme
+from server_harness import PATIENCE, RawClient, Server, raw_client, serving, soon
+
+from fproxy._fastpath import Fanout
+from fproxy._socket_writer import TRANSPORT_BYTES, BacklogPool, SocketWriter
+from fproxy.core.frames import text_frame
+from fproxy.core.topics import parse_topic
+from fproxy.shell.client import Client
+from fproxy.shell.client_limits import ClientLimits
+
+EVENT = b'{"ev":"T","sym":"A","i":%d,"padding":"' + b"x" * 2_000 + b'"}'
+NEVER = 3600.0
+
+
+def limits(**changes: Any) -> ClientLimits:
+    return ClientLimits(
+        **(
+            {"max_unsent_bytes": 64 << 20, "close_timeout": NEVER, "ping_interval": 0, "max_lag": NEVER}
+            | changes
+        )
+    )
+
+
+def listening() -> socket.socket:
+    """A listening socket whose connections have small buffers in the kernel."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+    return listener
+
+
+@asynccontextmanager
+async def serving_slowly(**changes: Any) -> AsyncIterator[Server]:
+    async with serving(limits=limits(**changes), listening=listening()) as server:
+        yield server
+
+
+@asynccontextmanager
+async def stalled(server: Server, **options: Any) -> AsyncIterator[tuple[RawClient, Client]]:
+    """A client that has joined and does not read, and the server's side of it."""
+    async with raw_client(server, limit=1 << 14, **options) as client:
+        await client.join()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        yield client, server.role.clients[-1]
+
+
+def read_again(client: RawClient) -> None:
+    client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 (what the kernel does has no event)
+            await asyncio.sleep(0.001)
+
+
+async def test_what_waits_for_many_is_kept_once_and_each_gets_all_of_it() -> None:
+    async with serving_slowly() as server, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(stalled(server)) for _ in range(8)]
+        fanout = Fanout()
+        for _, sink in clients:
+            fanout.subscribe(fanout.add_client(sink.sink), [parse_topic("T.A")])
+        for number in range(1_000):
+            fanout.feed(0, EVENT % number)
+            fanout.flush()
+            if number % 200 == 0:
+                clients[number // 200][1].send_status(b"[]")  # what only one of them gets
+        waiting = max(sink.unsent_bytes for _, sink in clients)
+        assert waiting > 1_000_000
+        assert server.metric("lagging_clients") == 8
+        assert server.metric("backlog_waiting_bytes") > 6 * waiting
+        assert server.metric("backlog_bytes") < 1.3 * waiting
+        for index, (client, _) in enumerate(clients):
+            read_again(client)
+            told = 0
+            for number in range(1_000):
+                assert (await client.frame())[1] == b"[%s]" % (EVENT % number)
+                if number % 200 == 0 and number // 200 == index:
+                    assert (await client.frame())[1] == b"[]"
+                    told += 1
+            assert told == (index < 5)
+        await until(lambda: server.metric("lagging_clients") == 0)
+        assert server.metric("backlog_bytes") == 0
+
+
+async def test_when_memory_is_short_the_oldest_backlog_goes_first_and_the_others_stay() -> None:
+    async with (
+        serving_slowly(max_backlog=4 << 20) as server,
+        stalled(server) as (first, oldest),
+        stalled(server) as (_, younger),
+        stalled(server) as (_, youngest),
+    ):
+        frame = text_frame(b"y" * 100_000)
+        for client in (oldest, younger, youngest):
+            while client.unsent_bytes < 1 << 20:
+                client.write(frame)
+            await asyncio.sleep(0.02)  # older than the next by more than the clock's steps
+        while oldest.authenticated:
+            youngest.write(frame)
+            assert server.backlog.bytes <= (4 << 20) + 2 * len(frame)
+        assert younger.authenticated
+        assert youngest.authenticated
+        assert server.metric("slow_consumers_total", reason="memory") == 1
+        assert oldest.unsent_bytes <= 2 * len(frame)
+        read_again(first)
+        assert await first.close_frame() == (1008, "slow consumer")
+
+
+async def test_when_even_the_goodbyes_take_too_much_they_go() -> None:
+    async with serving_slowly(max_backlog=1) as server, stalled(server) as (client, sink):
+        while sink.authenticated:
+            sink.write(text_frame(b"z" * 10_000))
+        assert server.backlog.bytes == 0
+        read_again(client)
+        assert await client.ended()
+        await server.emptied()
+        assert server.metric("slow_consumers_total", reason="memory") == 1
+
+
+async def test_a_client_that_lags_for_too_long_is_cut_off_however_little_waits() -> None:
+    async with (
+        serving_slowly(max_lag=0.05) as server,
+        stalled(server) as (client, sink),
+        stalled(server) as (reading_client, reading),
+    ):
+        read_again(reading_client)
+        draining = asyncio.create_task(reading_client.ended())
+        while sink.authenticated:
+            if not sink.unsent_bytes:
+                sink.write(text_frame(b"w" * 1_000))
+                reading.write(text_frame(b"w" * 1_000))
+            assert sink.unsent_bytes < 10_000
+            await asyncio.sleep(0)
+        await server.role.wait_for("left")
+        assert server.metric("slow_consumers_total", reason="lag") == 1
+        assert reading.authenticated
+        read_again(client)
+        assert await client.close_frame() == (1008, "slow consumer")
+        draining.cancel()
+
+
+async def test_a_pool_lives_as_long_as_a_writer_that_the_garbage_collector_takes_apart() -> None:
+    transport, loop = FullTransport(), asyncio.get_running_loop()
+    for _ in range(5):
+        pool = BacklogPool(max_bytes=1 << 20)
+        # Made before what it forms a cycle with, and so the first that is taken apart.
+        writer = SocketWriter.__new__(SocketWriter, transport, pool)
+        writer.__init__(  # type: ignore[misc]
+            transport, pool, loop=loop, max_bytes=1 << 20, too_slow=lambda _, cycle=writer: None
+        )
+        writer.write(text_frame(b"waits"))
+        assert pool.lagging == 1
+        del pool, writer
+        gc.collect()
+
+
+class FullTransport(asyncio.Transport):
+    """Takes nothing."""
+
+    def get_write_buffer_size(self) -> int:
+        return TRANSPORT_BYTES
+
+
+async def test_lag_is_that_of_what_still_waits() -> None:
+    async with serving_slowly() as server, stalled(server) as (client, sink):
+        assert server.backlog.lag == 0
+        while sink.unsent_bytes < 1 << 20:
+            sink.write(text_frame(b"v" * 10_000))
+        await until(lambda: server.backlog.lag >= 0.3)
+        sink.write(text_frame(b"the last"))
+        read_again(client)
+        while (await client.frame())[1] != b"the last":
+            pass
+        await until(lambda: server.backlog.lag == 0)
+
+
+async def test_a_client_that_sends_no_more_still_gets_what_waits() -> None:
+    async with serving_slowly() as server, stalled(server) as (client, sink):
+        for number in range(200):
+            sink.write(text_frame(b"%d" % number + b"u" * 10_000))
+        client.writer.write_eof()
+        await server.role.wait_for("left")
+        assert sink.unsent_bytes > 1 << 20
+        read_again(client)
+        for number in range(200):
+            assert (await client.frame())[1] == b"%d" % number + b"u" * 10_000
+        assert await client.ended()
+        await server.emptied()
+
+
+async def test_a_close_comes_behind_what_waits() -> None:
+    async with serving_slowly() as server, stalled(server) as (client, sink):
+        for number in range(200):
+            sink.write(text_frame(b"%d" % number + b"t" * 10_000))
+        sink.close(1012, "service restart")
+        read_again(client)
+        for number in range(200):
+            assert (await client.frame())[1] == b"%d" % number + b"t" * 10_000
+        assert await client.close_frame() == (1012, "service restart")
+
+
+async def test_a_client_that_breaks_off_gives_its_backlog_back() -> None:
+    async with serving_slowly() as server, stalled(server) as (client, sink):
+        while sink.unsent_bytes < 1 << 20:
+            sink.write(text_frame(b"s" * 10_000))
+        client.writer.transport.abort()
+        await server.emptied()
+        assert server.backlog.bytes == 0
+        assert server.backlog.lagging == 0
+        sink.write(text_frame(b"too late"))
+        assert server.backlog.bytes == 0
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_a_client_reads_when_the_bytes_are_those_that_were_written(
+    secure: bool, seed: int
+) -> None:
+    chance = random.Random(seed)
+    authority, options = trustme.CA(), {}
+    context = None
+    if secure:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        trusting = ssl.create_default_context()
+        authority.configure_trust(trusting)
+        options = {"ssl": trusting}
+    async with (
+        serving(limits=limits(), listening=listening(), ssl_context=context) as server,
+        stalled(server, **options) as (client, sink),
+        stalled(server, **options) as (other_client, other),
+    ):
+        fanout = Fanout()
+        for each in (sink, other):
+            fanout.subscribe(fanout.add_client(each.sink), [parse_topic("T.A")])
+        read_again(other_client)
+        others = asyncio.create_task(other_client.ended())
+        written: list[bytes] = []
+        received: list[bytes] = []
+        for number in range(600):
+            match chance.randrange(4):
+                case 0:
+                    sink.write(text_frame(written_now := b"%d" % number + b"r" * chance.randrange(30_000)))
+                    written.append(written_now)
+                case 1 | 2:
+                    fanout.feed(0, EVENT % number)
+                    fanout.flush()
+                    written.append(b"[%s]" % (EVENT % number))
+                case 3:
+                    read_again(client)
+                    for _ in range(min(chance.randrange(6), len(written) - len(received))):
+                        received.append((await client.frame())[1])
+                    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        while sink.unsent_bytes < 100_000:  # it lags now, if it did not before
+            fanout.feed(0, EVENT % len(written))
+            fanout.flush()
+            written.append(b"[%s]" % (EVENT % len(written)))
+        read_again(client)
+        while len(received) < len(written):
+            received.append((await client.frame())[1])
+        assert received == written
+        sink.close(1000, "")
+        other.close(1000, "")
+        await client.close_frame()
+        client.send(0x88, b"")
+        other_client.send(0x88, b"")
+        await soon(others)
