@@ -22,7 +22,9 @@ from fproxy._fastpath import FrameSink
 from fproxy._socket_writer import TRANSPORT_BYTES, SocketWriter
 from fproxy.core.frames import PING_FRAME, text_frame
 from fproxy.core.market import STOCKS
+from fproxy.core.stream_position import RecoveryRequest
 from fproxy.shell.client_closing import Draining, end_output, fitting_reason
+from fproxy.shell.client_handler import NumberingHandler
 from fproxy.shell.client_session import ClientSession
 from fproxy.shell.delivery import DeliveryLog, DeliveryProgress
 from fproxy.shell.endpoint import Endpoint
@@ -388,8 +390,13 @@ class Client(asyncio.BufferedProtocol):
         if self._stage is not _Stage.CLOSED:
             self._send_protocol_frames(protocol)
 
-    def join(self, account: str) -> None:
-        """Have the client join its role, now that it has authenticated with the key of ``account``."""
+    def join(self, account: str, recovery: RecoveryRequest | None) -> None:
+        """Have the client join its role, now that it has authenticated.
+
+        Args:
+            account: an opaque name of its key's holder.
+            recovery: what it asks for that follows the stream by number; None for every client but roles of ours.
+        """
         assert self._endpoint is not None
         shared = self._shared
         self.account = account
@@ -401,6 +408,8 @@ class Client(asyncio.BufferedProtocol):
             spread = hash(self) * 0.618_033_988_75 % 1.0
             shared.timers.schedule(self, shared.limits.ping_interval * (0.5 + spread / 2))
         self._endpoint.handler.client_joined(self)
+        if recovery is not None and isinstance(self._endpoint.handler, NumberingHandler):
+            self._endpoint.handler.client_follows(self, recovery)
 
     def _leave(self) -> None:
         assert self._endpoint is not None
