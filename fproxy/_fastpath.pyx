@@ -11,6 +11,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool as bool_t
 from libcpp.pair cimport pair
+from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 from fproxy.core.scanned_event import ScannedEvent
@@ -88,8 +89,6 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         void publish(uint32_t topic, const char *begin, const char *end) except +
         const LastEvent &last_event(unsigned int source) const
         bool_t fed_data() const
-        uint64_t data_messages(unsigned int source) const
-        void withhold(vector[pair[const char *, const char *]] &statuses) except +
         void take_from(int64_t time, int64_t otherwise)
         size_t failed_at() const
         uint64_t events_in() const
@@ -108,20 +107,34 @@ cdef extern from "history.hpp" namespace "fproxy" nogil:
         const char *end
         int64_t received
         unsigned int source
-        bool_t was_live
 
     cdef cppclass CppHistory "fproxy::History":
         CppHistory(size_t most_bytes, int64_t span_ms) except +
-        void append(
-            unsigned int source, const char *begin, const char *end, int64_t now, bool_t is_live
-        ) except +
+        void append(unsigned int source, const char *begin, const char *end, int64_t now) except +
         void trim(int64_t now)
         uint64_t first() const
         uint64_t next() const
         HistoryMessage operator[](uint64_t number) const
         uint64_t received_from(int64_t time) const
         int64_t complete_from() const
+        void complete_since(int64_t now)
         size_t bytes() const
+
+
+cdef extern from "topic_counts.hpp" namespace "fproxy" nogil:
+    cdef cppclass TopicCount:
+        string type
+        string symbol
+        unsigned int source
+        uint64_t events
+
+    cdef cppclass HotTopics:
+        vector[TopicCount] topics
+        int64_t since
+
+    HotTopics count_hot_topics "fproxy::hot_topics"(
+        const CppHistory &history, size_t most_bytes, int64_t since, size_t limit
+    ) except +
 
 
 cdef extern from *:
@@ -219,17 +232,16 @@ cdef class History:
         if max_bytes < 1 or span_ms < 1:
             raise ValueError(f"a history of {max_bytes} bytes and {span_ms} ms keeps nothing")
         self._history = new CppHistory(max_bytes, span_ms)
+        self._history.complete_since(coarse_unix_ms() + 1)
 
     def __dealloc__(self):
         del self._history
 
-    def append(self, unsigned int source, object payload, *, int64_t now, bint is_live=True):
+    def append(self, unsigned int source, object payload, *, int64_t now):
         cdef Py_buffer view
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
-            self._history.append(
-                source, <const char *>view.buf, <const char *>view.buf + view.len, now, is_live
-            )
+            self._history.append(source, <const char *>view.buf, <const char *>view.buf + view.len, now)
         finally:
             PyBuffer_Release(&view)
 
@@ -247,6 +259,20 @@ cdef class History:
             message = self._history[0][number]
             found.append((message.source, message.received, message.begin[:message.end - message.begin]))
         return found
+
+    def hot_topics(self, *, size_t max_bytes, int64_t since, size_t limit):
+        cdef HotTopics found = count_hot_topics(self._history[0], max_bytes, since, limit)
+        cdef size_t i
+        topics = [
+            (
+                found.topics[i].type.decode("utf-8", "replace"),
+                found.topics[i].symbol.decode("utf-8", "replace"),
+                found.topics[i].source,
+                found.topics[i].events,
+            )
+            for i in range(found.topics.size())
+        ]
+        return topics, found.since or None
 
     @property
     def first(self):
@@ -385,7 +411,7 @@ cdef class Fanout:
     def feed(self, unsigned int source, object payload):
         return FanoutInput(self, source)(payload)
 
-    cdef object _take_message(self, unsigned int source, const char *begin, Py_ssize_t size, bint is_live):
+    cdef object _take_message(self, unsigned int source, const char *begin, Py_ssize_t size):
         cdef vector[pair[const char *, const char *]] statuses
         cdef bint sound
         self._frames.check_idle()
@@ -393,11 +419,8 @@ cdef class Fanout:
         if not sound:
             raise frame_error(begin, size, self._fanout.failed_at())
         if self._history is not None and self._fanout.fed_data():
-            self._history._history.append(source, begin, begin + size, coarse_unix_ms(), is_live)
-        if is_live:
-            self._distribute(statuses)
-        else:
-            self._fanout.withhold(statuses)
+            self._history._history.append(source, begin, begin + size, coarse_unix_ms())
+        self._distribute(statuses)
         return status_events(statuses)
 
     cdef _distribute(self, vector[pair[const char *, const char *]] &statuses):
@@ -409,8 +432,7 @@ cdef class Fanout:
                 self._fanout.overfull_taken()
 
     def replay(
-        self, History history not None, uint64_t start, uint64_t stop, *,
-        int64_t since=0, bint live_only=False, size_t max_bytes
+        self, History history not None, uint64_t start, uint64_t stop, *, int64_t since=0, size_t max_bytes
     ):
         cdef vector[pair[const char *, const char *]] statuses
         cdef HistoryMessage message
@@ -422,10 +444,6 @@ cdef class Fanout:
             while number < stop and spent < max_bytes:
                 message = history._history[0][number]
                 size = message.end - message.begin
-                if live_only and not message.was_live:
-                    spent += 1
-                    number += 1
-                    continue
                 self._fanout.take_from(since, message.received)
                 if self._fanout.feed(message.source, message.begin, message.end):
                     self._distribute(statuses)
@@ -442,11 +460,6 @@ cdef class Fanout:
         self._frames.check_idle()
         self._topic_ids((topic,), ids)
         self._fanout.publish(ids[0], begin, begin + PyBytes_GET_SIZE(event))
-
-    def data_messages(self, unsigned int source):
-        if source >= 32:
-            raise ValueError(f"source {source} is not below 32")
-        return self._fanout.data_messages(source)
 
     def last_event(self, unsigned int source):
         if source >= 32:
@@ -524,17 +537,15 @@ cdef class Fanout:
 cdef class FanoutInput(MessageSink):
     cdef Fanout _fanout
     cdef unsigned int _source
-    cdef public bint is_live
 
     def __init__(self, Fanout fanout not None, unsigned int source):
         if source >= 32:
             raise ValueError(f"source {source} is not below 32")
         self._fanout = fanout
         self._source = source
-        self.is_live = True
 
     cdef object take_message(self, const char *begin, Py_ssize_t size):
-        return self._fanout._take_message(self._source, begin, size, self.is_live)
+        return self._fanout._take_message(self._source, begin, size)
 
 
 cdef class Broadcast(MessageSink):

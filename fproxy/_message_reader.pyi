@@ -5,6 +5,7 @@ from collections.abc import Callable
 from picows import WSFrame, WSTransport
 
 from fproxy._fastpath import FrameError, MessageSink
+from fproxy._read_timer import ReadTimer
 
 class MessageReader:
     """Takes the frames of one upstream's connection, and hands on the messages in them.
@@ -19,6 +20,7 @@ class MessageReader:
         other_frame: gets each frame that is no whole message, or that comes while ``at_message_start`` is false.
         unsound: gets the FrameError that ``take`` raised.
         failed: called while any other exception of ``take`` or ``drained`` is handled, with its consequence in words.
+        timer: counts how long each read takes until ``drained`` returns; None for nobody.
 
     Attributes:
         at_message_start: whether the next data frame begins a message that should be handed on. To be set to false
@@ -38,6 +40,7 @@ class MessageReader:
         other_frame: Callable[[WSTransport, WSFrame], None],
         unsound: Callable[[FrameError], None],
         failed: Callable[[str], None],
+        timer: ReadTimer | None = None,
     ) -> None: ...
     def frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take one frame; what picows calls as ``on_ws_frame``. Raises what ``other_frame`` raises."""

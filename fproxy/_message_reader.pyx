@@ -7,6 +7,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from picows.picows cimport WSFrame, WSMsgType
 
 from fproxy._fastpath cimport MessageSink
+from fproxy._read_timer cimport ReadTimer
 
 import picows
 
@@ -38,8 +39,9 @@ cdef class MessageReader:
     cdef object _other_frame
     cdef object _unsound
     cdef object _failed
+    cdef ReadTimer _timer
 
-    def __init__(self, *, take, statuses_came, drained, other_frame, unsound, failed):
+    def __init__(self, *, take, statuses_came, drained, other_frame, unsound, failed, ReadTimer timer=None):
         self.at_message_start = True
         self._take = take
         self._sink = take if isinstance(take, MessageSink) else None
@@ -48,8 +50,11 @@ cdef class MessageReader:
         self._other_frame = other_frame
         self._unsound = unsound
         self._failed = failed
+        self._timer = timer
 
     def frame(self, object transport not None, WSFrame frame not None):
+        if self._timer is not None:
+            self._timer.begin()
         # What begins a message and ends it is a message, unless it is a control frame or continues nothing.
         if self.at_message_start and frame.fin and (
             frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.BINARY
@@ -62,6 +67,8 @@ cdef class MessageReader:
                 self._drained()
             except Exception:
                 self._failed("some of its messages may be late or lost")
+            if self._timer is not None:
+                self._timer.end()
 
     def message(self, bytes payload not None):
         self._read(PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))

@@ -5,14 +5,19 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from fproxy.core.stream import Stream, StreamState
+from fproxy.observed import Observed, ObservedHistory
+from fproxy.process_state import ProcessCollector
 
 NAMESPACE: Final = "fproxy"
+
+LAG_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+"""Where the buckets of the loop's lag end, in seconds."""
 
 T = TypeVar("T")
 M = TypeVar("M", bound=MetricWrapperBase)
@@ -39,13 +44,6 @@ class FanoutCounts(Protocol):
 
     @property
     def exact_topics(self) -> int: ...  # noqa: D102
-
-
-class HistoryState(Protocol):
-    """What a history tells of itself."""
-
-    @property
-    def bytes(self) -> int: ...  # noqa: D102
 
 
 class MarketCollector(Collector, Generic[T]):
@@ -102,6 +100,8 @@ class Metrics:
         connections: client connections accepted.
         refused_origins: web pages of other hosts refused because any key would have let them in.
         auth_failures: clients refused, by ``reason`` (``bad_key`` or ``timeout``).
+        loop_lag: how late the event loop is, in seconds.
+        observed: what else the process can be asked about.
         by_market: the metrics with a label ``market``, by their names; they are written to through :meth:`of`.
     """
 
@@ -110,6 +110,15 @@ class Metrics:
         self.connections = self._counter("connections", "Client connections accepted.")
         self.refused_origins = self._counter("refused_origins", "Web pages of other hosts refused.")
         self.auth_failures = self._counter("auth_failures", "Clients refused at authentication.", "reason")
+        self.loop_lag = Histogram(
+            "loop_lag_seconds",
+            "How late the event loop is, asked ten times a second.",
+            namespace=NAMESPACE,
+            registry=self.registry,
+            buckets=LAG_BUCKETS,
+        )
+        self.registry.register(ProcessCollector())
+        self.observed = Observed()
         self.by_market: dict[str, Counter | Gauge] = {
             "clients": self._gauge("clients", "Clients connected and authenticated now.", "market"),
             "history_bytes": self._gauge("history_bytes", "Memory that the history takes.", "market"),
@@ -182,6 +191,7 @@ class MarketMetrics:
 
     Attributes:
         market: the market's name.
+        observed: what else the process can be asked about.
         clients: clients connected and authenticated now.
         control_errors: control messages, or topics in them, answered with an error.
         slow_consumers: clients disconnected because they read too slowly, by ``reason`` (``SLOW_CONSUMER_REASONS``).
@@ -198,6 +208,7 @@ class MarketMetrics:
         """Prepare the metrics of a market; :meth:`Metrics.of` keeps them."""
         self.market = market
         self._metrics = metrics
+        self.observed = metrics.observed
         self.clients = self._gauge("clients").labels(market)
         self.control_errors = self._counter("control_errors").labels(market)
         self.slow_consumers = LabelledMetric(self._counter("slow_consumers"), market)
@@ -218,14 +229,17 @@ class MarketMetrics:
     def watch_fanout(self, fanout: FanoutCounts) -> None:
         """Read a fan-out's counts whenever the metrics are read."""
         self.watch(_FanoutCollector, fanout)
+        self.observed.distributors.append(fanout)
 
-    def watch_history(self, history: HistoryState) -> None:
+    def watch_history(self, history: ObservedHistory) -> None:
         """Read how much a history holds whenever the metrics are read."""
         self._gauge("history_bytes").labels(self.market).set_function(lambda: history.bytes)
+        self.observed.histories.append((self.market, history))
 
     def watch_stream(self, stream: Stream) -> None:
         """Read the state of a stream whenever the metrics are read."""
         self.watch(_StreamCollector, stream)
+        self.observed.streams.append(stream)
 
     def _counter(self, name: str) -> Counter:
         return cast(Counter, self._metrics.by_market[name])

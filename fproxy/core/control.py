@@ -18,7 +18,6 @@ from typing import Final, Literal
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.market_topics import parse_market_topic
-from fproxy.core.stream_position import MAX_NUMBER, RecoveryRequest, parse_recovery_request
 from fproxy.core.topics import Topic, TopicError
 
 MAX_REPLY_BYTES: Final = 256 * 1024
@@ -66,11 +65,9 @@ class Authenticated:
 
     Attributes:
         account: an opaque name that is the same for the same key, within one ``ClientKeys``.
-        recovery: what a role of ours asks for that follows the stream by number; None for every other client.
     """
 
     account: str
-    recovery: RecoveryRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +89,12 @@ class Subscribe:
         topics: what to subscribe to, in the order given; the client may have some of them already.
         since: from what time on the client wants what has already passed, in Unix milliseconds; None for
             nothing.
-        recover: the number that a role of ours gave the request, with which it asks for what it missed of the topics;
-            None when it does not.
         unserved: whoever carries this out puts in here the topics that it does not serve, each with the reason:
             they are answered with an error; and with None those that it answers itself, later.
     """
 
     topics: tuple[Topic, ...]
     since: int | None = None
-    recover: int | None = None
     unserved: dict[Topic, str | None] = field(default_factory=dict, compare=False)
 
 
@@ -233,18 +227,14 @@ class Session:
             request = _decode(message)
             action = _text_field(request, "action")
             if action == "auth":
-                return self._authenticate(_text_field(request, "params"), _recovery(request))
+                return self._authenticate(_text_field(request, "params"))
             if not self.authenticated:
                 raise _MessageError(f"not authenticated: {_shown(action)} came before auth")
             if action == "subscribe":
-                since, recover = _since(request), _recover_number(request)
+                since = _since(request)
                 room = None if held is None else _Room(held, self._max_topics)
                 return _change(
-                    action,
-                    _parts(request),
-                    lambda topics: Subscribe(topics, since, recover),
-                    self._market,
-                    room,
+                    action, _parts(request), lambda topics: Subscribe(topics, since), self._market, room
                 )
             if action == "unsubscribe":
                 return _change(action, _parts(request), Unsubscribe, self._market)
@@ -263,7 +253,7 @@ class Session:
             Close(POLICY_VIOLATION, "authentication timeout"),
         ]
 
-    def _authenticate(self, key: str, recovery: RecoveryRequest | None) -> list[Effect]:
+    def _authenticate(self, key: str) -> list[Effect]:
         if not self._keys.accepts(key):
             return self._refuse("authentication failed")
         if self._denial is not None:
@@ -271,7 +261,7 @@ class Session:
         effects: list[Effect] = [Reply(status_message(("auth_success", "authenticated")))]
         if not self.authenticated:
             self.authenticated = True
-            effects.append(Authenticated(self._keys.account(key), recovery))
+            effects.append(Authenticated(self._keys.account(key)))
         return effects
 
     def _refuse(self, text: str) -> list[Effect]:
@@ -343,24 +333,6 @@ def _since(request: dict[str, object]) -> int | None:
             f"malformed message: 'since' is outside 0 to {MAX_SINCE_MS} ms: {_shown(str(since))}"
         )
     return since
-
-
-def _recovery(request: dict[str, object]) -> RecoveryRequest | None:
-    if "recover" not in request:
-        return None
-    try:
-        return parse_recovery_request(request["recover"])
-    except ValueError as error:
-        raise _MessageError(f"malformed message: {error}") from None
-
-
-def _recover_number(request: dict[str, object]) -> int | None:
-    number = request.get("recover")
-    if number is None:
-        return None
-    if type(number) is not int or not 0 < number <= MAX_NUMBER:
-        raise _MessageError(f"malformed message: 'recover' is not an integer from 1 to {MAX_NUMBER}")
-    return number
 
 
 def _parts(request: dict[str, object]) -> list[str]:

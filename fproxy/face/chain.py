@@ -15,6 +15,8 @@ from typing import Final
 import click
 
 import fproxy
+from fproxy.face.admin import AdminSettings
+from fproxy.face.admin_joined import children_with_admin, process_sockets, with_joined_admin
 from fproxy.face.run import serve
 from fproxy.face.settings.declared import DECLARATIONS
 from fproxy.face.supervisor import STOP_TIMEOUT, Child, Supervisor, free_port
@@ -26,8 +28,13 @@ _COLOURS: Final = ("cyan", "green", "magenta", "blue")
 _PROXY_ALONE: Final = tuple(declared.variable for declared in DECLARATIONS if declared.proxy_alone)
 """Settings of a stack that are about its clients."""
 
-UPSTREAM_ROLES: Final = ("firehose", "aggregator")
-"""The roles of a chain before the proxy, in the order in which they start."""
+_ADMIN_ROLES: Final = {
+    "market": "simulator",
+    "firehose": "firehose",
+    "aggregator": "aggregator",
+    "proxy": "proxy",
+}
+"""What the processes of a chain are, on the admin pages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +108,6 @@ def upstream_children(
     ports: Ports,
     *firehose_arguments: str,
     environment: Mapping[str, str],
-    metrics_port: int | None = None,
 ) -> tuple[Child, ...]:
     """Return the firehose and the aggregator behind it, for this machine alone.
 
@@ -109,28 +115,21 @@ def upstream_children(
         ports: where each listens.
         firehose_arguments: options of the firehose.
         environment: the settings of both.
-        metrics_port: where the proxy behind them serves metrics: the firehose does on the port after it, the aggregator
-            on the next; 0 for ports that the system chooses, None for no metrics.
     """
-    metrics = {
-        role: {"FPROXY_METRICS_PORT": str(metrics_port and metrics_port + place)}
-        for place, role in enumerate(UPSTREAM_ROLES, 1)
-        if metrics_port is not None
-    }
     return (
         role_child(
             "firehose",
             *("firehose", *firehose_arguments),
             host=LOOPBACK,
             port=ports.firehose,
-            environment={**environment, **metrics.get("firehose", {})},
+            environment=environment,
         ),
         role_child(
             "aggregator",
             *("aggregator", "--firehose-url", ports.firehose_url),
             host=LOOPBACK,
             port=ports.aggregator,
-            environment={**environment, **metrics.get("aggregator", {})},
+            environment=environment,
         ),
     )
 
@@ -152,7 +151,6 @@ def stack_children(
     *,
     host: str,
     flags: Mapping[str, str],
-    metrics_port: int | None = None,
     drain: float = 0.0,
 ) -> tuple[Child, ...]:
     """Return the roles of ``fproxy stack``, which find their settings where they always do.
@@ -164,13 +162,10 @@ def stack_children(
         ports: where each listens.
         host: the address that the proxy listens on.
         flags: settings given as flags, as environment variables.
-        metrics_port: where the proxy serves metrics; the others do on the ports after it.
         drain: over how long the proxy lets its clients go when it stops, in seconds.
     """
     return (
-        *upstream_children(
-            ports, environment={**flags, **dict.fromkeys(_PROXY_ALONE, "")}, metrics_port=metrics_port
-        ),
+        *upstream_children(ports, environment={**flags, **dict.fromkeys(_PROXY_ALONE, "")}),
         proxy_child(ports, host=host, environment=flags, drain=drain),
     )
 
@@ -202,11 +197,14 @@ def demo_children(
     )
 
 
-async def run_children(children: Sequence[Child], *, on_ready: Callable[[], None]) -> int:
+async def run_children(
+    children: Sequence[Child], admin: AdminSettings, *, on_ready: Callable[[], None]
+) -> int:
     """Run children until a signal asks to stop, with their output on standard error.
 
     Args:
-        children: what to run, in the order in which to start it.
+        children: what to run, in the order in which to start it; clients connect to the last.
+        admin: where the admin pages of all are served.
         on_ready: called once all of them accept connections.
 
     Returns:
@@ -220,8 +218,14 @@ async def run_children(children: Sequence[Child], *, on_ready: Callable[[], None
             click.echo(f"{click.style(f'{name:<{width}} |', fg=colours[name])} {line}", err=True)
 
     stop_timeout = sum(child.stop_timeout + 1 for child in children)
-    supervisor = Supervisor(children, report)
-    return await serve(supervisor, on_ready=on_ready, on_reload=supervisor.reload, stop_timeout=stop_timeout)
+    with process_sockets({child.name: _ADMIN_ROLES[child.name] for child in children}) as sockets:
+        supervisor = Supervisor(children_with_admin(children, sockets, admin), report)
+        return await serve(
+            with_joined_admin(supervisor, admin, sockets),
+            on_ready=on_ready,
+            on_reload=supervisor.reload,
+            stop_timeout=stop_timeout,
+        )
 
 
 def command_name() -> str:

@@ -28,8 +28,8 @@ from fproxy.metrics import Metrics
 from fproxy.roles.settings import ServerSettings
 
 if TYPE_CHECKING:
+    from fproxy.face.admin_local import ServingRole
     from fproxy.face.chain import Ports
-    from fproxy.face.run import ListeningRole
 
 log = logging.getLogger(__name__)
 
@@ -147,21 +147,14 @@ def check_workers(values: Values) -> None:
     """Refuse several workers where they cannot be had.
 
     Raises:
-        click.UsageError: the system cannot spread connections over processes, or there are too few ports for
-            the metrics of all.
+        click.UsageError: the system cannot spread connections over processes.
     """
     from fproxy.shell.port_reservation import spreads_connections
 
-    workers, metrics_port = values["workers"], values["metrics_port"]
     if not spreads_connections():
         raise click.UsageError(
-            f"{workers} workers (FPROXY_WORKERS) need a system that spreads the connections to one port over "
+            f"{values['workers']} workers (FPROXY_WORKERS) need a system that spreads the connections to one port over "
             "processes, as Linux does; this one does not"
-        )
-    if metrics_port and metrics_port + workers - 1 > MAX_PORT:
-        raise click.UsageError(
-            f"{workers} workers (FPROXY_WORKERS) serve metrics on as many ports, and there are not as many "
-            f"from {metrics_port} (FPROXY_METRICS_PORT) on"
         )
 
 
@@ -200,52 +193,49 @@ def reload_settings(ctx: click.Context) -> None:
 
 
 def serve_role(
+    kind: str,
     values: Values,
-    make_role: Callable[[Metrics], "ListeningRole"],
+    make_role: Callable[[Metrics], "ServingRole"],
     on_ready: Callable[[], None] | None = None,
 ) -> NoReturn:
-    """Serve with a role, and its metrics where they are wanted, until a signal; then exit.
+    """Serve with a role, and its admin pages where they are wanted, until a signal; then exit.
 
     Args:
+        kind: what the role is: ``proxy``, ``firehose``, ``aggregator`` or ``simulator``.
         values: the command line's values.
         make_role: called on the event loop with the metrics that the role is to count in.
         on_ready: called once the role has started.
     """
     from prometheus_client import disable_created_metrics
 
+    from fproxy.face.admin import admin_settings
+    from fproxy.face.admin_local import with_local_admin
     from fproxy.face.file_limit import raise_file_limit
-    from fproxy.face.metrics_page import MetricsPageError, metrics_page
     from fproxy.face.run import STOP_TIMEOUT, serve
 
     raise_file_limit()  # before the role: its server reads how many clients it can have
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a sample beside each counter that says when it was made doubles the page
 
     context = click.get_current_context()
+    admin = admin_settings(values, context)
 
     async def main() -> int:
         metrics = Metrics()
-        try:
-            with metrics_page(values["metrics_host"], values["metrics_port"], metrics.registry) as port:
-                if port is not None:
-                    log.info("Serving metrics on http://%s:%d/metrics", values["metrics_host"], port)
-                role = make_role(metrics)
+        role = make_role(metrics)
 
-                def ready() -> None:
-                    if values["port"] == 0:
-                        tell_chosen_port(role.port)
-                    if on_ready is not None:
-                        on_ready()
+        def ready() -> None:
+            if values["port"] == 0:
+                tell_chosen_port(role.port)
+            if on_ready is not None:
+                on_ready()
 
-                return await serve(
-                    role,
-                    stop_at_eof=values["stop_at_eof"],
-                    on_ready=ready,
-                    on_reload=partial(reload_settings, context),
-                    stop_timeout=STOP_TIMEOUT + values["drain"],
-                )
-        except MetricsPageError as error:
-            log.error("%s", error)
-            return 1
+        return await serve(
+            with_local_admin(role, admin, kind=kind, metrics=metrics),
+            stop_at_eof=values["stop_at_eof"],
+            on_ready=ready,
+            on_reload=partial(reload_settings, context),
+            stop_timeout=STOP_TIMEOUT + values["drain"],
+        )
 
     finish(main)
 
@@ -282,12 +272,14 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
     log.info("Ms-Aggregator URL: %s", redacted_url(settings.aggregator_url))
     log.info("Starting stocks proxy on port %d", settings.server.port)
     if values["workers"] > 1:
+        from fproxy.face.admin import admin_settings
         from fproxy.face.workers import run_workers
 
-        finish(lambda: run_workers(values, given_flags(ctx), tell_chosen_port))
+        admin = admin_settings(values, ctx)
+        finish(lambda: run_workers(values, admin, given_flags(ctx), tell_chosen_port))
     from fproxy.roles.filtered_proxy import FilteredProxy
 
-    serve_role(values, lambda metrics: FilteredProxy(settings, metrics))
+    serve_role("proxy", values, lambda metrics: FilteredProxy(settings, metrics))
 
 
 @fproxy.command(short_help="The vendor's whole stream, for any number of clients.")
@@ -307,7 +299,7 @@ def firehose(**values: Any) -> None:
     log.info("Starting Polygon Firehose Proxy")
     log.info("Polygon URL: %s", redacted_url(settings.vendor_url))
     log.info("Starting firehose on port %d", settings.server.port)
-    serve_role(values, lambda metrics: Firehose(settings, metrics))
+    serve_role("firehose", values, lambda metrics: Firehose(settings, metrics))
 
 
 @fproxy.command(short_help="Bars of 1 to 60000 milliseconds, made of the firehose's trades.")
@@ -326,7 +318,7 @@ def aggregator(**values: Any) -> None:
     log.info("Starting Ms-Aggregator")
     log.info("Firehose URL: %s", redacted_url(settings.firehose_url))
     log.info("Starting ms-aggregator on port %d", settings.server.port)
-    serve_role(values, lambda metrics: Aggregator(settings, metrics))
+    serve_role("aggregator", values, lambda metrics: Aggregator(settings, metrics))
 
 
 @fproxy.command(short_help="A simulated market that speaks the vendor's protocol.")
@@ -343,18 +335,20 @@ def sim(**values: Any) -> None:
     from fproxy.roles.simulator import Simulator
 
     log.info("Starting simulated market on port %d", settings.server.port)
-    serve_role(values, lambda metrics: Simulator(settings, metrics))
+    serve_role("simulator", values, lambda metrics: Simulator(settings, metrics))
 
 
 @fproxy.command(short_help="The whole system on a simulated market, to try it without an account.")
 @settings_of("demo")
-def demo(**values: Any) -> None:
+@click.pass_context
+def demo(ctx: click.Context, /, **values: Any) -> None:
     """Run a simulated market and the whole system behind it, for clients on this machine with any key.
 
     Four processes: market, firehose, ms-aggregator and filtered proxy. Ctrl-C stops them all.
     """
     begin(values)
     refuse_handed_socket("fproxy demo")
+    from fproxy.face.admin import admin_settings
     from fproxy.face.chain import chosen_port, demo_children, demo_text, run_children
 
     ports, simulator_port = chain_ports(values), chosen_port(values["simulator_port"])
@@ -365,7 +359,8 @@ def demo(**values: Any) -> None:
         log_level=values["log_level"],
         settings=known_settings(),
     )
-    finish(lambda: run_children(children, on_ready=lambda: click.echo(demo_text(ports.proxy))))
+    admin = admin_settings(values, ctx)
+    finish(lambda: run_children(children, admin, on_ready=lambda: click.echo(demo_text(ports.proxy))))
 
 
 @fproxy.command(short_help="Firehose, aggregator and filtered proxy together, behind the vendor.")
@@ -381,25 +376,22 @@ def stack(ctx: click.Context, /, **values: Any) -> None:
     refuse_handed_socket("fproxy stack")
     proxy_server = server_settings(values)
     require_vendor_key(values["vendor_url"], values["polygon_api_key"] or "")
-    from fproxy.face.chain import UPSTREAM_ROLES, run_children, stack_children
+    from fproxy.face.admin import admin_settings
+    from fproxy.face.chain import run_children, stack_children
 
     warn_if_open(proxy_server, values)
     ports = chain_ports(values)
-    metrics_port: int | None = values["metrics_port"]
-    if metrics_port and metrics_port + len(UPSTREAM_ROLES) > MAX_PORT:
-        raise click.UsageError(
-            f"a stack serves the metrics of {1 + len(UPSTREAM_ROLES)} roles, and there are not as many ports from "
-            f"{metrics_port} (FPROXY_METRICS_PORT) on"
-        )
+    admin = admin_settings(values, ctx)
     children = stack_children(
         ports,
         host=proxy_server.host,
         flags=given_flags(ctx),
-        metrics_port=metrics_port,
         drain=values["drain"],
     )
     finish(
-        lambda: run_children(children, on_ready=lambda: log.info("Clients connect to port %d", ports.proxy))
+        lambda: run_children(
+            children, admin, on_ready=lambda: log.info("Clients connect to port %d", ports.proxy)
+        )
     )
 
 
@@ -418,3 +410,14 @@ def tail(**values: Any) -> None:
 
     settings = tail_settings(values)
     finish(Tail(settings).run)
+
+
+@fproxy.command(short_help="What flows, to whom, and whether anything is wrong, in a terminal.")
+@click.option("--once", is_flag=True, help="Show one state, with the rates of a second, and end.")
+@settings_of("top")
+def top(**values: Any) -> None:
+    """Show what the admin pages tell, each second anew, until Ctrl-C."""
+    begin(values)
+    from fproxy.face.top import run_top
+
+    finish(lambda: run_top(values["admin_url"], once=values["once"]))

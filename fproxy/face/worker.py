@@ -26,7 +26,10 @@ def worker(number: int, **values: Any) -> None:
 
     settings = replace(settings, server=replace(settings.server, reuse_port=True))
     serve_role(
-        values, lambda metrics: FilteredProxy(settings, metrics), lambda: print(READY_LINE, flush=True)
+        "proxy",
+        values,
+        lambda metrics: FilteredProxy(settings, metrics),
+        lambda: print(READY_LINE, flush=True),
     )
 
 

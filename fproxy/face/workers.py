@@ -10,10 +10,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry
-
+from fproxy.face.admin import AdminSettings
+from fproxy.face.admin_joined import children_with_admin, process_sockets, with_joined_admin
 from fproxy.face.chain import own_path
-from fproxy.face.metrics_page import MetricsPageError, metrics_page
 from fproxy.face.run import serve
 from fproxy.face.settings.built import Values
 from fproxy.face.supervisor import STOP_TIMEOUT, Child, Supervisor
@@ -96,31 +95,21 @@ def worker_children(values: Values, port: int, flags: Mapping[str, str]) -> tupl
                 "FPROXY_HOST": values["host"],
                 "FILTERED_PROXY_PORT": str(port),
                 "FPROXY_WORKERS": "",
-                "FPROXY_METRICS_PORT": _text(metrics_port),
                 "FPROXY_STOP_AT_EOF": "1",
             },
         )
-        for number, metrics_port in enumerate(metrics_ports(values), 1)
+        for number in range(1, values["workers"] + 1)
     )
 
 
-def metrics_ports(values: Values) -> tuple[int | None, ...]:
-    """Return the port of each worker's metrics: the one asked for, and those after it; all 0 for 0."""
-    first: int | None = values["metrics_port"]
-    return tuple(first + index if first else first for index in range(values["workers"]))
-
-
-def _text(port: int | None) -> str:
-    return "" if port is None else str(port)
-
-
 async def run_workers(
-    values: Values, flags: Mapping[str, str], tell_chosen_port: Callable[[int], None]
+    values: Values, admin: AdminSettings, flags: Mapping[str, str], tell_chosen_port: Callable[[int], None]
 ) -> int:
     """Run the workers until a signal asks to stop.
 
     Args:
         values: the filtered proxy's values from the command line.
+        admin: where the admin pages of all are served.
         flags: settings given as flags, as environment variables.
         tell_chosen_port: called once all serve on a port that the system chose.
 
@@ -128,23 +117,26 @@ async def run_workers(
         The exit status: 0 after a signal, 1 when the port is taken or a worker cannot start.
     """
     try:
-        for metrics_port in metrics_ports(values):
-            with metrics_page(values["metrics_host"], metrics_port, CollectorRegistry()):
-                pass  # It can be served there. Said once, and here, rather than by a worker that has to end.
-        with PortReservation(values["host"], values["port"]) as reservation:
+        with (
+            PortReservation(values["host"], values["port"]) as reservation,
+            process_sockets(
+                {f"worker {number}": "proxy" for number in range(1, values["workers"] + 1)}
+            ) as sockets,
+        ):
 
             def ready() -> None:
                 if values["port"] == 0:
                     tell_chosen_port(reservation.port)
 
-            workers = Workers(worker_children(values, reservation.port, flags))
+            children = worker_children(values, reservation.port, flags)
+            workers = Workers(children_with_admin(children, sockets, admin))
             return await serve(
-                workers,
+                with_joined_admin(workers, admin, sockets),
                 stop_at_eof=values["stop_at_eof"],
                 on_ready=ready,
                 on_reload=workers.reload,
                 stop_timeout=STOP_TIMEOUT + values["drain"] + 1,
             )
-    except (ServerStartError, MetricsPageError) as error:
+    except ServerStartError as error:
         log.error("%s", error)
         return 1

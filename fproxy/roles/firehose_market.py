@@ -1,24 +1,16 @@
 """One market of the firehose: the vendor's one connection, shared; every client gets everything."""
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from fproxy._fastpath import Broadcast, Fanout, History
+from fproxy._fastpath import Broadcast, Fanout
 from fproxy.core.demand import Demand
 from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import firehose_route
 from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
 from fproxy.core.stream_notice import interruption_event, notice_message
-from fproxy.core.stream_position import (
-    PositionStatus,
-    RecoveryRequest,
-    StreamPosition,
-    new_epoch,
-    recovery_start,
-)
 from fproxy.core.topics import Topic, bar_interval
 from fproxy.metrics import Metrics
 from fproxy.roles.held_answers import HeldAnswers
@@ -28,9 +20,8 @@ from fproxy.roles.replay_queue import ReplayQueue
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import FirehoseSettings
 from fproxy.roles.subscriptions import Subscriptions
-from fproxy.roles.upstream_feed import UpstreamFeed
+from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
 from fproxy.shell.client import Client
-from fproxy.shell.clock import unix_ms
 from fproxy.shell.upstream import UpstreamConnection
 from fproxy.shell.work_steps import WorkSteps
 
@@ -42,8 +33,7 @@ class FirehoseMarket(ServedMarket):
     """What keeps the one connection that the vendor allows an account for one market.
 
     Every message of the vendor goes to every authenticated client as it came. What clients subscribe to matters on
-    demand: the vendor is asked for the union of it, and a topic is acknowledged when the vendor has done so. Else it
-    matters only for what the vendor has no wildcard for, and for types that it has added since.
+    demand only: the vendor is asked for the union of it, and a topic is acknowledged when the vendor has done so.
 
     Attributes:
         market: the market.
@@ -65,15 +55,11 @@ class FirehoseMarket(ServedMarket):
         self._metrics = counters = metrics.of(market.name)
         self._history = kept_history(settings.history, counters)
         self._broadcast = Broadcast(history=self._history)
+        counters.observed.distributors.append(self._broadcast)
         # How those clients catch up that have ever asked for what has passed.
         self._replays: dict[Client, ReplayQueue[WholeReplay]] = {}
         self._steps: WorkSteps
         self._clients: set[Client] = set()
-        # Roles of ours, which follow the stream by number.
-        self._followers: set[Client] = set()
-        self._drops = 0  # topics that the vendor was asked for no more
-        self._epoch = new_epoch()
-        self._began = unix_ms()
         # Those that have subscribed while the vendor is away, and wait for the acknowledgement.
         self._to_tell: set[Client] = set()
         self.stream = Stream(UPSTREAM_NAME, market=market.name, now=unix_ms())
@@ -89,7 +75,6 @@ class FirehoseMarket(ServedMarket):
             last_event=self._broadcast.last_event,
             tell=self._tell,
             confirmed=self._held.answer,
-            given_up=self._given_up,
         )
         self._vendor = UpstreamConnection(
             name=UPSTREAM_NAME,
@@ -101,13 +86,12 @@ class FirehoseMarket(ServedMarket):
             options=settings.upstream,
             is_vendor=True,
         )
-        self._on_demand = settings.on_demand
-        # The types of which clients get everything, whatever is subscribed to.
-        self._sends_all_of = () if settings.on_demand else tuple(settings.data_types)
-        self._subscriptions = Subscriptions(
-            firehose_route(market), {Upstream.FIREHOSE: demand}, {Upstream.FIREHOSE: self._vendor}
-        )
-        if not settings.on_demand:
+        self._subscriptions: Subscriptions | None = None
+        if settings.on_demand:
+            self._subscriptions = Subscriptions(
+                firehose_route(market), {Upstream.FIREHOSE: demand}, {Upstream.FIREHOSE: self._vendor}
+            )
+        else:
             for event_type in settings.data_types:
                 demand.acquire(f"{event_type}.*")
 
@@ -133,30 +117,13 @@ class FirehoseMarket(ServedMarket):
         """Send a client everything from now on."""
         self._broadcast.add_client(client.sink)
         self._clients.add(client)
-        self._subscriptions.add_client(client)
-        # Before its requests are acknowledged: else a role of ours would take its stream for whole. Behind what is kept
-        # for it.
-        client.after_reply(partial(self._tell_if_interrupted, client))
-
-    def client_follows(self, client: Client, request: RecoveryRequest) -> None:
-        """Bring a role of ours what it missed, and tell it where the stream is."""
-        history = self._history
-        if history is None:
-            return
-        position = self._position(history)
-        start = recovery_start(request, position, first=history.first, began=self._began)
-        status = PositionStatus(
-            replace(position, next=start.number),
-            recovery=start,
-            complete_from=max(history.complete_from, self._feed.whole_since),
-            all_of=self._sends_all_of,
-        )
-        client.send_status(notice_message(status.event()))
-        self._followers.add(client)
-        self._replays_of(client, history).recover(ReplayStart(number=start.number))
+        if self._subscriptions is not None:
+            self._subscriptions.add_client(client)
+        # Before its requests are acknowledged: else a role of ours would take its stream for whole.
+        self._tell_if_interrupted(client)
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str | None]:
-        """Ask the vendor for topics, as far as that is for clients to say.
+        """Ask the vendor for topics, on demand.
 
         Returns:
             the topics that no vendor has, each with the reason, and those that wait for the vendor's answer.
@@ -166,12 +133,13 @@ class FirehoseMarket(ServedMarket):
             for topic in topics
             if bar_interval(topic.event_type) is not None
         }
-        asked = [topic for topic in topics if topic not in answers and self._is_for_clients(topic)]
-        self._subscriptions.subscribe(client, asked)
-        held = [topic for topic in asked if self._is_unanswered(topic)]
-        if held:
-            self._held.hold(client, held)
-            answers.update(dict.fromkeys(held))
+        if self._subscriptions is not None:
+            served = [topic for topic in topics if topic not in answers]
+            self._subscriptions.subscribe(client, served)
+            held = [topic for topic in served if self._is_unanswered(topic)]
+            if held:
+                self._held.hold(client, held)
+                answers.update(dict.fromkeys(held))
         if self.stream.interruption is not None and client not in self._to_tell:
             self._to_tell.add(client)
             client.after_reply(partial(self._tell_late, client))
@@ -185,19 +153,28 @@ class FirehoseMarket(ServedMarket):
         if self._history is None:
             client.refuse_replay()
             return answers
-        self._replays_of(client, self._history).ask(
+        if client not in self._replays:
+            self._replays[client] = ReplayQueue(
+                client,
+                history=self._history,
+                steps=self._steps,
+                make=partial(self._new_replay, client),
+                live=partial(self._go_live, client),
+            )
+        self._replays[client].ask(
             [topic for topic in topics if answers.get(topic) is None], ReplayStart(since)
         )
         return answers
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
-        """Give topics up."""
-        self._held.answer_client(client, topics)
-        self._subscriptions.unsubscribe(client, topics)
+        """Give topics up, on demand."""
+        if self._subscriptions is not None:
+            self._held.answer_client(client, topics)
+            self._subscriptions.unsubscribe(client, topics)
 
-    def topics(self, client: Client) -> Set[Topic]:
-        """Return what a client is subscribed to, of what is for clients to say."""
-        return self._subscriptions.topics(client)
+    def topics(self, client: Client) -> Set[Topic] | None:
+        """Return what a client is subscribed to, on demand; else that is not kept."""
+        return None if self._subscriptions is None else self._subscriptions.topics(client)
 
     def client_left(self, client: Client) -> None:
         """Forget a client."""
@@ -207,24 +184,9 @@ class FirehoseMarket(ServedMarket):
         if replays is None or replays.current is None:
             self._broadcast.remove_client(client.sink)
         self._clients.discard(client)
-        self._followers.discard(client)
-        self._held.drop(client, self._subscriptions.topics(client))
-        self._subscriptions.remove_client(client)
-
-    def _replays_of(self, client: Client, history: History) -> ReplayQueue[WholeReplay]:
-        """Return how a client catches up."""
-        if client not in self._replays:
-            self._replays[client] = ReplayQueue(
-                client,
-                history=history,
-                steps=self._steps,
-                make=partial(self._new_replay, client),
-                live=partial(self._go_live, client),
-            )
-        return self._replays[client]
-
-    def _position(self, history: History) -> StreamPosition:
-        return StreamPosition(self._epoch, history.next, self.stream.gaps + self._drops)
+        if self._subscriptions is not None:
+            self._held.drop(client, self._subscriptions.topics(client))
+            self._subscriptions.remove_client(client)
 
     def _new_replay(
         self, client: Client, start: ReplayStart, asked_at: int, ended: Callable[[Replay], None]
@@ -235,7 +197,7 @@ class FirehoseMarket(ServedMarket):
             history=self._history,
             start=start,
             asked_at=asked_at,
-            is_complete=lambda: self.stream.interruption is None and start.time >= self._feed.whole_since,
+            complete_from=self._feed.whole_since,
             matching=Fanout(event_topics=matcher(self.market)),
             counted=self._metrics.replayed_events.inc,
             ended=ended,
@@ -247,17 +209,6 @@ class FirehoseMarket(ServedMarket):
             self._broadcast.add_client(client.sink)
         else:
             self._broadcast.remove_client(client.sink)
-
-    def _is_for_clients(self, topic: Topic) -> bool:
-        """Return whether the vendor is asked for a topic because a client wants it.
-
-        On demand it always is. Else the settings say what is subscribed to, except for what the vendor has no wildcard
-        for, and for what it has added since.
-        """
-        if self._on_demand or topic.is_everything:
-            return self._on_demand
-        event_type = self.market.event_types.get(topic.event_type)
-        return event_type is None or not event_type.has_wildcard
 
     def _is_unanswered(self, topic: Topic) -> bool:
         """Return whether the vendor is there and has still to answer for a topic."""
@@ -273,35 +224,23 @@ class FirehoseMarket(ServedMarket):
         self._broadcast.flush()
         if self.stream.interruption is not None:
             self._held.answer_all()  # no acknowledgement of the vendor's will come
+        message = notice_message(notice)
         for client in tuple(self._clients):
-            self._send_notice(client, notice)
-
-    def _send_notice(self, client: Client, notice: bytes) -> None:
-        """Send a client a status event behind what has come so far."""
-        replays = self._replays.get(client)
-        if replays is None or replays.current is None:
-            client.send_status(notice_message(notice))
-        else:
-            replays.current.tell(notice)
-
-    def _given_up(self, topics: Sequence[str]) -> None:
-        """The vendor sends topics no more: who comes back and wants them again will have missed something."""
-        if self._history is None:
-            return
-        self._drops += len(topics)
-        self._broadcast.flush()
-        position = PositionStatus(self._position(self._history)).event()
-        for client in tuple(self._followers):
-            self._send_notice(client, position)
+            replays = self._replays.get(client)
+            if replays is None or replays.current is None:
+                client.send_status(message)
+            else:
+                replays.current.tell(notice)
 
     def _tell_late(self, client: Client) -> None:
         self._to_tell.discard(client)
         self._tell_if_interrupted(client)
 
     def _tell_if_interrupted(self, client: Client) -> None:
-        if self.stream.interruption is not None and client in self._clients:
-            self._send_notice(client, interruption_event(self.stream.interruption))
+        if self.stream.interruption is not None:
+            client.send_status(notice_message(interruption_event(self.stream.interruption)))
 
     def _refused(self, topics: Sequence[str], message: str) -> None:
-        self._held.refused(topics)
-        self._subscriptions.refused(Upstream.FIREHOSE, topics)
+        if self._subscriptions is not None:
+            self._held.refused(topics)
+            self._subscriptions.refused(Upstream.FIREHOSE, topics)

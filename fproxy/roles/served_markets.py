@@ -10,6 +10,7 @@ from fproxy.metrics import Metrics
 from fproxy.roles.market_server import market_server
 from fproxy.roles.settings import ServerSettings
 from fproxy.shell.client_handler import ClientHandler
+from fproxy.shell.server import ClientServer
 from fproxy.shell.work_steps import WorkSteps
 
 
@@ -73,6 +74,11 @@ class ServedMarkets(Generic[M]):
         self._server = market_server(
             {served.market: served for served in markets}, settings, metrics, denials=denials
         )
+
+    @property
+    def server(self) -> ClientServer:
+        """The server for clients."""
+        return self._server
 
     @property
     def port(self) -> int:

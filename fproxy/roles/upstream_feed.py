@@ -1,26 +1,34 @@
 """What one upstream connection tells a role: its messages, and how its stream fares."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from fproxy._fastpath import MessageSink, event_time_ms
+from fproxy._read_timer import ReadTimer
+from fproxy.core.activity import ActivityKind
 from fproxy.core.market import logged_name
 from fproxy.core.stream import Interruption, Stream
 from fproxy.core.stream_notice import interruption_event, restoration_event
-from fproxy.core.upstream_effects import Recovering
+from fproxy.duration_metrics import DurationCollector
 from fproxy.metrics import MarketMetrics
-from fproxy.shell.clock import unix_ms
+from fproxy.observed import UpstreamTimer
 from fproxy.shell.log_throttle import LogThrottle
 
 logger: Final = logging.getLogger("fproxy.upstream")
+
+
+def unix_ms() -> int:
+    """Return the time now, in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 class _Interrupt(Protocol):
     def __call__(self, reason: str, *, last_event: int | None, now: int) -> Interruption | None: ...
 
 
-def _ignore(*_: object) -> None:
+def _ignore(topics: Sequence[str]) -> None:
     pass
 
 
@@ -31,23 +39,21 @@ class UpstreamFeed:
 
     Attributes:
         whole_since: nothing is missing from this time on, in Unix milliseconds, unless the stream is interrupted now.
+        timer: counts how long what comes takes until it is written.
     """
 
     __slots__ = (
-        "_filled_from",
+        "_activity",
         "_last_event",
         "_log",
-        "_recovering",
         "_refused_frames",
         "_stream",
         "_tell",
         "confirmed",
         "drained",
-        "given_up",
-        "recovered",
         "refused",
         "take",
-        "unrecoverable",
+        "timer",
         "whole_since",
     )
 
@@ -62,10 +68,6 @@ class UpstreamFeed:
         last_event: Callable[[], bytes | None],
         tell: Callable[[bytes], None],
         confirmed: Callable[[Sequence[str]], None] = _ignore,
-        given_up: Callable[[Sequence[str]], None] = _ignore,
-        recovering: Callable[[Recovering], None] = _ignore,
-        recovered: Callable[[], None] = _ignore,
-        unrecoverable: Callable[[], None] = _ignore,
     ) -> None:
         """Prepare a feed.
 
@@ -78,24 +80,19 @@ class UpstreamFeed:
             last_event: returns the last event that was taken.
             tell: gets the status event that tells clients that the stream is interrupted, or whole again.
             confirmed: topics were acknowledged.
-            given_up: topics are asked for no more.
-            recovering: what was missed, or what is kept, follows.
-            recovered: it has come.
-            unrecoverable: what was missed does not come.
         """
         self.take = take
         self.drained = drained
         self.refused = refused
         self.confirmed = confirmed
-        self.given_up = given_up
-        self.recovered = recovered
-        self.unrecoverable = unrecoverable
         self.whole_since = unix_ms()
         self._stream = stream
-        self._filled_from: int | None = None  # what is kept of before the stream is complete from then on
-        self._recovering = recovering
         self._last_event = last_event
         self._tell = tell
+        self._activity = metrics.observed.activity
+        self.timer = ReadTimer(self._last_event_time)
+        metrics.watch(DurationCollector, UpstreamTimer(stream.name, self.timer))
+        metrics.observed.timers.append(self.timer)
         self._refused_frames = metrics.refused_frames.labels(stream.name)
         self._log = LogThrottle(logger, logging.WARNING, 10.0)
 
@@ -113,20 +110,19 @@ class UpstreamFeed:
         """Messages have come."""
         self._stream.last_message = unix_ms()
 
-    def whole(self, *, recovered: bool) -> None:
-        """Every event that is wanted comes from now on, and what was missed has come, or not."""
+    def whole(self) -> None:
+        """Every event that is wanted comes from now on."""
         now = unix_ms()
-        notice = self._stream.whole(now=now, recovered=recovered)
+        notice = self._stream.whole(now=now)
         if notice is not None:
-            if not recovered:
-                self.whole_since = now if self._filled_from is None else self._filled_from
-            self._filled_from = None
+            self.whole_since = now
+            how = (
+                f"back after {(notice.end - notice.start) / 1000:.1f} s"
+                if self._stream.interruptions
+                else "up"
+            )
+            self._activity.record(ActivityKind.STREAM_RESTORED, f"{self._place}: {how}", now=now)
             self._tell(restoration_event(notice))
-
-    def recovering(self, recovering: Recovering) -> None:
-        """What was missed follows; or what is kept, before the stream begins."""
-        self._filled_from = recovering.complete_from if recovering.is_fresh else None
-        self._recovering(recovering)
 
     def interrupted(self, reason: str) -> None:
         """The upstream misses events itself."""
@@ -141,9 +137,16 @@ class UpstreamFeed:
         self._interrupt(self._stream.lost, reason)
 
     def _interrupt(self, interrupt: _Interrupt, reason: str) -> None:
-        self._filled_from = None
-        event = self._last_event()
-        last_event = None if event is None else event_time_ms(event)
-        notice = interrupt(reason, last_event=last_event, now=unix_ms())
+        now = unix_ms()
+        notice = interrupt(reason, last_event=self._last_event_time(), now=now)
         if notice is not None:
+            self._activity.record(ActivityKind.STREAM_INTERRUPTED, f"{self._place}: {reason}", now=now)
             self._tell(interruption_event(notice))
+
+    def _last_event_time(self) -> int | None:
+        event = self._last_event()
+        return None if event is None else event_time_ms(event)
+
+    @property
+    def _place(self) -> str:
+        return f"{self._stream.market} {self._stream.name}"

@@ -9,7 +9,8 @@ client, and all timeouts of a server share one wheel.
 import asyncio
 import enum
 import logging
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Set
 from functools import partial
 from typing import Any, Final, cast
 
@@ -20,11 +21,11 @@ from websockets.protocol import Side, State
 
 from fproxy._fastpath import FrameSink
 from fproxy._socket_writer import TRANSPORT_BYTES, SocketWriter
+from fproxy.core.activity import ActivityKind
 from fproxy.core.frames import PING_FRAME, text_frame
 from fproxy.core.market import STOCKS
-from fproxy.core.stream_position import RecoveryRequest
+from fproxy.core.topics import Topic
 from fproxy.shell.client_closing import Draining, end_output, fitting_reason
-from fproxy.shell.client_handler import NumberingHandler
 from fproxy.shell.client_session import ClientSession
 from fproxy.shell.delivery import DeliveryLog, DeliveryProgress
 from fproxy.shell.endpoint import Endpoint
@@ -60,6 +61,8 @@ class Client(asyncio.BufferedProtocol):
             client has gone it does nothing. A client that leaves more than the limit unsent is closed as a
             slow consumer. This is the writer's own method, and is replaced at the end: look it up at each
             use, do not keep it.
+        number: names the connection within its server.
+        connected: when it was accepted, in Unix milliseconds.
         account: after auth, an opaque name of the key's holder, the same for the same key; empty before.
         context: whatever the role wants to keep with the client.
         timer_tick: kept by the timer wheel.
@@ -79,7 +82,9 @@ class Client(asyncio.BufferedProtocol):
         "_transport",
         "_writer",
         "account",
+        "connected",
         "context",
+        "number",
         "timer_tick",
         "write",
     )
@@ -89,6 +94,8 @@ class Client(asyncio.BufferedProtocol):
 
     def __init__(self, shared: SharedState) -> None:
         self.write = _discard
+        self.number = shared.next_number()
+        self.connected = time.time_ns() // 1_000_000
         self.account = ""
         self.context = None
         self.timer_tick = NO_TICK
@@ -139,6 +146,18 @@ class Client(asyncio.BufferedProtocol):
     def authenticated(self) -> bool:
         """Whether the client has authenticated and is not closing."""
         return self._stage is _Stage.JOINED
+
+    @property
+    def market(self) -> str:
+        """The market of the client's path; empty before it has asked for one."""
+        return "" if self._endpoint is None else self._endpoint.market.name
+
+    @property
+    def topics(self) -> Set[Topic]:
+        """What the client is subscribed to, as a live view; nothing where its role keeps no topics."""
+        if self._stage is not _Stage.JOINED or self._endpoint is None:
+            return frozenset()
+        return self._endpoint.handler.topics(self) or frozenset()
 
     @property
     def closing(self) -> bool:
@@ -265,6 +284,10 @@ class Client(asyncio.BufferedProtocol):
         if self._endpoint is not None:
             self._shared.metrics.of(self._endpoint.market.name).slow_consumers.labels(reason).inc()
         logger.warning("%s disconnected as a slow consumer: %s", self.described, slowness(reason, unsent))
+        self._shared.record(
+            ActivityKind.CLIENT_SLOW,
+            f"{self.described} disconnected as a slow consumer: {slowness(reason, unsent)}",
+        )
         if not self._writer.cut():
             self.abort()  # the frame that is partly sent is a long one
             return
@@ -390,13 +413,8 @@ class Client(asyncio.BufferedProtocol):
         if self._stage is not _Stage.CLOSED:
             self._send_protocol_frames(protocol)
 
-    def join(self, account: str, recovery: RecoveryRequest | None) -> None:
-        """Have the client join its role, now that it has authenticated.
-
-        Args:
-            account: an opaque name of its key's holder.
-            recovery: what it asks for that follows the stream by number; None for every client but roles of ours.
-        """
+    def join(self, account: str) -> None:
+        """Have the client join its role, now that it has authenticated with the key of ``account``."""
         assert self._endpoint is not None
         shared = self._shared
         self.account = account
@@ -407,13 +425,13 @@ class Client(asyncio.BufferedProtocol):
             # Thousands of clients may have joined at once; their pings must not go out at once.
             spread = hash(self) * 0.618_033_988_75 % 1.0
             shared.timers.schedule(self, shared.limits.ping_interval * (0.5 + spread / 2))
+        shared.record(ActivityKind.CLIENT_JOINED, f"{self.peer} joined on {self._endpoint.path}")
         self._endpoint.handler.client_joined(self)
-        if recovery is not None and isinstance(self._endpoint.handler, NumberingHandler):
-            self._endpoint.handler.client_follows(self, recovery)
 
     def _leave(self) -> None:
         assert self._endpoint is not None
         self._shared.metrics.of(self._endpoint.market.name).clients.dec()
+        self._shared.record(ActivityKind.CLIENT_LEFT, f"{self.described} left")
         self._endpoint.handler.client_left(self)
 
     def _keep_alive(self) -> None:

@@ -10,7 +10,8 @@ from websockets.frames import CloseCode, Frame
 from websockets.protocol import Protocol as WebSocketProtocol
 
 from fproxy.core import control
-from fproxy.shell.client_handler import RecoveringHandler, ReplayingHandler
+from fproxy.core.activity import ActivityKind
+from fproxy.shell.client_handler import ReplayingHandler
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.message_assembler import MessageAssembler
 from fproxy.shell.shared_state import SharedState
@@ -135,23 +136,22 @@ class ClientSession:
             case control.Reply(message, errors):
                 client.send_status(message)
                 self._metrics.control_errors.inc(errors)
-            case control.Subscribe(topics, since, recover, unserved):
+            case control.Subscribe(topics, since, unserved):
                 if since is not None and isinstance(handler, ReplayingHandler):
                     unserved.update(handler.subscribe_since(client, topics, since) or {})
-                elif recover is not None and isinstance(handler, RecoveringHandler):
-                    unserved.update(handler.subscribe_recovering(client, topics, recover) or {})
                 else:
                     unserved.update(handler.subscribe(client, topics) or {})
                     if since is not None:
                         self.refuse_replay()
             case control.Unsubscribe(topics):
                 handler.unsubscribe(client, topics)
-            case control.Authenticated(account, recovery):
-                client.join(account, recovery)
+            case control.Authenticated(account):
+                client.join(account)
             case control.Refused(reason):
                 shared.metrics.auth_failures.labels(reason).inc()
                 what = "no authentication in time" if reason == "timeout" else "authentication failed"
                 shared.auth_failure_log.log("%s refused: %s", client.described, what)
+                shared.record(ActivityKind.CLIENT_REFUSED, f"{client.described} refused: {what}")
             case control.Close(code, reason):
                 client.close(code, reason)
 

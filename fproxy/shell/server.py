@@ -5,7 +5,7 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -120,6 +120,17 @@ class ClientServer:
     def port(self) -> int:
         """The port that the server listens on, once it does."""
         return self._port
+
+    @property
+    def endpoints(self) -> Sequence[Endpoint]:
+        """What is served."""
+        return tuple(self._endpoints.values())
+
+    @property
+    def clients(self) -> Iterator[Client]:
+        """Those who have authenticated and are not closing."""
+        shared = self._shared
+        return (client for client in tuple(shared.clients if shared else ()) if client.authenticated)
 
     @property
     def connections(self) -> int:

@@ -1,12 +1,15 @@
 """What all clients of one server share."""
 
 import asyncio
+import itertools
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from fproxy._socket_writer import BacklogPool
+from fproxy.core.activity import ActivityKind
 from fproxy.core.client_keys import ClientKeys
 from fproxy.metrics import Metrics
 from fproxy.shell.client_limits import ClientLimits
@@ -58,6 +61,15 @@ class SharedState:
     clients: "set[Client]" = field(default_factory=set)
     accepting: bool = True
     empty: asyncio.Event = field(default_factory=asyncio.Event)
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     auth_failure_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING))
     busy_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING, 10.0))
     origin_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING, 10.0))
+
+    def next_number(self) -> int:
+        """Return a number that no connection of the server has had."""
+        return next(self._numbers)
+
+    def record(self, kind: ActivityKind, text: str) -> None:
+        """Something has happened to a client."""
+        self.metrics.observed.activity.record(kind, text, now=time.time_ns() // 1_000_000)

@@ -9,7 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fproxy.core.demand import Changes
-from fproxy.core.upstream_effects import (
+from fproxy.core.upstream_failure import UpstreamFailure
+from fproxy.core.upstream_session import (
+    ANSWER_TIME,
+    MAX_OUTSTANDING,
+    MAX_PARAMS_BYTES,
     Abandon,
     Confirmed,
     Effect,
@@ -18,14 +22,8 @@ from fproxy.core.upstream_effects import (
     Ready,
     Refused,
     Send,
-    Whole,
-)
-from fproxy.core.upstream_failure import UpstreamFailure
-from fproxy.core.upstream_session import (
-    ANSWER_TIME,
-    MAX_OUTSTANDING,
-    MAX_PARAMS_BYTES,
     UpstreamSession,
+    Whole,
     shown_topics,
     split_topics,
 )

@@ -23,7 +23,8 @@ async def start(tmp_path: Path) -> AsyncIterator[StartProgram]:
             *own_command(),
             *arguments,
             cwd=tmp_path,
-            env={**inherited, **own_path(), **settings},
+            # Several run at once: only a test that is about admin pages has them.
+            env={**inherited, **own_path(), "FPROXY_ADMIN_PORT": "0", **settings},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

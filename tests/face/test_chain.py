@@ -153,21 +153,6 @@ def test_only_the_proxy_of_a_stack_is_for_others() -> None:
     assert "sesame" not in repr((firehose, aggregator, proxy))
 
 
-def test_every_role_of_a_stack_serves_its_metrics() -> None:
-    ports = Ports(proxy=1, aggregator=2, firehose=3)
-    flags = {"FPROXY_METRICS_PORT": "9000"}
-    children = stack_children(ports, host=LOOPBACK, flags=flags, metrics_port=9000)
-    given = {child.name: child.environment["FPROXY_METRICS_PORT"] for child in children}
-    assert given == {"firehose": "9001", "aggregator": "9002", "proxy": "9000"}
-
-
-def test_a_stack_without_ports_for_all_its_metrics_is_refused() -> None:
-    arguments = ["stack", "--env-file", os.devnull, "--polygon-api-key", "k", "--metrics-port", "65534"]
-    result = CliRunner().invoke(fproxy, arguments)
-    assert result.exit_code == 2
-    assert "FPROXY_METRICS_PORT" in result.output
-
-
 def test_the_demo_takes_no_settings_from_around_it() -> None:
     ports = Ports(proxy=1, aggregator=2, firehose=3)
     children = demo_children(ports, 4, simulation=["--rate=5"], log_level="debug", settings=known_settings())

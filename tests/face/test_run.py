@@ -5,7 +5,6 @@ import json
 import re
 import signal
 import socket
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,27 +148,13 @@ async def test_port_0_is_a_free_port_and_told(start: StartProgram, nowhere: str)
     assert (await program.finish(signal.SIGTERM))[0] == 0
 
 
-async def test_metrics_are_served_when_asked(start: StartProgram, port: int, nowhere: str) -> None:
-    program = await start_proxy(start, port, nowhere, "--metrics-port", "0")
-    told = next(line for line in program.errors if "Serving metrics" in line)
-    client = await join(port)
-    url = told.rsplit(" ", 1)[1]
-    page = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
-    assert 'fproxy_clients{market="stocks"} 1.0' in page
-    assert "_created" not in page
-    await client.close()
-    assert (await program.finish(signal.SIGTERM))[0] == 0
-
-
-async def test_a_metrics_port_in_use_is_one_clear_line(start: StartProgram, nowhere: str) -> None:
+async def test_an_admin_port_in_use_is_one_clear_line(start: StartProgram, nowhere: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        metrics_port = taken.getsockname()[1]
-        program = await start("--port", "0", "--metrics-port", str(metrics_port), FIREHOSE_URL=nowhere)
+        admin_port = taken.getsockname()[1]
+        program = await start("--port", "0", "--admin-port", str(admin_port), FIREHOSE_URL=nowhere)
         code, _, errors = await program.finish()
     assert code == 1
-    assert errors.splitlines()[-1].startswith(
-        f"ERROR cannot serve metrics on port {metrics_port} of 127.0.0.1"
-    )
+    assert errors.splitlines()[-1] == f"ERROR admin: port {admin_port} on 127.0.0.1 is in use"
     assert "Traceback" not in errors
 
 

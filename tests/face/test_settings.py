@@ -343,9 +343,9 @@ def test_client_keys_replace_the_vendors_key() -> None:
     assert client_keys_for("0.0.0.0", ("a", "b"), "vendor") == ("a", "b")
 
 
-def test_clients_and_metrics_have_a_port_each() -> None:
-    assert "port 9090 is both for clients and for metrics" in error_of(
-        "--port", "9090", "--metrics-port", "9090"
+def test_clients_and_admin_pages_have_a_port_each() -> None:
+    assert "port 9090 is both for clients and for the admin pages" in error_of(
+        "--port", "9090", "--admin-port", "9090"
     )
 
 

@@ -22,8 +22,8 @@ from websockets.exceptions import ConnectionClosed
 from fproxy._fastpath import split_events
 from fproxy.face.cli import fproxy
 from fproxy.face.settings.sources import known_settings
-from fproxy.face.supervisor import Child, ChildFailedError
-from fproxy.face.workers import Workers, metrics_ports, worker_children
+from fproxy.face.supervisor import Child, ChildFailedError, free_port
+from fproxy.face.workers import Workers, worker_children
 from fproxy.shell.port_reservation import spreads_connections
 
 pytestmark = pytest.mark.skipif(
@@ -37,8 +37,11 @@ CROWD = 40
 class TwoWorkers:
     """A proxy of two workers between two upstreams, and what it has said so far."""
 
-    def __init__(self, program: Program, firehose: CrowdUpstream, aggregator: CrowdUpstream) -> None:
+    def __init__(
+        self, program: Program, firehose: CrowdUpstream, aggregator: CrowdUpstream, admin_port: int
+    ) -> None:
         self.program = program
+        self.admin_port = admin_port
         self.firehose = firehose
         self.aggregator = aggregator
         self.port = 0
@@ -61,25 +64,27 @@ class TwoWorkers:
         return [*self.started("worker 1"), *self.started("worker 2")]
 
     async def clients_of(self, name: str) -> float:
-        """Return how many clients a worker has, by its own metrics."""
-        pattern = rf"INFO {name}: Serving metrics on (\S+)"
-        url = [match[1] for line in self.program.errors if (match := re.fullmatch(pattern, line))][-1]
+        """Return how many clients a worker has, by the metrics of all."""
+        url = f"http://127.0.0.1:{self.admin_port}/metrics"
         page = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=TIMEOUT).read().decode())
         families = {family.name: family for family in text_string_to_metric_families(page)}
-        return families["fproxy_clients"].samples[0].value
+        return next(
+            sample.value for sample in families["fproxy_clients"].samples if sample.labels["process"] == name
+        )
 
 
 @asynccontextmanager
 async def running(start: StartProgram, *arguments: str) -> AsyncIterator[TwoWorkers]:
     """Start two workers on a free port, and wait until both have both upstreams."""
+    admin_port = free_port("127.0.0.1")
     async with CrowdUpstream() as firehose, CrowdUpstream() as aggregator:
         program = await start(
-            *("--workers", "2", "--port", "0", "--metrics-port", "0", *arguments),
+            *("--workers", "2", "--port", "0", "--admin-port", str(admin_port), *arguments),
             FIREHOSE_URL=firehose.url,
             MS_AGGREGATOR_URL=aggregator.url,
             FPROXY_UNSUBSCRIBE_LINGER="0",
         )
-        workers = TwoWorkers(program, firehose, aggregator)
+        workers = TwoWorkers(program, firehose, aggregator, admin_port)
         told = await program.error_line("Now listening on port ")
         workers.port = int(told.rsplit(" ", 1)[1])
         for upstream in (firehose, aggregator):
@@ -226,18 +231,6 @@ async def test_a_port_that_a_stranger_has_is_refused(start: StartProgram, reuse_
     assert "Started" not in errors
 
 
-async def test_a_port_of_metrics_in_use_is_one_line(start: StartProgram) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as stranger:
-        port = stranger.getsockname()[1]
-        program = await start("--workers", "2", "--port", "0", "--metrics-port", str(port))
-        code, _, errors = await program.finish()
-    assert code == 1
-    assert [line for line in errors.splitlines() if line.startswith("ERROR")] == [
-        f"ERROR cannot serve metrics on port {port} of 127.0.0.1: Address already in use"
-    ]
-    assert "Started" not in errors
-
-
 async def test_the_stack_may_have_workers(start: StartProgram) -> None:
     async with CrowdUpstream() as vendor:
         stack = await start(
@@ -263,21 +256,7 @@ async def test_the_stack_may_have_workers(start: StartProgram) -> None:
 # What needs no process
 
 
-VALUES = {"workers": 3, "host": "127.0.0.1", "metrics_port": None, "drain": 0.0}
-
-
-@pytest.mark.parametrize(
-    ("metrics_port", "ports"),
-    [(None, (None, None, None)), (0, (0, 0, 0)), (9100, (9100, 9101, 9102))],
-)
-def test_each_worker_has_a_port_of_its_own_for_metrics(
-    metrics_port: int | None, ports: tuple[int | None, ...]
-) -> None:
-    values = VALUES | {"metrics_port": metrics_port}
-    assert metrics_ports(values) == ports
-    children = worker_children(values, 8765, {"FPROXY_METRICS_PORT": "9100"})
-    given = tuple(child.environment["FPROXY_METRICS_PORT"] for child in children)
-    assert given == tuple("" if port is None else str(port) for port in ports)
+VALUES = {"workers": 3, "host": "127.0.0.1", "drain": 0.0}
 
 
 def test_workers_get_flags_as_variables_and_no_secret_is_shown() -> None:
@@ -340,12 +319,3 @@ def test_other_systems_are_told_that_they_cannot_have_workers(monkeypatch: pytes
     result = CliRunner().invoke(fproxy, ["--workers", "2", "--env-file", os.devnull])
     assert result.exit_code == 2
     assert "2 workers (FPROXY_WORKERS) need a system that spreads the connections" in result.output
-
-
-def test_metrics_need_as_many_ports_as_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in known_settings():
-        monkeypatch.delenv(name, raising=False)
-    arguments = ["--workers", "3", "--metrics-port", "65534", "--env-file", os.devnull]
-    result = CliRunner().invoke(fproxy, arguments)
-    assert result.exit_code == 2
-    assert "there are not as many from 65534 (FPROXY_METRICS_PORT) on" in " ".join(result.output.split())

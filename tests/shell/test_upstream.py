@@ -22,7 +22,6 @@ from websockets.exceptions import ConnectionClosed
 
 from fproxy._fastpath import FrameError
 from fproxy.core.demand import Demand
-from fproxy.core.upstream_effects import Recovering
 from fproxy.core.urls import UrlError
 from fproxy.metrics import Metrics
 from fproxy.shell.upstream import UpstreamConnection, UpstreamOptions
@@ -52,6 +51,8 @@ class Listener:
         self.raises: Exception | None = None
         self.changed = asyncio.Event()
 
+    timer = None
+
     def take(self, payload: memoryview) -> list[bytes] | None:
         self.messages.append(bytes(payload))
         self.calls.append("take")
@@ -76,7 +77,7 @@ class Listener:
         self.calls.append("connected")
         self.changed.set()
 
-    def whole(self, *, recovered: bool) -> None:
+    def whole(self) -> None:
         self.streams.append("whole")
         self.changed.set()
 
@@ -96,18 +97,6 @@ class Listener:
     def messages_came(self) -> None:
         self.noticed = len(self.messages)
         self.changed.set()
-
-    def recovering(self, recovering: Recovering) -> None:
-        self.streams.append("recovering")
-
-    def recovered(self) -> None:
-        self.streams.append("recovered")
-
-    def unrecoverable(self) -> None:
-        self.streams.append("unrecoverable")
-
-    def given_up(self, topics: Sequence[str]) -> None:
-        self.calls.append("given up")
 
     def confirmed(self, topics: Sequence[str]) -> None:
         self.acknowledged += topics

@@ -42,7 +42,7 @@ def server_settings(values: Values) -> ServerSettings:
     """Return the settings of a server for clients from a command's values.
 
     Raises:
-        click.UsageError: the server would accept any key from other machines, or listen where its metrics are served.
+        click.UsageError: the server would accept any key from other machines.
     """
     return filled(ServerSettings(), _checked_server(values))
 
@@ -89,10 +89,6 @@ def simulator_settings(values: Values) -> SimulatorSettings:
 
 
 def _checked_server(values: Values) -> Values:
-    if values["port"] and values["port"] == values.get("metrics_port"):
-        raise click.UsageError(
-            f"port {values['port']} is both for clients and for metrics (FPROXY_METRICS_PORT)"
-        )
     try:
         keys = client_keys_for(values["host"], values["client_keys"] or (), values["polygon_api_key"] or "")
     except OpenServerError as error:

@@ -24,4 +24,6 @@ FIREHOSE: Final = ("firehose", "stack")
 AGGREGATOR: Final = ("aggregator", "stack")
 SIMULATION: Final = ("sim", "demo")
 CHAINS: Final = ("stack", "demo")
-ALL: Final = ("proxy", "firehose", "aggregator", "sim", "stack", "demo", "tail")
+SERVERS: Final = ("proxy", "firehose", "aggregator", "sim", "stack", "demo")
+"""What serves at all."""
+ALL: Final = (*SERVERS, "tail", "top")

@@ -12,7 +12,12 @@ from typing import Any, Final
 from fproxy.face.settings.commands import ROLES
 from fproxy.face.settings.declaration import Declaration
 from fproxy.face.settings.of_clients import CLIENT_SETTINGS
-from fproxy.face.settings.of_programs import GENERAL_SETTINGS, SIMULATION_SETTINGS, TAIL_SETTINGS
+from fproxy.face.settings.of_programs import (
+    ADMIN_SETTINGS,
+    GENERAL_SETTINGS,
+    SIMULATION_SETTINGS,
+    TAIL_SETTINGS,
+)
 from fproxy.face.settings.of_roles import ROLE_SETTINGS
 from fproxy.face.settings.of_upstreams import UPSTREAM_SETTINGS
 
@@ -21,6 +26,7 @@ DECLARATIONS: Final = (
     *SIMULATION_SETTINGS,
     *UPSTREAM_SETTINGS,
     *CLIENT_SETTINGS,
+    *ADMIN_SETTINGS,
     *TAIL_SETTINGS,
     *GENERAL_SETTINGS,
 )

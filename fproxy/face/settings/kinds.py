@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -233,6 +234,25 @@ class WebSocketUrl(ValueType):
             return check_upstream_url(value)
         except UrlError as error:
             self.fail(f"{redacted_url(value)!r} is not the URL of a WebSocket server: {error}", param, ctx)
+
+
+class HttpUrl(ValueType):
+    """The URL of admin pages."""
+
+    name = "url"
+    allowed = "the URL of a web server: http://HOST[:PORT] or https://..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return ``value`` without a slash at its end, or fail saying what a URL looks like."""
+        parts = urlsplit(str(value))
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.path.strip("/")
+            or parts.query
+        ):
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
+        return str(value).rstrip("/")
 
 
 class Secret(ValueType):

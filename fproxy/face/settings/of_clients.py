@@ -4,7 +4,7 @@ from typing import Final
 
 from fproxy.face.settings.commands import CLIENTS
 from fproxy.face.settings.declaration import Declaration
-from fproxy.face.settings.kinds import ByteSize, CloseCode, Host, Port, Seconds, SecretList, WholeNumber
+from fproxy.face.settings.kinds import ByteSize, CloseCode, Host, Seconds, SecretList, WholeNumber
 
 MAX_DRAIN: Final = 3600.0
 """The longest time that may be asked for to let clients go, in seconds."""
@@ -97,21 +97,6 @@ CLIENT_SETTINGS: Final = (
         CLIENTS,
         "Seconds over which clients are let go when the program stops; a second signal cuts it short.",
         proxy_alone=True,
-    ),
-    Declaration(
-        "metrics_port",
-        "FPROXY_METRICS_PORT",
-        Port(),
-        CLIENTS,
-        "Serve Prometheus metrics on this port; unset: do not.",
-    ),
-    Declaration(
-        "metrics_host",
-        "FPROXY_METRICS_HOST",
-        Host(),
-        CLIENTS,
-        "Address to serve metrics on.",
-        default="127.0.0.1",
     ),
     Declaration(
         "ping_interval",

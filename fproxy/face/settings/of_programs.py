@@ -2,9 +2,20 @@
 
 from typing import Final
 
-from fproxy.face.settings.commands import ALL, ROLES, SIMULATION
+from fproxy.face.settings.commands import ALL, ROLES, SERVERS, SIMULATION
 from fproxy.face.settings.declaration import Declaration
-from fproxy.face.settings.kinds import FilePath, LogLevel, Number, OnOff, Secret, WebSocketUrl, WholeNumber
+from fproxy.face.settings.kinds import (
+    FilePath,
+    Host,
+    HttpUrl,
+    LogLevel,
+    Number,
+    OnOff,
+    Port,
+    Secret,
+    WebSocketUrl,
+    WholeNumber,
+)
 from fproxy.roles.simulator_settings import MAX_RATE
 
 ENV_FILE: Final = Declaration(
@@ -82,6 +93,50 @@ TAIL_SETTINGS: Final = (
     ),
 )
 """What ``fproxy tail`` has."""
+
+ADMIN_SETTINGS: Final = (
+    Declaration(
+        "admin_port",
+        "FPROXY_ADMIN_PORT",
+        Port(),
+        ("proxy", "stack", "demo"),
+        "Serve the admin pages on this port: a live page, health, metrics, clients; 0 for none.",
+        default=8764,
+    ),
+    Declaration(
+        "admin_port",
+        "FPROXY_ADMIN_PORT",
+        Port(),
+        ("firehose", "aggregator", "sim"),
+        "Serve the admin pages on this port: a live page, health, metrics, clients; 0 for none.",
+        default=0,
+    ),
+    Declaration(
+        "admin_host",
+        "FPROXY_ADMIN_HOST",
+        Host(),
+        SERVERS,
+        "Address to serve the admin pages on.",
+        default="127.0.0.1",
+    ),
+    Declaration(
+        "admin_socket",
+        "FPROXY_ADMIN_SOCKET",
+        FilePath(),
+        ("proxy", "firehose", "aggregator", "sim"),
+        "Unix socket to serve the admin pages on, too; unset: none.",
+    ),
+    Declaration(
+        "admin_url",
+        "FPROXY_ADMIN_URL",
+        HttpUrl(),
+        ("top",),
+        "The admin pages to show.",
+        flag="--url",
+        default="http://127.0.0.1:8764",
+    ),
+)
+"""What every program that serves has for those who operate it, and ``fproxy top``."""
 
 GENERAL_SETTINGS: Final = (
     Declaration(

@@ -28,7 +28,7 @@ ROLE_SETTINGS: Final = (
         WholeNumber(1, 256),
         PROXY,
         "Processes that share the port and its clients, each with upstream connections of its own, so never with "
-        "the vendor as upstream. --max-clients is for each; metrics are on --metrics-port and the ports after it. "
+        "the vendor as upstream. --max-clients is for each; the admin pages tell of all. "
         "Linux.",
         default=1,
     ),

@@ -15,7 +15,12 @@ from fproxy.face.settings.declaration import Declaration
 from fproxy.face.settings.declared import DECLARATIONS, default_of
 from fproxy.face.settings.kinds import CloseCode, Number, OnOff, WholeNumber
 from fproxy.face.settings.of_clients import CLIENT_SETTINGS
-from fproxy.face.settings.of_programs import GENERAL_SETTINGS, SIMULATION_SETTINGS, TAIL_SETTINGS
+from fproxy.face.settings.of_programs import (
+    ADMIN_SETTINGS,
+    GENERAL_SETTINGS,
+    SIMULATION_SETTINGS,
+    TAIL_SETTINGS,
+)
 from fproxy.face.settings.of_roles import ROLE_SETTINGS
 from fproxy.face.settings.of_upstreams import UPSTREAM_SETTINGS
 
@@ -33,6 +38,7 @@ _SECTIONS: Final = (
         "The terminal client, beside `--json` (each event exactly as it came, one a line), `--count` and `--no-retry`:",
         TAIL_SETTINGS,
     ),
+    ("For those who operate it, and `fproxy top`:", ADMIN_SETTINGS),
     ("The program itself:", GENERAL_SETTINGS),
 )
 """The tables of README, each with what introduces it."""

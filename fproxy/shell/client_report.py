@@ -1,0 +1,35 @@
+"""What a server tells operators of one of its clients."""
+
+from typing import Final
+
+from fproxy.core.report import ClientReport
+from fproxy.shell.client import Client
+
+LISTED_TOPICS: Final = 100
+"""The most topics of a client that are listed; how many there are is told in any case."""
+
+
+def client_report(client: Client, *, with_topics: bool = False) -> ClientReport:
+    """Return what there is to tell of a client that has authenticated.
+
+    Args:
+        client: the client.
+        with_topics: list its topics, as far as there are not too many.
+    """
+    topics = client.topics
+    report: ClientReport = {
+        "id": client.number,
+        "name": "",
+        "address": client.peer,
+        "market": client.market,
+        "connected": client.connected,
+        "topics": len(topics),
+        "events": 0,
+        "bytes": 0,
+        "unsent_bytes": client.unsent_bytes,
+        "lag": 0.0,
+        "dropped": 0,
+    }
+    if with_topics and len(topics) <= LISTED_TOPICS:
+        report["topic_list"] = sorted(topic.text for topic in topics)
+    return report
