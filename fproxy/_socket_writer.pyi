@@ -81,6 +81,9 @@ class SocketWriter(FrameSink):
     def write(self, frames: bytes) -> None:
         """Write complete WebSocket frames. Never blocks."""
 
+    def set_max_bytes(self, max_bytes: int) -> None:
+        """Let at most so many bytes wait; what waits already stays until more is kept."""
+
     def resume(self) -> None:
         """The transport takes more."""
 

@@ -293,6 +293,9 @@ cdef class SocketWriter(FrameSink):
         alone.start(PyBytes_AS_STRING(frames), PyBytes_GET_SIZE(frames), True)
         self.write_frames(&alone)
 
+    def set_max_bytes(self, size_t max_bytes):
+        self._max_bytes = max_bytes
+
     def resume(self):
         if self._socket < 0 and self._transport is not None:
             self._send_waiting()

@@ -99,7 +99,10 @@ class Metrics:
         registry: the Prometheus registry that holds everything.
         connections: client connections accepted.
         refused_origins: web pages of other hosts refused because any key would have let them in.
-        auth_failures: clients refused, by ``reason`` (``bad_key`` or ``timeout``).
+        auth_failures: clients refused, by ``reason`` (``bad_key``, ``timeout``, ``expired`` or ``market``).
+        key_clients: clients connected and authenticated now with a ``key`` that has a name.
+        revoked_clients: clients disconnected as their key is not good any more, by ``reason``.
+        refused_connections: connections turned away, by ``reason``: which limit was reached.
         loop_lag: how late the event loop is, in seconds.
         observed: what else the process can be asked about.
         by_market: the metrics with a label ``market``, by their names; they are written to through :meth:`of`.
@@ -119,6 +122,13 @@ class Metrics:
         )
         self.registry.register(ProcessCollector())
         self.observed = Observed()
+        self.key_clients = self._gauge("key_clients", "Clients of a named key now.", "key")
+        self.revoked_clients = self._counter(
+            "revoked_clients", "Clients disconnected for a change of keys.", "reason"
+        )
+        self.refused_connections = self._counter(
+            "refused_connections", "Connections turned away at a limit.", "reason"
+        )
         self.by_market: dict[str, Counter | Gauge] = {
             "clients": self._gauge("clients", "Clients connected and authenticated now.", "market"),
             "history_bytes": self._gauge("history_bytes", "Memory that the history takes.", "market"),

@@ -6,21 +6,30 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
-_DIGEST_BYTES: Final = 16
+from fproxy.core.client_key import ClientKey, key_digest
+
+_ACCOUNT_BYTES: Final = 16
+
+_ANY: Final = ClientKey(digest=b"")
+"""What every key is to a server that is open."""
 
 
 class ClientKeys:
     """The keys that a server accepts from its clients; without any key it is open, and accepts every key.
 
-    Only salted digests are kept, so that neither a ``repr`` nor a look at the object gives a key away. All of
-    them are compared for every key offered, each in constant time: how long an answer takes says nothing
-    about the keys.
+    Only digests are kept, so that neither a ``repr`` nor a look at the object gives a key away. A key offered is looked
+    up by a digest of its digest, salted anew for each object: how long an answer takes says nothing about the keys.
     """
 
-    __slots__ = ("_digests", "_salt")
+    __slots__ = ("_always", "_has_file", "_keys", "_salt")
 
-    def __init__(self, keys: Iterable[str] = ()) -> None:
-        """Keep the digests of ``keys``.
+    def __init__(self, keys: Iterable[str] = (), named: Iterable[ClientKey] | None = None) -> None:
+        """Keep the digests of keys.
+
+        Args:
+            keys: keys that allow everything, for as long as the object lives.
+            named: keys that may be replaced, each with what it allows; None for none. With none of them, but not None,
+                the object is not open.
 
         Raises:
             ValueError: one of the keys is empty or blank.
@@ -29,29 +38,42 @@ class ClientKeys:
         accepted = list(keys)
         if not all(key.strip() for key in accepted):
             raise ValueError("an empty client key would let in clients that send none")
-        self._digests = tuple(self._digest(key) for key in accepted)
+        self._always = tuple(ClientKey(digest=key_digest(key)) for key in accepted)
+        self._has_file = named is not None
+        self._keys: dict[str, ClientKey] = {}
+        self.replace(named or ())
 
     def __repr__(self) -> str:
-        return f"<ClientKeys: {'open' if self.is_open else len(self._digests)}>"
+        return f"<ClientKeys: {'open' if self.is_open else len(self._keys)}>"
 
     @property
     def is_open(self) -> bool:
         """Whether every key is accepted."""
-        return not self._digests
+        return not self._always and not self._has_file
+
+    def replace(self, named: Iterable[ClientKey]) -> None:
+        """Accept these named keys in place of those before; the others stay."""
+        self._keys = {self._account(key.digest): key for key in (*named, *self._always)}
 
     def accepts(self, key: str) -> bool:
         """Return whether a client that sends ``key`` is let in."""
-        digest = self._digest(key)
-        accepted = self.is_open
-        for known in self._digests:
-            accepted |= hmac.compare_digest(known, digest)
-        return accepted
+        return self.find(key) is not None
+
+    def find(self, key: str) -> ClientKey | None:
+        """Return what is known of a key, expired or not; None when it is not accepted."""
+        if self.is_open:
+            return _ANY
+        digest = key_digest(key)
+        known = self._keys.get(self._account(digest))
+        return known if known is not None and hmac.compare_digest(known.digest, digest) else None
+
+    def holder(self, account: str) -> ClientKey | None:
+        """Return what is known now of the key of an account; None when it is not accepted any more."""
+        return self._keys.get(account)
 
     def account(self, key: str) -> str:
         """Return a name for the holder of ``key``: no secret, and the same each time for this object."""
-        return self._digest(key).hex()
+        return self._account(key_digest(key))
 
-    def _digest(self, key: str) -> bytes:
-        # A key with a lone surrogate cannot be right, but must not raise either.
-        encoded = key.encode("utf-8", "surrogatepass")
-        return blake2b(encoded, digest_size=_DIGEST_BYTES, key=self._salt).digest()
+    def _account(self, digest: bytes) -> str:
+        return blake2b(digest, digest_size=_ACCOUNT_BYTES, key=self._salt).hexdigest()

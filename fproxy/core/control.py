@@ -13,8 +13,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Literal
 
+from fproxy.core.client_key import ClientKey
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.market_topics import parse_market_topic
@@ -38,6 +40,9 @@ MAX_ERRORS_BEFORE_AUTH: Final = 10
 
 MAX_ECHO: Final = 64
 """How many characters of what a client sent are repeated to it in an error."""
+
+NOT_AUTHORIZED: Final = "not authorized"
+"""What a client is told of a topic that its key does not allow, in the words for what the vendor does not allow."""
 
 MAX_SINCE_MS: Final = 2**53
 """The latest ``since``, in Unix milliseconds: every JSON reader keeps integers exact up to this."""
@@ -65,9 +70,11 @@ class Authenticated:
 
     Attributes:
         account: an opaque name that is the same for the same key, within one ``ClientKeys``.
+        key: what is known of the key.
     """
 
     account: str
+    key: ClientKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ class Refused:
         reason: why, as the metrics name it.
     """
 
-    reason: Literal["bad_key", "timeout"]
+    reason: Literal["bad_key", "timeout", "expired", "market"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +173,7 @@ class Session:
 
     Attributes:
         authenticated: whether the client has authenticated.
+        key: after that, what its holder may do; it may be replaced.
     """
 
     __slots__ = (
@@ -177,6 +185,7 @@ class Session:
         "_market",
         "_max_topics",
         "authenticated",
+        "key",
     )
 
     def __init__(
@@ -198,6 +207,7 @@ class Session:
             max_topics: how many topics the client may have at once.
         """
         self.authenticated = False
+        self.key: ClientKey | None = None
         self._keys = keys
         self._greets = greets
         self._market = market
@@ -232,10 +242,10 @@ class Session:
                 raise _MessageError(f"not authenticated: {_shown(action)} came before auth")
             if action == "subscribe":
                 since = _since(request)
-                room = None if held is None else _Room(held, self._max_topics)
-                return _change(
-                    action, _parts(request), lambda topics: Subscribe(topics, since), self._market, room
-                )
+                room = None if held is None else _Room(held, self._topic_limit)
+                allowed = self.key.allows_topic if self.key and self.key.topics else None
+                subscribe = partial(Subscribe, since=since)
+                return _change(action, _parts(request), subscribe, self._market, room, allowed)
             if action == "unsubscribe":
                 return _change(action, _parts(request), Unsubscribe, self._market)
             raise _MessageError(f"unknown action: {_shown(action)}")
@@ -254,23 +264,34 @@ class Session:
         ]
 
     def _authenticate(self, key: str) -> list[Effect]:
-        if not self._keys.accepts(key):
-            return self._refuse("authentication failed")
+        found = self._keys.find(key)
+        if found is None:
+            return self._refuse("bad_key", "authentication failed")
+        if found.expired:
+            return self._refuse("expired", "authentication failed: the key has expired")
+        if not found.allows_market(self._market.name):
+            return self._refuse("market", f"authentication failed: the key is not for {self._market.name}")
         if self._denial is not None:
-            return self._refuse(self._denial)
+            return self._refuse("bad_key", self._denial)
         effects: list[Effect] = [Reply(status_message(("auth_success", "authenticated")))]
         if not self.authenticated:
             self.authenticated = True
-            effects.append(Authenticated(self._keys.account(key)))
+            self.key = found
+            effects.append(Authenticated(self._keys.account(key), found))
         return effects
 
-    def _refuse(self, text: str) -> list[Effect]:
+    def _refuse(self, reason: Literal["bad_key", "expired", "market"], text: str) -> list[Effect]:
         self._closed = True
         return [
-            Refused("bad_key"),
+            Refused(reason),
             Reply(status_message(("auth_failed", text))),
             Close(POLICY_VIOLATION, "authentication failed"),
         ]
+
+    @property
+    def _topic_limit(self) -> int:
+        own = self.key.max_topics if self.key is not None else None
+        return self._max_topics if own is None else own
 
     def _complain(self, text: str) -> list[Effect]:
         effects: list[Effect] = [Reply(status_message(("error", text)), errors=1)]
@@ -384,6 +405,7 @@ def _change(
     change: Callable[[tuple[Topic, ...]], Subscribe | Unsubscribe],
     market: Market,
     room: _Room | None = None,
+    allowed: Callable[[str], bool] | None = None,
 ) -> Iterator[Effect]:
     """Yield the changes that the topics in ``parts`` make, and then one status for each part."""
     statuses: list[tuple[str, bool]] = []
@@ -401,6 +423,9 @@ def _change(
                 answers.append((str(error), None))
                 continue
             if topic not in seen:
+                if allowed is not None and not allowed(topic.text):
+                    answers.append((f"{NOT_AUTHORIZED}: {text}", None))
+                    continue
                 if tight is not None and not tight.admits(topic):
                     answers.append((f"too many topics, a client may have {tight.limit}: {text}", None))
                     continue

@@ -3,8 +3,8 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from functools import partial
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ import click
 
 from fproxy.core.loopback import is_loopback
 from fproxy.core.urls import redacted_url
+from fproxy.face.keys_command import keys as keys_command
 from fproxy.face.logs import configure_logging
 from fproxy.face.settings.built import (
     Values,
@@ -25,11 +26,13 @@ from fproxy.face.settings.options import given_flags, settings_of
 from fproxy.face.settings.sources import known_settings, read_again, unknown_settings
 from fproxy.face.tail_settings import tail_flags, tail_settings
 from fproxy.metrics import Metrics
-from fproxy.roles.settings import ServerSettings
+from fproxy.roles.settings import FilteredProxySettings, ServerSettings
 
 if TYPE_CHECKING:
     from fproxy.face.admin_local import ServingRole
     from fproxy.face.chain import Ports
+    from fproxy.face.file_watch import Watch
+    from fproxy.face.keys_watch import KeysWatch
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +96,27 @@ def begin(values: Values) -> None:
 
 def warn_if_open(server: ServerSettings, values: Values) -> None:
     """Warn that a server accepts any key, unless somebody asked for just that."""
-    if not server.client_keys and not values["client_keys"]:
+    if not server.client_keys and not values["client_keys"] and not values.get("keys_file"):
         log.warning(
             "No key is set: any client on this machine is served. FPROXY_CLIENT_KEYS sets the keys to accept"
         )
+
+
+def keys_watch(values: Values) -> "KeysWatch | None":
+    """Return the watch over the keys file of a command's values; None where there is none.
+
+    Raises:
+        click.UsageError: the file cannot be used.
+    """
+    if not values.get("keys_file"):
+        return None
+    from fproxy.face.keys_watch import KeysWatch
+    from fproxy.face.settings.toml_file import TomlFileError
+
+    try:
+        return KeysWatch(Path(values["keys_file"]))
+    except TomlFileError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def require_vendor_key(vendor_url: str, polygon_api_key: str) -> None:
@@ -197,6 +217,7 @@ def serve_role(
     values: Values,
     make_role: Callable[[Metrics], "ServingRole"],
     on_ready: Callable[[], None] | None = None,
+    watches: "Sequence[Watch]" = (),
 ) -> NoReturn:
     """Serve with a role, and its admin pages where they are wanted, until a signal; then exit.
 
@@ -205,12 +226,14 @@ def serve_role(
         values: the command line's values.
         make_role: called on the event loop with the metrics that the role is to count in.
         on_ready: called once the role has started.
+        watches: what is kept up to date with files meanwhile.
     """
     from prometheus_client import disable_created_metrics
 
     from fproxy.face.admin import admin_settings
     from fproxy.face.admin_local import with_local_admin
     from fproxy.face.file_limit import raise_file_limit
+    from fproxy.face.file_watch import regularly
     from fproxy.face.run import STOP_TIMEOUT, serve
 
     raise_file_limit()  # before the role: its server reads how many clients it can have
@@ -229,15 +252,46 @@ def serve_role(
             if on_ready is not None:
                 on_ready()
 
-        return await serve(
-            with_local_admin(role, admin, kind=kind, metrics=metrics),
-            stop_at_eof=values["stop_at_eof"],
-            on_ready=ready,
-            on_reload=partial(reload_settings, context),
-            stop_timeout=STOP_TIMEOUT + values["drain"],
-        )
+        def reload() -> None:
+            reload_settings(context)
+            for watch in watches:
+                watch.read_again()
+
+        with regularly(watches):
+            return await serve(
+                with_local_admin(role, admin, kind=kind, metrics=metrics),
+                stop_at_eof=values["stop_at_eof"],
+                on_ready=ready,
+                on_reload=reload,
+                stop_timeout=STOP_TIMEOUT + values["drain"],
+            )
 
     finish(main)
+
+
+def serve_filtered_proxy(
+    values: Values,
+    settings: FilteredProxySettings,
+    keys: "KeysWatch | None",
+    on_ready: Callable[[], None] | None = None,
+) -> NoReturn:
+    """Serve with the filtered proxy until a signal; then exit. See :func:`serve_role`.
+
+    Args:
+        values: the command line's values.
+        settings: the role's settings.
+        keys: the watch over its keys file, where it has one.
+        on_ready: called once it has started.
+    """
+    from fproxy.roles.filtered_proxy import FilteredProxy
+
+    def make(metrics: Metrics) -> FilteredProxy:
+        role = FilteredProxy(settings, metrics)
+        if keys is not None:
+            keys.apply = role.replace_keys
+        return role
+
+    serve_role("proxy", values, make, on_ready, [keys] if keys is not None else [])
 
 
 @click.group(
@@ -264,7 +318,8 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
     if values["workers"] > 1:
         refuse_handed_socket("--workers (FPROXY_WORKERS)")
         check_workers(values)
-    values = with_handed_socket(values)
+    watch = keys_watch(values)
+    values = {**with_handed_socket(values), "named_keys": watch and watch.keys}
     settings = filtered_proxy_settings(values)
     warn_if_open(settings.server, values)
     log.info("Starting Polygon Filtered WebSocket Proxy")
@@ -277,9 +332,7 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
 
         admin = admin_settings(values, ctx)
         finish(lambda: run_workers(values, admin, given_flags(ctx), tell_chosen_port))
-    from fproxy.roles.filtered_proxy import FilteredProxy
-
-    serve_role("proxy", values, lambda metrics: FilteredProxy(settings, metrics))
+    serve_filtered_proxy(values, settings, watch)
 
 
 @fproxy.command(short_help="The vendor's whole stream, for any number of clients.")
@@ -374,6 +427,7 @@ def stack(ctx: click.Context, /, **values: Any) -> None:
     """
     begin(values)
     refuse_handed_socket("fproxy stack")
+    keys_watch(values)  # a file that cannot be used is refused here, rather than by a role that cannot start
     proxy_server = server_settings(values)
     require_vendor_key(values["vendor_url"], values["polygon_api_key"] or "")
     from fproxy.face.admin import admin_settings
@@ -393,6 +447,9 @@ def stack(ctx: click.Context, /, **values: Any) -> None:
             children, admin, on_ready=lambda: log.info("Clients connect to port %d", ports.proxy)
         )
     )
+
+
+fproxy.add_command(keys_command)
 
 
 @fproxy.command(short_help="Print the events of some topics as they come.")

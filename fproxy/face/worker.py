@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from fproxy.face.cli import serve_role
+from fproxy.face.cli import keys_watch, serve_filtered_proxy
 from fproxy.face.logs import configure_logging
 from fproxy.face.settings.built import filtered_proxy_settings
 from fproxy.face.settings.options import settings_of
@@ -21,16 +21,10 @@ def worker(number: int, **values: Any) -> None:
     NUMBER is for those who list processes. What all workers have in common has been logged before they start.
     """
     configure_logging(values["log_level"])
-    settings = filtered_proxy_settings(values)
-    from fproxy.roles.filtered_proxy import FilteredProxy
-
+    watch = keys_watch(values)
+    settings = filtered_proxy_settings({**values, "named_keys": watch and watch.keys})
     settings = replace(settings, server=replace(settings.server, reuse_port=True))
-    serve_role(
-        "proxy",
-        values,
-        lambda metrics: FilteredProxy(settings, metrics),
-        lambda: print(READY_LINE, flush=True),
-    )
+    serve_filtered_proxy(values, settings, watch, lambda: print(READY_LINE, flush=True))
 
 
 if __name__ == "__main__":

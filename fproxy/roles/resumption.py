@@ -82,14 +82,18 @@ class Resumption:
         self._weight = 0
 
     def client_joined(self, client: Client, now: int) -> None:
-        """A client has authenticated."""
+        """A client has authenticated. One whose key is not to be resumed is not looked at."""
+        if client.key is not None and not client.key.resume:
+            return
         self._present[client] = _Present(client.delivery_log(now))
 
     def missed(
         self, client: Client, topics: Sequence[Topic], now: int
     ) -> tuple[list[Topic], ReplayStart] | None:
         """A client subscribes. Return what of that it missed while it was away, and from when on; None for nothing."""
-        present = self._present[client]
+        present = self._present.get(client)
+        if present is None:
+            return None
         if not present.asked:
             present.asked = True
             present.predecessor = self._take(client.account, now)
@@ -105,7 +109,9 @@ class Resumption:
 
     def client_left(self, client: Client, topics: Collection[Topic], now: int) -> None:
         """A client is gone. What it was subscribed to is kept, and must not be changed any more."""
-        present = self._present.pop(client)
+        present = self._present.pop(client, None)
+        if present is None:
+            return
         self._forget_before(now - self._kept_for)
         if topics:
             self._keep(_Ended(client.account, now, present.log.delivered_at(), topics))

@@ -1,10 +1,11 @@
 """What a role is made of: what serves each of its markets, behind one server."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
+from fproxy.core.client_key import ClientKey
 from fproxy.core.market import Market
 from fproxy.metrics import Metrics
 from fproxy.roles.market_server import market_server
@@ -71,6 +72,7 @@ class ServedMarkets(Generic[M]):
             denials: the markets that nobody is let into, each with what clients are told.
         """
         self.markets = {served.market.name: served for served in markets}
+        self._steps: WorkSteps | None = None
         self._server = market_server(
             {served.market: served for served in markets}, settings, metrics, denials=denials
         )
@@ -85,13 +87,19 @@ class ServedMarkets(Generic[M]):
         """The port that clients connect to, once the role has started."""
         return self._server.port
 
+    def replace_keys(self, named: Iterable[ClientKey]) -> None:
+        """Accept these named keys from now on; the work that this makes is done in steps."""
+        work = self._server.replace_keys(named)
+        if self._steps is not None:
+            self._steps.add(self, work)
+
     async def start(self) -> None:
         """Listen for clients, and begin to connect upstream.
 
         Raises:
             fproxy.shell.server.ServerStartError: it cannot listen.
         """
-        steps = WorkSteps(asyncio.get_running_loop())
+        self._steps = steps = WorkSteps(asyncio.get_running_loop())
         for served in self.markets.values():
             served.prepare(steps)
         await self._server.start()

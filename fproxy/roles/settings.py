@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from fproxy.core.client_key import ClientKey
 from fproxy.core.loopback import is_loopback
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.socket_activation import ListeningSocket
@@ -22,7 +23,9 @@ class OpenServerError(ValueError):
     """A server would accept any key on an address open to other machines; the message says what to set."""
 
 
-def client_keys_for(host: str, client_keys: Sequence[str], polygon_api_key: str) -> tuple[str, ...]:
+def client_keys_for(
+    host: str, client_keys: Sequence[str], polygon_api_key: str, *, has_keys_file: bool = False
+) -> tuple[str, ...]:
     """Return the keys that a server on ``host`` accepts from its clients; none at all means any key.
 
     Args:
@@ -30,10 +33,13 @@ def client_keys_for(host: str, client_keys: Sequence[str], polygon_api_key: str)
         client_keys: the keys as configured; ``*`` alone for any key; empty when not configured, and then
             ``polygon_api_key`` is the one key.
         polygon_api_key: the vendor's key; empty when not configured.
+        has_keys_file: whether there are named keys; then no key of these is needed, and the vendor's is no client's.
 
     Raises:
         OpenServerError: any key would do, and ``host`` is not a loopback address.
     """
+    if has_keys_file:
+        return tuple(key for key in client_keys if key != ANY_KEY)
     keys = tuple(client_keys) or ((polygon_api_key,) if polygon_api_key else ())
     if keys and keys != (ANY_KEY,):
         return keys
@@ -52,7 +58,9 @@ class ServerSettings:
     Attributes:
         host: the address to listen on.
         port: the port to listen on; 0 lets the system choose a free one.
-        client_keys: the keys that clients may authenticate with; none means that any key will do.
+        client_keys: the keys that clients may authenticate with; none means that any key will do, unless there are
+            named ones.
+        named_keys: the keys of the keys file, each with what it allows; None when there is no such file.
         limits: what clients may do, and for how long.
         max_clients: how many connections to keep at once; None for as many as the process may open files.
         listening: a socket that listens already, to be used instead of ``host`` and ``port``; None to open one.
@@ -65,6 +73,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8765
     client_keys: tuple[str, ...] = field(default=(), repr=False)
+    named_keys: tuple[ClientKey, ...] | None = field(default=None, repr=False)
     limits: ClientLimits = field(default_factory=ClientLimits)
     max_clients: int | None = None
     reuse_port: bool = False

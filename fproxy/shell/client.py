@@ -10,7 +10,7 @@ import asyncio
 import enum
 import logging
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from typing import Any, Final, cast
 
@@ -22,6 +22,7 @@ from websockets.protocol import Side, State
 from fproxy._fastpath import FrameSink
 from fproxy._socket_writer import TRANSPORT_BYTES, SocketWriter
 from fproxy.core.activity import ActivityKind
+from fproxy.core.client_key import ClientKey
 from fproxy.core.frames import PING_FRAME, text_frame
 from fproxy.core.market import STOCKS
 from fproxy.core.topics import Topic
@@ -64,6 +65,7 @@ class Client(asyncio.BufferedProtocol):
         number: names the connection within its server.
         connected: when it was accepted, in Unix milliseconds.
         account: after auth, an opaque name of the key's holder, the same for the same key; empty before.
+        key: after auth, what the key's holder may do; None before.
         context: whatever the role wants to keep with the client.
         timer_tick: kept by the timer wheel.
     """
@@ -84,6 +86,7 @@ class Client(asyncio.BufferedProtocol):
         "account",
         "connected",
         "context",
+        "key",
         "number",
         "timer_tick",
         "write",
@@ -97,6 +100,7 @@ class Client(asyncio.BufferedProtocol):
         self.number = shared.next_number()
         self.connected = time.time_ns() // 1_000_000
         self.account = ""
+        self.key: ClientKey | None = None
         self.context = None
         self.timer_tick = NO_TICK
         self._shared = shared
@@ -131,10 +135,11 @@ class Client(asyncio.BufferedProtocol):
 
     @property
     def described(self) -> str:
-        """The client's address and port, with its market when that is not stocks, as log lines show it."""
+        """The client's address and port, with its key's name, and its market when that is not stocks, for log lines."""
+        who = f"{self.key.name} at {self.peer}" if self.key is not None and self.key.name else self.peer
         if self._endpoint is None or self._endpoint.market is STOCKS:
-            return self.peer
-        return f"{self.peer} on {self._endpoint.market.name}"
+            return who
+        return f"{who} on {self._endpoint.market.name}"
 
     @property
     def sink(self) -> FrameSink:
@@ -413,11 +418,12 @@ class Client(asyncio.BufferedProtocol):
         if self._stage is not _Stage.CLOSED:
             self._send_protocol_frames(protocol)
 
-    def join(self, account: str) -> None:
+    def join(self, account: str, key: ClientKey) -> None:
         """Have the client join its role, now that it has authenticated with the key of ``account``."""
         assert self._endpoint is not None
         shared = self._shared
         self.account = account
+        self.use_key(key)
         self._stage = _Stage.JOINED
         shared.metrics.of(self._endpoint.market.name).clients.inc()
         shared.timers.cancel(self)
@@ -427,9 +433,26 @@ class Client(asyncio.BufferedProtocol):
             shared.timers.schedule(self, shared.limits.ping_interval * (0.5 + spread / 2))
         shared.record(ActivityKind.CLIENT_JOINED, f"{self.peer} joined on {self._endpoint.path}")
         self._endpoint.handler.client_joined(self)
+        shared.holders.joined(self, key)
+
+    def use_key(self, key: ClientKey) -> None:
+        """Go by what the client's key allows now."""
+        self.key = key
+        unsent = key.max_unsent_bytes
+        if self._writer is not None:
+            self._writer.set_max_bytes(self._shared.limits.max_unsent_bytes if unsent is None else unsent)
+        if self._session is not None:
+            self._session.use_key(key)
+
+    def unsubscribe(self, topics: Sequence[Topic]) -> None:
+        """Take topics from the client, which has joined, without its asking."""
+        assert self._endpoint is not None
+        self._endpoint.handler.unsubscribe(self, topics)
 
     def _leave(self) -> None:
         assert self._endpoint is not None
+        assert self.key is not None
+        self._shared.holders.left(self, self.key)
         self._shared.metrics.of(self._endpoint.market.name).clients.dec()
         self._shared.record(ActivityKind.CLIENT_LEFT, f"{self.described} left")
         self._endpoint.handler.client_left(self)

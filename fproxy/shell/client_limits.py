@@ -21,6 +21,8 @@ class ClientLimits:
             whose backlog is the oldest is a slow consumer. None for a quarter of the memory that the process may have.
         max_control_bytes: the largest message accepted from a client.
         max_topics: how many topics a client may have at once.
+        max_connections_per_key: how many connections a key may have at once; one more costs it the oldest. None for any
+            number.
     """
 
     handshake_timeout: float = 10.0
@@ -33,3 +35,4 @@ class ClientLimits:
     max_backlog: int | None = None
     max_control_bytes: int = 1024 * 1024
     max_topics: int = DEFAULT_MAX_TOPICS
+    max_connections_per_key: int | None = None

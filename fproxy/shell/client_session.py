@@ -3,7 +3,7 @@
 The rules are ``fproxy.core.control``'s; this carries out what they ask for, in steps, between which the loop turns.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from websockets.frames import CloseCode, Frame
@@ -11,6 +11,7 @@ from websockets.protocol import Protocol as WebSocketProtocol
 
 from fproxy.core import control
 from fproxy.core.activity import ActivityKind
+from fproxy.core.client_key import ClientKey
 from fproxy.shell.client_handler import ReplayingHandler
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.message_assembler import MessageAssembler
@@ -26,6 +27,15 @@ NO_REPLAY: Final = control.status_message(
     ("error", "'since' is not served here: no history is kept; subscribed to what comes from now on")
 )
 """What a client is told that asks a role for what has passed, which does not keep it."""
+
+
+_REFUSALS: Final[Mapping[str, str]] = {
+    "timeout": "no authentication in time",
+    "bad_key": "authentication failed",
+    "expired": "its key has expired",
+    "market": "its key is not for this market",
+}
+"""What the log says of a client that failed to authenticate, by the reason."""
 
 
 class ClientSession:
@@ -65,6 +75,10 @@ class ClientSession:
         self._bytes_before_auth = 0
         # What a role wants done behind the reply to the message being carried out, or None between messages.
         self._after_reply: list[Callable[[], None]] | None = None
+
+    def use_key(self, key: ClientKey) -> None:
+        """Go by what a key allows now."""
+        self._rules.key = key
 
     def opened(self) -> None:
         """The connection is open: greet the client, where that is the way."""
@@ -145,11 +159,11 @@ class ClientSession:
                         self.refuse_replay()
             case control.Unsubscribe(topics):
                 handler.unsubscribe(client, topics)
-            case control.Authenticated(account):
-                client.join(account)
+            case control.Authenticated(account, key):
+                client.join(account, key)
             case control.Refused(reason):
                 shared.metrics.auth_failures.labels(reason).inc()
-                what = "no authentication in time" if reason == "timeout" else "authentication failed"
+                what = _REFUSALS[reason]
                 shared.auth_failure_log.log("%s refused: %s", client.described, what)
                 shared.record(ActivityKind.CLIENT_REFUSED, f"{client.described} refused: {what}")
             case control.Close(code, reason):

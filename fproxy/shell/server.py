@@ -13,16 +13,19 @@ import aiofastnet
 from websockets.frames import CloseCode
 
 from fproxy._socket_writer import BacklogPool
+from fproxy.core.client_key import ClientKey
 from fproxy.core.client_keys import ClientKeys
 from fproxy.metrics import Metrics
 from fproxy.shell.client import Client
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.endpoint import Endpoint, by_path
 from fproxy.shell.input_pacer import InputPacer
+from fproxy.shell.key_holders import KeyHolders
 from fproxy.shell.lag_watch import LagWatch
 from fproxy.shell.memory_limit import default_backlog
 from fproxy.shell.shared_state import SharedState
 from fproxy.shell.timer_wheel import TimerWheel
+from fproxy.shell.work_steps import Steps
 
 logger: Final = logging.getLogger("fproxy.server")
 
@@ -148,6 +151,7 @@ class ClientServer:
         shared = SharedState(
             loop=loop,
             keys=self._keys,
+            holders=KeyHolders(self._keys, self._metrics, self._limits.max_connections_per_key),
             metrics=self._metrics,
             limits=limits,
             endpoints=self._endpoints,
@@ -179,6 +183,18 @@ class ClientServer:
             with listening.dup() as same:
                 same.listen(ACCEPT_QUEUE)
             self._port = listening.getsockname()[1]
+
+    def replace_keys(self, named: Iterable[ClientKey]) -> Steps:
+        """Accept these named keys from now on, in place of those before.
+
+        Returns:
+            The work of applying that to the clients that are there: those whose key is gone are closed, from the others
+            what their key does not allow any more is taken. Nobody else notices.
+        """
+        if self._shared is not None:
+            return self._shared.holders.replace(named)
+        self._keys.replace(named)
+        return iter(())
 
     async def stop(self, timeout: float = 5.0, flush: Callable[[], None] = _nothing) -> None:  # noqa: ASYNC109
         """Stop accepting, let the clients go, and drop those that are slow about it.

@@ -15,6 +15,7 @@ from fproxy.metrics import Metrics
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.input_pacer import InputPacer
+from fproxy.shell.key_holders import KeyHolders
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.timer_wheel import TimerWheel
 
@@ -35,6 +36,7 @@ class SharedState:
     Attributes:
         loop: the event loop.
         keys: the keys that clients may authenticate with.
+        holders: who has authenticated with which.
         metrics: the counters of the process.
         limits: what clients may do.
         endpoints: what is served, by its path.
@@ -50,6 +52,7 @@ class SharedState:
 
     loop: asyncio.AbstractEventLoop
     keys: ClientKeys
+    holders: KeyHolders
     metrics: Metrics
     limits: ClientLimits
     endpoints: Mapping[str, Endpoint]

@@ -142,7 +142,9 @@ def test_auth_again_is_answered_again_but_authenticates_once() -> None:
 def test_the_account_is_that_of_the_key() -> None:
     keys = ClientKeys()
     effects = Session(keys=keys, greets=True).received(message(action="auth", params="mine"))
-    assert Authenticated(keys.account("mine")) in effects
+    known = keys.find("mine")
+    assert known is not None
+    assert Authenticated(keys.account("mine"), known) in effects
 
 
 def test_no_auth_in_time_ends_the_session() -> None:

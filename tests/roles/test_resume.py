@@ -8,6 +8,9 @@ from scripted_upstream import PATIENCE
 from test_since import array, client_of, system, trade
 from websockets.frames import Frame, Opcode
 
+from fproxy.core.client_key import ClientKey, key_digest
+from fproxy.roles.settings import ServerSettings
+
 
 async def test_a_client_that_comes_back_is_brought_what_it_missed() -> None:
     async with system(resume=True) as (proxy, firehose, _), client_of(proxy, "T.*") as watcher:
@@ -109,6 +112,26 @@ async def test_without_the_setting_nothing_is_resumed() -> None:
         await firehose.send(array(trade("A", 1)))
         await watcher.until(lambda: watcher.numbers)
         async with client_of(proxy) as client:
+            await client.ask("subscribe", "T.A")
+            await client.until_status("success")
+            await firehose.send(array(trade("A", 2)))
+            await client.until(lambda: client.numbers)
+            assert client.numbers == [2]
+
+
+async def test_a_key_that_is_not_to_be_resumed_gets_what_is_live() -> None:
+    key = ClientKey(name="ours", digest=key_digest("ours"), resume=False)
+    settings = ServerSettings(port=0, client_keys=("any",), named_keys=(key,))
+    async with (
+        system(resume=True, server=settings) as (proxy, firehose, _),
+        client_of(proxy, "T.*") as watcher,
+    ):
+        await firehose.until_subscribed("T.*")
+        async with client_of(proxy, "T.A", key="ours"):
+            pass
+        await firehose.send(array(trade("A", 1)))
+        await watcher.until(lambda: watcher.numbers)
+        async with client_of(proxy, key="ours") as client:
             await client.ask("subscribe", "T.A")
             await client.until_status("success")
             await firehose.send(array(trade("A", 2)))

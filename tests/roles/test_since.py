@@ -62,8 +62,8 @@ class Client:
 async def proxy_of(
     firehose: ScriptedUpstream, aggregator: ScriptedUpstream, **more: Any
 ) -> AsyncIterator[FilteredProxy]:
+    more.setdefault("server", ServerSettings(port=0))
     settings = FilteredProxySettings(
-        server=ServerSettings(port=0),
         upstream=UpstreamOptions(reconnect_min=0.01, reconnect_max=0.02),
         firehose_url=firehose.url,
         aggregator_url=aggregator.url,

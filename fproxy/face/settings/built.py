@@ -89,8 +89,17 @@ def simulator_settings(values: Values) -> SimulatorSettings:
 
 
 def _checked_server(values: Values) -> Values:
+    if values.get("keys_file") and values["client_keys"] == (ANY_KEY,):
+        raise click.UsageError(
+            "--client-keys * accepts any key: with --keys-file (FPROXY_KEYS_FILE) it has no sense"
+        )
     try:
-        keys = client_keys_for(values["host"], values["client_keys"] or (), values["polygon_api_key"] or "")
+        keys = client_keys_for(
+            values["host"],
+            values["client_keys"] or (),
+            values["polygon_api_key"] or "",
+            has_keys_file=bool(values.get("keys_file")),
+        )
     except OpenServerError as error:
         raise click.UsageError(str(error)) from error
     return {**values, "client_keys": keys}

@@ -26,4 +26,4 @@ SIMULATION: Final = ("sim", "demo")
 CHAINS: Final = ("stack", "demo")
 SERVERS: Final = ("proxy", "firehose", "aggregator", "sim", "stack", "demo")
 """What serves at all."""
-ALL: Final = (*SERVERS, "tail", "top")
+ALL: Final = (*SERVERS, "tail", "top", "keys add")

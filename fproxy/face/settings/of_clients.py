@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from fproxy.face.settings.commands import CLIENTS
+from fproxy.face.settings.commands import CLIENTS, PROXY
 from fproxy.face.settings.declaration import Declaration
-from fproxy.face.settings.kinds import ByteSize, CloseCode, Host, Seconds, SecretList, WholeNumber
+from fproxy.face.settings.kinds import ByteSize, CloseCode, FilePath, Host, Seconds, SecretList, WholeNumber
 
 MAX_DRAIN: Final = 3600.0
 """The longest time that may be asked for to let clients go, in seconds."""
@@ -24,6 +24,23 @@ CLIENT_SETTINGS: Final = (
         CLIENTS,
         "Keys that clients may authenticate with, separated by commas; unset: POLYGON_API_KEY is the one key; "
         "*: any key, on a loopback address only. Better not as a flag.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "keys_file",
+        "FPROXY_KEYS_FILE",
+        FilePath(),
+        (*PROXY, "keys add"),
+        "TOML file with a table for each client's key: its name, what it may do, when it expires. Read again when it "
+        "changes. POLYGON_API_KEY is then no client's key.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "max_connections_per_key",
+        "FPROXY_MAX_CONNECTIONS_PER_KEY",
+        WholeNumber(1, 10**6),
+        PROXY,
+        "Connections that a key may have at once; one more costs it the oldest. Unset: any number.",
         proxy_alone=True,
     ),
     Declaration(

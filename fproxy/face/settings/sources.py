@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from fproxy.core.market import Market
 from fproxy.face.settings.config_file import read_config_file
+from fproxy.face.settings.declaration import Declaration
 from fproxy.face.settings.declared import DECLARATIONS, default_of
 from fproxy.face.settings.env_file import Line, read_env_file, unknown_setting_warnings
 from fproxy.face.settings.kinds import ValueType
@@ -124,9 +125,8 @@ def read_again(ctx: click.Context, name: str) -> Any:
     """
     if ctx.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
         return ctx.params[name]
-    declared = next(
-        it for it in DECLARATIONS if it.name == name and ctx.command.name in (*it.commands, "worker")
-    )
+    option: Any = next(param for param in ctx.command.params if param.name == name)
+    declared: Declaration = option.declared
     given = {
         file: ctx.params[file]
         for file in (ENV_FILE.name, CONFIG.name)
