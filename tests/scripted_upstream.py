@@ -43,6 +43,7 @@ class ScriptedUpstream:
         topics: what is subscribed on the connection now.
         messages: every control message received, over all connections.
         connections: how many connections were made.
+        path: the path of the last one.
         delay: how long it takes to acknowledge a subscription, in seconds.
         acknowledged: what it has acknowledged on the connection now.
     """
@@ -54,6 +55,7 @@ class ScriptedUpstream:
         self.topics: set[str] = set()
         self.messages: list[dict[str, Any]] = []
         self.connections = 0
+        self.path = ""
         self.delay = 0.0
         self.acknowledged: set[str] = set()
         self._server: asyncio.Server | None = None
@@ -120,6 +122,7 @@ class ScriptedUpstream:
                 protocol.receive_data(data)
                 for event in protocol.events_received():
                     if isinstance(event, Request):
+                        self.path = event.path
                         protocol.send_response(protocol.accept(event))
                         self._writer = writer
                     elif event.opcode is Opcode.TEXT:

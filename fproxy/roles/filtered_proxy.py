@@ -1,8 +1,8 @@
 """The filtered proxy: what clients connect to."""
 
-from fproxy.core.market import STOCKS
 from fproxy.metrics import Metrics
 from fproxy.roles.filtered_market import FilteredMarket
+from fproxy.roles.market_settings import settings_of_market
 from fproxy.roles.served_markets import ServedMarkets
 from fproxy.roles.settings import FilteredProxySettings
 
@@ -18,6 +18,14 @@ class FilteredProxy(ServedMarkets[FilteredMarket]):
             metrics: where to count.
 
         Raises:
+            fproxy.roles.market_settings.MarketSettingsError: the settings do not do for a market.
             fproxy.core.urls.UrlError: a URL is not one of an upstream.
         """
-        super().__init__([FilteredMarket(STOCKS, settings, metrics)], settings.server, metrics)
+        super().__init__(
+            [
+                FilteredMarket(market, settings_of_market(settings, market), metrics)
+                for market in settings.markets
+            ],
+            settings.server,
+            metrics,
+        )

@@ -1,8 +1,8 @@
 """The firehose: the vendor's one connection for each market, shared."""
 
-from fproxy.core.market import STOCKS
 from fproxy.metrics import Metrics
 from fproxy.roles.firehose_market import FirehoseMarket
+from fproxy.roles.market_settings import settings_of_market
 from fproxy.roles.served_markets import ServedMarkets
 from fproxy.roles.settings import FirehoseSettings
 
@@ -18,6 +18,14 @@ class Firehose(ServedMarkets[FirehoseMarket]):
             metrics: where to count.
 
         Raises:
+            fproxy.roles.market_settings.MarketSettingsError: the settings do not do for a market.
             fproxy.core.urls.UrlError: the vendor's URL is not one of an upstream.
         """
-        super().__init__([FirehoseMarket(STOCKS, settings, metrics)], settings.server, metrics)
+        super().__init__(
+            [
+                FirehoseMarket(market, settings_of_market(settings, market), metrics)
+                for market in settings.markets
+            ],
+            settings.server,
+            metrics,
+        )

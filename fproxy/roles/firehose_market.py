@@ -33,7 +33,8 @@ class FirehoseMarket(ServedMarket):
     """What keeps the one connection that the vendor allows an account for one market.
 
     Every message of the vendor goes to every authenticated client as it came. What clients subscribe to matters on
-    demand only: the vendor is asked for the union of it, and a topic is acknowledged when the vendor has done so.
+    demand: the vendor is asked for the union of it, and a topic is acknowledged when the vendor has done so. Else it
+    matters only for what the vendor has no wildcard for, and for types that it has added since.
 
     Attributes:
         market: the market.
@@ -86,12 +87,11 @@ class FirehoseMarket(ServedMarket):
             options=settings.upstream,
             is_vendor=True,
         )
-        self._subscriptions: Subscriptions | None = None
-        if settings.on_demand:
-            self._subscriptions = Subscriptions(
-                firehose_route(market), {Upstream.FIREHOSE: demand}, {Upstream.FIREHOSE: self._vendor}
-            )
-        else:
+        self._on_demand = settings.on_demand
+        self._subscriptions = Subscriptions(
+            firehose_route(market), {Upstream.FIREHOSE: demand}, {Upstream.FIREHOSE: self._vendor}
+        )
+        if not settings.on_demand:
             for event_type in settings.data_types:
                 demand.acquire(f"{event_type}.*")
 
@@ -117,13 +117,12 @@ class FirehoseMarket(ServedMarket):
         """Send a client everything from now on."""
         self._broadcast.add_client(client.sink)
         self._clients.add(client)
-        if self._subscriptions is not None:
-            self._subscriptions.add_client(client)
+        self._subscriptions.add_client(client)
         # Before its requests are acknowledged: else a role of ours would take its stream for whole.
         self._tell_if_interrupted(client)
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str | None]:
-        """Ask the vendor for topics, on demand.
+        """Ask the vendor for topics, as far as that is for clients to say.
 
         Returns:
             the topics that no vendor has, each with the reason, and those that wait for the vendor's answer.
@@ -133,13 +132,12 @@ class FirehoseMarket(ServedMarket):
             for topic in topics
             if bar_interval(topic.event_type) is not None
         }
-        if self._subscriptions is not None:
-            served = [topic for topic in topics if topic not in answers]
-            self._subscriptions.subscribe(client, served)
-            held = [topic for topic in served if self._is_unanswered(topic)]
-            if held:
-                self._held.hold(client, held)
-                answers.update(dict.fromkeys(held))
+        asked = [topic for topic in topics if topic not in answers and self._is_for_clients(topic)]
+        self._subscriptions.subscribe(client, asked)
+        held = [topic for topic in asked if self._is_unanswered(topic)]
+        if held:
+            self._held.hold(client, held)
+            answers.update(dict.fromkeys(held))
         if self.stream.interruption is not None and client not in self._to_tell:
             self._to_tell.add(client)
             client.after_reply(partial(self._tell_late, client))
@@ -167,14 +165,13 @@ class FirehoseMarket(ServedMarket):
         return answers
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
-        """Give topics up, on demand."""
-        if self._subscriptions is not None:
-            self._held.answer_client(client, topics)
-            self._subscriptions.unsubscribe(client, topics)
+        """Give topics up."""
+        self._held.answer_client(client, topics)
+        self._subscriptions.unsubscribe(client, topics)
 
-    def topics(self, client: Client) -> Set[Topic] | None:
-        """Return what a client is subscribed to, on demand; else that is not kept."""
-        return None if self._subscriptions is None else self._subscriptions.topics(client)
+    def topics(self, client: Client) -> Set[Topic]:
+        """Return what a client is subscribed to, of what is for clients to say."""
+        return self._subscriptions.topics(client)
 
     def client_left(self, client: Client) -> None:
         """Forget a client."""
@@ -184,9 +181,8 @@ class FirehoseMarket(ServedMarket):
         if replays is None or replays.current is None:
             self._broadcast.remove_client(client.sink)
         self._clients.discard(client)
-        if self._subscriptions is not None:
-            self._held.drop(client, self._subscriptions.topics(client))
-            self._subscriptions.remove_client(client)
+        self._held.drop(client, self._subscriptions.topics(client))
+        self._subscriptions.remove_client(client)
 
     def _new_replay(
         self, client: Client, start: ReplayStart, asked_at: int, ended: Callable[[Replay], None]
@@ -209,6 +205,17 @@ class FirehoseMarket(ServedMarket):
             self._broadcast.add_client(client.sink)
         else:
             self._broadcast.remove_client(client.sink)
+
+    def _is_for_clients(self, topic: Topic) -> bool:
+        """Return whether the vendor is asked for a topic because a client wants it.
+
+        On demand it always is. Else the settings say what is subscribed to, except for what the vendor has no wildcard
+        for, and for what it has added since.
+        """
+        if self._on_demand or topic.is_everything:
+            return self._on_demand
+        event_type = self.market.event_types.get(topic.event_type)
+        return event_type is None or not event_type.has_wildcard
 
     def _is_unanswered(self, topic: Topic) -> bool:
         """Return whether the vendor is there and has still to answer for a topic."""
@@ -241,6 +248,5 @@ class FirehoseMarket(ServedMarket):
             client.send_status(notice_message(interruption_event(self.stream.interruption)))
 
     def _refused(self, topics: Sequence[str], message: str) -> None:
-        if self._subscriptions is not None:
-            self._held.refused(topics)
-            self._subscriptions.refused(Upstream.FIREHOSE, topics)
+        self._held.refused(topics)
+        self._subscriptions.refused(Upstream.FIREHOSE, topics)

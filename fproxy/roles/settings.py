@@ -5,12 +5,13 @@ and knows nothing of where they came from. Times are seconds and sizes bytes, un
 Secrets are left out of every ``repr``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from fproxy.core.client_key import ClientKey
 from fproxy.core.loopback import is_loopback
+from fproxy.core.market import STOCKS, Market
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.socket_activation import ListeningSocket
 from fproxy.shell.upstream_options import UpstreamOptions
@@ -105,6 +106,8 @@ class FilteredProxySettings:
     """What the filtered proxy can be told.
 
     Attributes:
+        markets: what to serve; the first is served on ``/``, too.
+        own_of_markets: what markets have of their own: values by the name of the field.
         server: the server for clients.
         upstream: how to connect to both upstreams.
         firehose_url: the ``ws://`` or ``wss://`` URL of the firehose.
@@ -120,6 +123,8 @@ class FilteredProxySettings:
             seconds.
     """
 
+    markets: tuple[Market, ...] = (STOCKS,)
+    own_of_markets: Mapping[Market, Mapping[str, Any]] = field(default_factory=dict)
     server: ServerSettings = ServerSettings()
     upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
     firehose_url: str = "ws://localhost:8767"
@@ -138,18 +143,25 @@ class FirehoseSettings:
     """What the firehose can be told.
 
     Attributes:
+        markets: what to serve; the first is served on ``/``, too.
+        own_of_markets: what markets have of their own: values by the name of the field.
         server: the server for clients.
         upstream: how to connect to the vendor.
+        feed: the vendor's feed, one of ``fproxy.core.feeds.FEEDS``; empty for what ``vendor_url`` says.
         vendor_url: the ``ws://`` or ``wss://`` URL of the vendor's market.
         polygon_api_key: the key to authenticate with; empty when there is none.
-        data_types: the event types to subscribe to, each with the wildcard symbol.
+        data_types: the event types to subscribe to, each with the wildcard symbol. What the vendor has no wildcard for,
+            and what it has added since, is subscribed to as clients ask for it.
         on_demand: subscribe to the union of what clients asked for, instead of ``data_types``.
         unsubscribe_linger: on demand, how long a subscription outlives the last client that wanted it.
         history: how much of what has passed to keep.
     """
 
+    markets: tuple[Market, ...] = (STOCKS,)
+    own_of_markets: Mapping[Market, Mapping[str, Any]] = field(default_factory=dict)
     server: ServerSettings = ServerSettings(port=8767)
     upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
+    feed: str = ""
     vendor_url: str = "wss://socket.massive.com/stocks"
     polygon_api_key: str = field(default="", repr=False)
     data_types: tuple[str, ...] = ("T", "Q", "A", "AM", "LULD", "FMV")
@@ -163,6 +175,8 @@ class AggregatorSettings:
     """What the ms-aggregator can be told.
 
     Attributes:
+        markets: what to serve; the first is served on ``/``, too.
+        own_of_markets: what markets have of their own: values by the name of the field.
         server: the server for clients.
         upstream: how to connect to the firehose.
         firehose_url: the ``ws://`` or ``wss://`` URL of the firehose.
@@ -172,6 +186,8 @@ class AggregatorSettings:
         unsubscribe_linger: how long an upstream subscription outlives the last client that wanted it.
     """
 
+    markets: tuple[Market, ...] = (STOCKS,)
+    own_of_markets: Mapping[Market, Mapping[str, Any]] = field(default_factory=dict)
     server: ServerSettings = ServerSettings(port=8768)
     upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
     firehose_url: str = "ws://localhost:8767"

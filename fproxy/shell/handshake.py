@@ -110,7 +110,8 @@ class Handshake:
         path = request.path.partition("?")[0].rstrip("/") or "/"
         endpoint = self._endpoints.get(path)
         if endpoint is None:
-            served = " or ".join(sorted(self._endpoints, reverse=True))
+            *others, last = self._endpoints
+            served = " or ".join(filter(None, (", ".join(others), last)))
             return self._rejected(
                 HTTPStatus.NOT_FOUND, f"Nothing is served here; WebSocket clients connect to {served}\n"
             )
