@@ -62,13 +62,14 @@ class History:
     """
 
     def __init__(self, *, max_bytes: int, span_ms: int) -> None: ...
-    def append(self, source: int, payload: Buffer, *, now: int) -> None:
+    def append(self, source: int, payload: Buffer, *, now: int, is_live: bool = True) -> None:
         """Keep a message.
 
         Args:
             source: the upstream's number.
             payload: the whole message, sound JSON.
             now: the time, in Unix milliseconds.
+            is_live: whether clients get it as it comes, too.
         """
 
     def trim(self, now: int) -> None:
@@ -107,7 +108,7 @@ class History:
 
     @property
     def complete_from(self) -> int:
-        """Every message received at this time or later is kept, in Unix milliseconds."""
+        """Every message received at this time or later is kept, in Unix milliseconds; 0 while none is missing."""
 
     @property
     def bytes(self) -> int:
@@ -188,7 +189,7 @@ class Fanout:
         To be called now and then; does a bounded piece of the work. Returns whether some is left.
         """
 
-    def input(self, source: int) -> MessageSink:
+    def input(self, source: int) -> FanoutInput:
         """Return what takes the messages of one upstream, as :meth:`feed` does, without Python objects.
 
         Args:
@@ -209,7 +210,16 @@ class Fanout:
             FrameError: the message is refused whole; nothing of it reaches anybody.
         """
 
-    def replay(self, history: History, start: int, stop: int, *, since: int = 0, max_bytes: int) -> int:
+    def replay(
+        self,
+        history: History,
+        start: int,
+        stop: int,
+        *,
+        since: int = 0,
+        live_only: bool = False,
+        max_bytes: int,
+    ) -> int:
         """Take in kept messages once more, and flush: for a fan-out of the one client that they are for.
 
         Args:
@@ -218,6 +228,7 @@ class Fanout:
             stop: the number behind the last.
             since: pass over events whose own time is before it, in Unix milliseconds (:func:`event_time_ms`; the time
                 that the message was received for an event that has none); 0 for none.
+            live_only: pass over messages that clients did not get when they came.
             max_bytes: about how much to take in one call, in bytes of messages.
 
         Returns:
@@ -231,6 +242,13 @@ class Fanout:
             topic: a pair as for :meth:`subscribe`. One that no upstream's event can have reaches just those that were
                 given it, and those on ``*``.
             event: a sound JSON object.
+        """
+
+    def data_messages(self, source: int) -> int:
+        """Return how many messages with market events have come from an upstream.
+
+        Args:
+            source: the upstream's number, 0 to 31. ValueError when it is not.
         """
 
     def last_event(self, source: int) -> bytes | None:
@@ -266,6 +284,15 @@ class Fanout:
     @property
     def exact_topics(self) -> int:
         """Distinct topics with a symbol that clients have now."""
+
+class FanoutInput(MessageSink):
+    """What takes the messages of one upstream.
+
+    Attributes:
+        is_live: whether clients get the events; else the messages are kept only, as those that came before.
+    """
+
+    is_live: bool
 
 class Broadcast(MessageSink):
     """Passes one upstream's messages on to every client: each as it came, framed once for all.

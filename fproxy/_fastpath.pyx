@@ -89,6 +89,8 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         void publish(uint32_t topic, const char *begin, const char *end) except +
         const LastEvent &last_event(unsigned int source) const
         bool_t fed_data() const
+        uint64_t data_messages(unsigned int source) const
+        void withhold(vector[pair[const char *, const char *]] &statuses) except +
         void take_from(int64_t time, int64_t otherwise)
         size_t failed_at() const
         uint64_t events_in() const
@@ -107,17 +109,19 @@ cdef extern from "history.hpp" namespace "fproxy" nogil:
         const char *end
         int64_t received
         unsigned int source
+        bool_t was_live
 
     cdef cppclass CppHistory "fproxy::History":
         CppHistory(size_t most_bytes, int64_t span_ms) except +
-        void append(unsigned int source, const char *begin, const char *end, int64_t now) except +
+        void append(
+            unsigned int source, const char *begin, const char *end, int64_t now, bool_t is_live
+        ) except +
         void trim(int64_t now)
         uint64_t first() const
         uint64_t next() const
         HistoryMessage operator[](uint64_t number) const
         uint64_t received_from(int64_t time) const
         int64_t complete_from() const
-        void complete_since(int64_t now)
         size_t bytes() const
 
 
@@ -232,16 +236,17 @@ cdef class History:
         if max_bytes < 1 or span_ms < 1:
             raise ValueError(f"a history of {max_bytes} bytes and {span_ms} ms keeps nothing")
         self._history = new CppHistory(max_bytes, span_ms)
-        self._history.complete_since(coarse_unix_ms() + 1)
 
     def __dealloc__(self):
         del self._history
 
-    def append(self, unsigned int source, object payload, *, int64_t now):
+    def append(self, unsigned int source, object payload, *, int64_t now, bint is_live=True):
         cdef Py_buffer view
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
-            self._history.append(source, <const char *>view.buf, <const char *>view.buf + view.len, now)
+            self._history.append(
+                source, <const char *>view.buf, <const char *>view.buf + view.len, now, is_live
+            )
         finally:
             PyBuffer_Release(&view)
 
@@ -411,7 +416,7 @@ cdef class Fanout:
     def feed(self, unsigned int source, object payload):
         return FanoutInput(self, source)(payload)
 
-    cdef object _take_message(self, unsigned int source, const char *begin, Py_ssize_t size):
+    cdef object _take_message(self, unsigned int source, const char *begin, Py_ssize_t size, bint is_live):
         cdef vector[pair[const char *, const char *]] statuses
         cdef bint sound
         self._frames.check_idle()
@@ -419,8 +424,11 @@ cdef class Fanout:
         if not sound:
             raise frame_error(begin, size, self._fanout.failed_at())
         if self._history is not None and self._fanout.fed_data():
-            self._history._history.append(source, begin, begin + size, coarse_unix_ms())
-        self._distribute(statuses)
+            self._history._history.append(source, begin, begin + size, coarse_unix_ms(), is_live)
+        if is_live:
+            self._distribute(statuses)
+        else:
+            self._fanout.withhold(statuses)
         return status_events(statuses)
 
     cdef _distribute(self, vector[pair[const char *, const char *]] &statuses):
@@ -432,7 +440,8 @@ cdef class Fanout:
                 self._fanout.overfull_taken()
 
     def replay(
-        self, History history not None, uint64_t start, uint64_t stop, *, int64_t since=0, size_t max_bytes
+        self, History history not None, uint64_t start, uint64_t stop, *,
+        int64_t since=0, bint live_only=False, size_t max_bytes
     ):
         cdef vector[pair[const char *, const char *]] statuses
         cdef HistoryMessage message
@@ -444,6 +453,10 @@ cdef class Fanout:
             while number < stop and spent < max_bytes:
                 message = history._history[0][number]
                 size = message.end - message.begin
+                if live_only and not message.was_live:
+                    spent += 1
+                    number += 1
+                    continue
                 self._fanout.take_from(since, message.received)
                 if self._fanout.feed(message.source, message.begin, message.end):
                     self._distribute(statuses)
@@ -460,6 +473,11 @@ cdef class Fanout:
         self._frames.check_idle()
         self._topic_ids((topic,), ids)
         self._fanout.publish(ids[0], begin, begin + PyBytes_GET_SIZE(event))
+
+    def data_messages(self, unsigned int source):
+        if source >= 32:
+            raise ValueError(f"source {source} is not below 32")
+        return self._fanout.data_messages(source)
 
     def last_event(self, unsigned int source):
         if source >= 32:
@@ -537,15 +555,17 @@ cdef class Fanout:
 cdef class FanoutInput(MessageSink):
     cdef Fanout _fanout
     cdef unsigned int _source
+    cdef public bint is_live
 
     def __init__(self, Fanout fanout not None, unsigned int source):
         if source >= 32:
             raise ValueError(f"source {source} is not below 32")
         self._fanout = fanout
         self._source = source
+        self.is_live = True
 
     cdef object take_message(self, const char *begin, Py_ssize_t size):
-        return self._fanout._take_message(self._source, begin, size)
+        return self._fanout._take_message(self._source, begin, size, self.is_live)
 
 
 cdef class Broadcast(MessageSink):

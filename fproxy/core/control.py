@@ -20,6 +20,7 @@ from fproxy.core.client_key import ClientKey
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.market_topics import parse_market_topic
+from fproxy.core.stream_position import MAX_NUMBER, RecoveryRequest, parse_recovery_request
 from fproxy.core.topics import Topic, TopicError
 
 MAX_REPLY_BYTES: Final = 256 * 1024
@@ -71,10 +72,12 @@ class Authenticated:
     Attributes:
         account: an opaque name that is the same for the same key, within one ``ClientKeys``.
         key: what is known of the key.
+        recovery: what a role of ours asks for that follows the stream by number; None for every other client.
     """
 
     account: str
     key: ClientKey
+    recovery: RecoveryRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +99,15 @@ class Subscribe:
         topics: what to subscribe to, in the order given; the client may have some of them already.
         since: from what time on the client wants what has already passed, in Unix milliseconds; None for
             nothing.
+        recover: the number that a role of ours gave the request, with which it asks for what it missed of the topics;
+            None when it does not.
         unserved: whoever carries this out puts in here the topics that it does not serve, each with the reason:
             they are answered with an error; and with None those that it answers itself, later.
     """
 
     topics: tuple[Topic, ...]
     since: int | None = None
+    recover: int | None = None
     unserved: dict[Topic, str | None] = field(default_factory=dict, compare=False)
 
 
@@ -237,14 +243,14 @@ class Session:
             request = _decode(message)
             action = _text_field(request, "action")
             if action == "auth":
-                return self._authenticate(_text_field(request, "params"))
+                return self._authenticate(_text_field(request, "params"), _recovery(request))
             if not self.authenticated:
                 raise _MessageError(f"not authenticated: {_shown(action)} came before auth")
             if action == "subscribe":
-                since = _since(request)
+                since, recover = _since(request), _recover_number(request)
                 room = None if held is None else _Room(held, self._topic_limit)
                 allowed = self.key.allows_topic if self.key and self.key.topics else None
-                subscribe = partial(Subscribe, since=since)
+                subscribe = partial(Subscribe, since=since, recover=recover)
                 return _change(action, _parts(request), subscribe, self._market, room, allowed)
             if action == "unsubscribe":
                 return _change(action, _parts(request), Unsubscribe, self._market)
@@ -263,7 +269,7 @@ class Session:
             Close(POLICY_VIOLATION, "authentication timeout"),
         ]
 
-    def _authenticate(self, key: str) -> list[Effect]:
+    def _authenticate(self, key: str, recovery: RecoveryRequest | None) -> list[Effect]:
         found = self._keys.find(key)
         if found is None:
             return self._refuse("bad_key", "authentication failed")
@@ -277,7 +283,7 @@ class Session:
         if not self.authenticated:
             self.authenticated = True
             self.key = found
-            effects.append(Authenticated(self._keys.account(key), found))
+            effects.append(Authenticated(self._keys.account(key), found, recovery))
         return effects
 
     def _refuse(self, reason: Literal["bad_key", "expired", "market"], text: str) -> list[Effect]:
@@ -354,6 +360,24 @@ def _since(request: dict[str, object]) -> int | None:
             f"malformed message: 'since' is outside 0 to {MAX_SINCE_MS} ms: {_shown(str(since))}"
         )
     return since
+
+
+def _recovery(request: dict[str, object]) -> RecoveryRequest | None:
+    if "recover" not in request:
+        return None
+    try:
+        return parse_recovery_request(request["recover"])
+    except ValueError as error:
+        raise _MessageError(f"malformed message: {error}") from None
+
+
+def _recover_number(request: dict[str, object]) -> int | None:
+    number = request.get("recover")
+    if number is None:
+        return None
+    if type(number) is not int or not 0 < number <= MAX_NUMBER:
+        raise _MessageError(f"malformed message: 'recover' is not an integer from 1 to {MAX_NUMBER}")
+    return number
 
 
 def _parts(request: dict[str, object]) -> list[str]:

@@ -6,6 +6,10 @@ because clients that reconnect want the same topics again. A wildcard covers the
 ``T.*`` is active, ``T.AAPL`` is not asked for; when ``T.*`` goes, the topics that it covered are asked for
 first, so that no event is missed between.
 
+A topic *flows* from its acknowledgement on: nothing of it is missing since then, as long as it stays active, or what
+was missed while the connection was lost has been recovered. An upstream that sends only what is subscribed has
+nothing of it from before.
+
 Nothing here knows of sockets or of time: times are passed in, and what must be said upstream comes out of
 ``changes``. Every operation costs a constant for each topic that it touches, however many topics there are.
 """
@@ -46,16 +50,21 @@ class Demand:
 
     Attributes:
         linger: how long an active topic stays active after its last release, in seconds.
+        drops: how many topics have been given up upstream.
     """
 
     __slots__ = (
         "_active",
+        "_all_of",
         "_covered",
+        "_flowed_since",
+        "_flows_since",
         "_holders",
         "_lingering",
         "_refused",
         "_since",
         "_touched",
+        "drops",
         "linger",
     )
 
@@ -72,6 +81,12 @@ class Demand:
         if linger < 0:
             raise ValueError(f"linger must not be negative: {linger}")
         self.linger = linger
+        self.drops = 0
+        # Acknowledged topics -> since when, in Unix milliseconds; and those of the connection before this one, as long
+        # as what was missed in between may be recovered.
+        self._flows_since: dict[str, int] = {}
+        self._flowed_since: dict[str, int] = {}
+        self._all_of: frozenset[str] = frozenset()  # the types of which the upstream sends everything
         self._holders: dict[str, int] = {}  # wanted topic -> how many want it
         self._active: set[str] = set()
         self._refused: dict[str, str] = {}  # topic -> what the upstream said
@@ -144,6 +159,7 @@ class Demand:
             return
         self._touched.pop(topic, None)
         self._since.pop(topic, None)
+        self._flowed_since.pop(topic, None)
         covered = self._covered.get(covering_topic(topic))
         if covered is not None:
             covered.pop(topic, None)
@@ -158,7 +174,12 @@ class Demand:
         touched = self._touched
         subscribe: list[str] = []
         for wildcard in unsubscribe:
-            subscribe.extend(self._covered.pop(wildcard, ()))
+            covered = self._covered.pop(wildcard, {})
+            subscribe.extend(covered)
+            since = self._flows_since.pop(wildcard, None)
+            if since is not None:
+                self._flows_since.update(dict.fromkeys(covered, since))
+        self.drops += len(unsubscribe)
         if touched:
             self._touched = {}
             wildcards = [topic for topic in touched if _is_wildcard(topic)]
@@ -173,12 +194,46 @@ class Demand:
                 else:
                     subscribe.append(topic)
         self._active.update(subscribe)
-        since, self._since = self._since, {}
+        asked, self._since = self._since, {}
         return Changes(
             tuple(subscribe),
             tuple(unsubscribe),
-            {topic: since[topic] for topic in subscribe if topic in since} if since else {},
+            {topic: asked[topic] for topic in subscribe if topic in asked} if asked else {},
         )
+
+    def confirm(self, topics: Iterable[str], now: int) -> None:
+        """The upstream acknowledged topics, at a time in Unix milliseconds."""
+        for topic in topics:
+            if topic in self._active:
+                self._flows_since.setdefault(topic, self._flowed_since.pop(topic, now))
+
+    def flows_since(self, topic: str) -> int | None:
+        """Return from when on nothing of a topic is missing for want of a subscription, in Unix milliseconds.
+
+        None when it does not flow yet; 0 when the upstream sends all of its type.
+        """
+        if topic.partition(".")[0] in self._all_of:
+            return 0
+        times = (self._flows_since.get(each) for each in (topic, covering_topic(topic)))
+        return min((time for time in times if time is not None), default=None)
+
+    def recovering(self, *, is_complete: bool, all_of: Iterable[str]) -> None:
+        """The upstream is about to bring what was missed while the connection was lost.
+
+        Args:
+            is_complete: whether it has all of it.
+            all_of: the event types of which it sends everything, whatever is subscribed to.
+        """
+        self._all_of = frozenset(all_of)
+        if not is_complete:
+            self._flowed_since.clear()
+
+    def recovered(self) -> None:
+        """It has brought all that it could."""
+
+    def unrecoverable(self) -> None:
+        """The upstream will not bring what was missed."""
+        self._flowed_since.clear()
 
     def deadline(self) -> float | None:
         """Return when ``changes`` will next have something to drop, in seconds; None when nothing lingers."""
@@ -198,17 +253,26 @@ class Demand:
         for topic in topics:
             if topic in self._active:
                 self._active.remove(topic)
+                self._flows_since.pop(topic, None)
                 self._refused[topic] = message
                 self._touched.update(self._covered.pop(topic, {}))
 
-    def reset(self) -> None:
-        """The connection is lost: nothing is active, and the next ``changes`` asks for all that is wanted."""
+    def reset(self, *, is_recoverable: bool = False) -> None:
+        """The connection is lost: nothing is active, and the next ``changes`` asks for all that is wanted.
+
+        Args:
+            is_recoverable: whether the upstream may bring later what is missed now.
+        """
         self._active.clear()
         self._refused.clear()
         self._lingering.clear()
         self._covered.clear()
         self._touched = dict.fromkeys(self._holders)
         self._since.clear()
+        flowed = self._flowed_since | self._flows_since if is_recoverable else {}
+        self._flowed_since = {topic: since for topic, since in flowed.items() if topic in self._holders}
+        self._flows_since = {}
+        self._all_of = frozenset()
 
     def _expire(self, now: float) -> list[str]:
         """Forget the topics that have lingered long enough; return those of them that were active."""

@@ -1,7 +1,8 @@
 """Reading an upstream's status events."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import simdjson
@@ -27,10 +28,12 @@ class StatusEvent(NamedTuple):
     Attributes:
         status: such as ``success``, ``error`` or ``auth_failed``.
         message: the text that goes with it; empty when there is none.
+        fields: all members of the event.
     """
 
     status: str
     message: str
+    fields: Mapping[str, Any] = MappingProxyType({})
 
 
 def parse_status(raw: bytes) -> StatusEvent:
@@ -50,7 +53,7 @@ def parse_status(raw: bytes) -> StatusEvent:
     if not isinstance(event, dict) or not isinstance(event.get("status"), str):
         raise StatusError("no object with a status")
     message = event.get("message")
-    return StatusEvent(event["status"], message if isinstance(message, str) else "")
+    return StatusEvent(event["status"], message if isinstance(message, str) else "", event)
 
 
 def answers_unsubscribe(message: str) -> bool:

@@ -61,10 +61,20 @@ class Stream:
         state: what the stream is worth now.
         reason: why it is not up, as a phrase for people; empty while it is.
         interruptions: how many times it was interrupted after it had been up.
+        gaps: how many times it was whole again without what was missed, its beginning included.
         last_message: when a message of it came last, as far as somebody looked; None before the first.
     """
 
-    __slots__ = ("_interruption", "interruptions", "last_message", "market", "name", "reason", "state")
+    __slots__ = (
+        "_interruption",
+        "gaps",
+        "interruptions",
+        "last_message",
+        "market",
+        "name",
+        "reason",
+        "state",
+    )
 
     def __init__(self, name: str, *, market: str, now: int) -> None:
         """Begin as down: nothing has come yet.
@@ -79,6 +89,7 @@ class Stream:
         self.state = StreamState.DOWN
         self.reason = "not connected yet"
         self.interruptions = 0
+        self.gaps = 0
         self.last_message: int | None = None
         self._interruption: Interruption | None = Interruption(name, self.reason, now)
 
@@ -120,6 +131,7 @@ class Stream:
         self._interruption = None
         if interruption is None:
             return None
+        self.gaps += not recovered
         return Restoration(self.name, interruption.since, max(now, interruption.since), recovered)
 
     def _interrupt(

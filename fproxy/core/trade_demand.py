@@ -4,6 +4,9 @@ A symbol's trades flow from the moment when the upstream acknowledges the subscr
 subscription is given up, refused, or lost with the connection. Acknowledgements come in order with the trades, so they
 tell exactly. An upstream that does not acknowledge anything (simple firehoses send everything to everyone) is taken
 at its silence after a while.
+
+When a connection is lost whose upstream may bring later what is missed now, trades are taken as flowing on: they come
+late, and in order. Whether they do is known when the upstream is back.
 """
 
 from collections.abc import Iterable
@@ -51,7 +54,17 @@ class TradeFollower(Protocol):
 class TradeDemand(Demand):
     """A demand that tells a follower of the trades under it which of them flow."""
 
-    __slots__ = ("_answers", "_flowing", "_follower", "_interrupted", "_unanswered")
+    __slots__ = (
+        "_answers",
+        "_catches_up",
+        "_deferred",
+        "_defers",
+        "_flowing",
+        "_follower",
+        "_interrupted",
+        "_is_undecided",
+        "_unanswered",
+    )
 
     def __init__(self, follower: TradeFollower, *, linger: float = DEFAULT_LINGER) -> None:
         """Prepare a demand for nothing.
@@ -68,8 +81,19 @@ class TradeDemand(Demand):
         self._flowing: set[str] = set()  # topics of trades
         self._answers = False  # whether the upstream has acknowledged anything on this connection
         self._interrupted = False  # whether it says that it misses trades itself
+        self._catches_up = False
+        self._is_undecided = False  # whether the trades that are missed may still be brought
+        # While an upstream brings what was missed, which need not hold trades that nobody had subscribed to: those flow
+        # when it has done so.
+        self._defers = False
+        self._deferred: set[str] = set()
         # Topics of trades that were asked for: how many acknowledgements are due, and when the last one was asked for.
         self._unanswered: dict[str, tuple[int, float]] = {}
+
+    @property
+    def catches_up(self) -> bool:
+        """Whether trades that come are late, because they were missed before, or may be."""
+        return self._catches_up
 
     def changes(self, now: float) -> Changes:
         """Return what has to be said upstream now, and take it as said; see ``Demand.changes``."""
@@ -84,13 +108,17 @@ class TradeDemand(Demand):
         for topic in changes.unsubscribe:
             if topic.startswith(_PREFIX):
                 self._stop(topic)
+        if self._is_undecided:
+            # What was given up while there was no connection to say so on.
+            for topic in self._flowing - self._active:
+                self._stop(topic)
         return changes
 
     def answered(self, statuses: Iterable[bytes]) -> None:
         """The upstream has sent status events, each a JSON object as it came: look for acknowledgements."""
         for raw in statuses:
             try:
-                status, text = parse_status(raw)
+                status, text, _ = parse_status(raw)
             except StatusError:
                 continue
             if status == INTERRUPTED_STATUS:
@@ -100,6 +128,7 @@ class TradeDemand(Demand):
             elif status == "auth_success":
                 self._answers = True
             elif status == "success" and not answers_unsubscribe(text):
+                self._decide(is_complete=False)  # else it would have said so before
                 for topic in words(text):
                     self._acknowledged(topic)
 
@@ -120,13 +149,50 @@ class TradeDemand(Demand):
             self._unanswered.pop(topic, None)
             self._stop(topic)
 
-    def reset(self) -> None:
+    def reset(self, *, is_recoverable: bool = False) -> None:
         """The connection is lost; see ``Demand.reset``."""
-        super().reset()
+        super().reset(is_recoverable=is_recoverable)
         self._unanswered.clear()
-        self._flowing.clear()
-        self._answers = self._interrupted = False
-        self._follower.gap()
+        self._deferred.clear()
+        self._answers = self._defers = False
+        self._is_undecided = self._catches_up = is_recoverable and not self._interrupted
+        self._interrupted = False
+        if not self._is_undecided:
+            self._flowing.clear()
+            self._follower.gap()
+
+    def recovering(self, *, is_complete: bool, all_of: Iterable[str]) -> None:
+        """The upstream is about to bring what was missed; see ``Demand.recovering``."""
+        super().recovering(is_complete=is_complete, all_of=all_of)
+        self._decide(is_complete=is_complete)
+        self._defers = TRADE_TYPE not in self._all_of
+        self._catches_up = True
+        if not self._defers:
+            for topic in self._active:
+                if topic.startswith(_PREFIX):
+                    self._start(topic)
+
+    def recovered(self) -> None:
+        """The upstream has brought all that it could; see ``Demand.recovered``."""
+        super().recovered()
+        self._defers = self._catches_up = False
+        deferred, self._deferred = self._deferred, set()
+        for topic in deferred:
+            self._start(topic)
+
+    def unrecoverable(self) -> None:
+        """The upstream will not bring what was missed; see ``Demand.unrecoverable``."""
+        super().unrecoverable()
+        self._decide(is_complete=False)
+        self.recovered()
+
+    def _decide(self, *, is_complete: bool) -> None:
+        """Whether the trades that were missed since the connection was lost come is known."""
+        if self._is_undecided:
+            self._is_undecided = False
+            if not is_complete:
+                self._flowing.clear()
+                self._follower.gap()
 
     def _acknowledged(self, topic: str) -> None:
         self._answers = True
@@ -139,12 +205,15 @@ class TradeDemand(Demand):
                 self._start(topic)
 
     def _start(self, topic: str) -> None:
-        if topic not in self._flowing:
+        if self._defers and topic not in self._flowing:
+            self._deferred.add(topic)
+        elif topic not in self._flowing:
             self._flowing.add(topic)
             if not self._interrupted:
                 self._follower.trades_started(topic.removeprefix(_PREFIX))
 
     def _stop(self, topic: str) -> None:
+        self._deferred.discard(topic)
         if topic in self._flowing:
             self._flowing.remove(topic)
             if not self._interrupted:

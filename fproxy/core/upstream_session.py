@@ -18,8 +18,8 @@ in the order in which they came. A success names its topic. A refusal usually do
   all requests. The same goes for requests that have waited long.
 
 **When the stream is whole.** Events may be missing until the upstream has answered the requests that a connection
-begins with, and as long as it says that it has lost its own upstream. An upstream that leaves requests unanswered is
-taken at its silence after a wait.
+begins with, as long as it says that it has lost its own upstream, and while what was missed is recovered. An upstream
+that leaves requests unanswered is taken at its silence after a wait.
 
 In doubt nobody is refused. A wrong refusal would tell a client that it gets nothing when it does; a refusal
 that goes unnoticed leaves the client waiting for events that do not come, as it would with the vendor, and
@@ -29,13 +29,14 @@ a line in the log.
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
 from fproxy.core.demand import Changes
+from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.market import KNOWN_EVENT_TYPES
 from fproxy.core.redaction import redact
+from fproxy.core.session_recovery import SessionRecovery
 from fproxy.core.status_event import (
     INTERRUPTED_STATUS,
     RESTORED_STATUS,
@@ -45,7 +46,19 @@ from fproxy.core.status_event import (
     words,
 )
 from fproxy.core.stream_notice import reason_of
+from fproxy.core.stream_position import POSITION_STATUS, RECOVERED_STATUS
 from fproxy.core.topics import TopicError, bar_interval, parse_topic
+from fproxy.core.upstream_effects import (
+    Abandon,
+    Confirmed,
+    Effect,
+    Interrupted,
+    Notice,
+    Ready,
+    Refused,
+    Send,
+    Whole,
+)
 from fproxy.core.upstream_failure import UpstreamFailure
 
 MAX_TOPICS_PER_REQUEST: Final = 1_000
@@ -65,88 +78,8 @@ _UNSUBSCRIBE = "unsubscribe"
 _encode_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send one text message.
-
-    Attributes:
-        message: a JSON object; it may hold the key.
-    """
-
-    message: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The upstream takes subscriptions from now on; this comes once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The upstream refused topics.
-
-    Attributes:
-        topics: which ones.
-        message: what it said, cut short.
-    """
-
-    topics: tuple[str, ...]
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """The upstream acknowledged topics: their events come from now on.
-
-    Attributes:
-        topics: which ones.
-    """
-
-    topics: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """Every event that was asked for comes from now on. This comes once, and again after each ``Interrupted``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """The upstream says that it misses events itself, until ``Whole`` comes.
-
-    Attributes:
-        reason: what it said, cut short.
-    """
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that an operator should see.
-
-    Attributes:
-        text: a phrase for the log.
-    """
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Abandon:
-    """Close the connection; the session is over.
-
-    Attributes:
-        failure: why, as metrics name it.
-        text: the same for people, with what the upstream said.
-    """
-
-    failure: UpstreamFailure
-    text: str
-
-
-Effect = Send | Ready | Refused | Confirmed | Whole | Interrupted | Notice | Abandon
-"""What a session asks of its connection."""
+_ANSWERS: Final = frozenset({"success", "error"})
+"""The statuses that answer requests."""
 
 _TURNED_AWAY: Final = {
     "auth_failed": (UpstreamFailure.AUTH_FAILED, "authentication failed"),
@@ -183,23 +116,26 @@ class UpstreamSession:
         "_awaiting",
         "_confirmed",
         "_first_requests",
-        "_interrupted",
         "_lost_track_until",
         "_outstanding",
         "_over",
+        "_recovery",
         "_secrets",
         "_subscribed",
         "_whole",
         "ready",
     )
 
-    def __init__(self, api_key: str, other_secrets: Iterable[str] = ()) -> None:
+    def __init__(
+        self, api_key: str, other_secrets: Iterable[str] = (), *, followed: FollowedStream | None = None
+    ) -> None:
         """Prepare a session.
 
         Args:
             api_key: the key to authenticate with; empty when there is none. It appears in no effect but
                 ``Send``.
             other_secrets: what the upstream knows too, and must not appear in any effect either.
+            followed: where its owner stands in the stream of a role of ours; None when that is not kept.
         """
         self.ready = False
         self._api_key = api_key
@@ -212,7 +148,7 @@ class UpstreamSession:
         self._confirmed: set[str] = set()  # those of them that the upstream has acknowledged
         # The requests that the connection began with and that lack answers; None until they are sent.
         self._first_requests: set[_Request] | None = None
-        self._interrupted = False
+        self._recovery = SessionRecovery(followed)
         self._whole = False
         # Until when a request may yet be answered that is not remembered any more. Until then, or until an
         # answer shows that the upstream has got past it, nobody knows what an error answers.
@@ -223,9 +159,18 @@ class UpstreamSession:
         """How many requests lack answers; at most ``MAX_OUTSTANDING``."""
         return len(self._outstanding)
 
-    def opened(self) -> list[Effect]:
-        """The connection is open. Return what that asks for."""
-        return [Send(_message("auth", self._api_key))]
+    def opened(self, *, is_peer: bool = False) -> list[Effect]:
+        """The connection is open. Return what that asks for.
+
+        Args:
+            is_peer: whether the upstream is a role of ours: no other is sent what the vendor does not know.
+        """
+        recover, effects = self._recovery.opened(is_peer=is_peer)
+        return [Send(_message("auth", self._api_key, recover=recover)), *effects]
+
+    def lost(self, now: int) -> None:
+        """The connection is lost, at a time in Unix milliseconds."""
+        self._recovery.lost(now)
 
     def auth_wait_over(self) -> list[Effect]:
         """The upstream had its time to answer auth. Return what that asks for: going on, if it did not."""
@@ -238,6 +183,11 @@ class UpstreamSession:
             return []
         self._first_requests.clear()
         return self._become_whole()
+
+    @property
+    def is_recoverable(self) -> bool:
+        """Whether the next connection may bring what is missed until then."""
+        return self._recovery.is_recoverable
 
     @property
     def awaits_first_answers(self) -> bool:
@@ -266,7 +216,12 @@ class UpstreamSession:
             self._first_requests = set()
         for action, topics, since in _requests(changes):
             for part in split_topics(topics):
-                effects.append(Send(_message(action, ",".join(part), since)))
+                recover = (
+                    self._recovery.number_request()
+                    if first and action == _SUBSCRIBE and since is None
+                    else None
+                )
+                effects.append(Send(_message(action, ",".join(part), since, recover)))
                 if action == _SUBSCRIBE:
                     self._subscribed.update(part)
                 else:
@@ -290,10 +245,12 @@ class UpstreamSession:
             if self._over:
                 break
             try:
-                status, text = parse_status(raw)
+                status, text, fields = parse_status(raw)
             except StatusError:
                 effects.append(Notice("sent a status event that cannot be read"))
                 continue
+            if status in _ANSWERS:
+                effects.extend(self._recovery.answered())
             if status == "success":
                 effects.extend(self._answered(text))
             elif status == "error":
@@ -301,11 +258,16 @@ class UpstreamSession:
             elif status == "auth_success":
                 effects.extend(self._become_ready())
             elif status == INTERRUPTED_STATUS:
-                self._interrupted = True
+                self._recovery.interrupted(was_whole=self._whole)
                 self._whole = False
                 effects.append(Interrupted(self._shown(reason_of(text))))
             elif status == RESTORED_STATUS:
-                self._interrupted = False
+                self._recovery.restored(fields)
+                effects.extend(self._become_whole())
+            elif status == POSITION_STATUS:
+                effects.extend(self._recovery.positioned(fields))
+            elif status == RECOVERED_STATUS:
+                effects.extend(self._recovery.recovered(fields))
                 effects.extend(self._become_whole())
             elif status in _TURNED_AWAY:
                 self._over = True
@@ -321,10 +283,10 @@ class UpstreamSession:
         return [Ready()]
 
     def _become_whole(self) -> list[Effect]:
-        if self._whole or self._interrupted or self._first_requests is None or self._first_requests:
+        if self._whole or self._recovery.is_pending or self._first_requests is None or self._first_requests:
             return []
         self._whole = True
-        return [Whole()]
+        return [Whole(self._recovery.is_complete)]
 
     def _expect(self, request: _Request) -> None:
         self._outstanding.append(request)
@@ -476,8 +438,10 @@ def _requests(changes: Changes) -> Iterator[tuple[str, Sequence[str], int | None
     yield _UNSUBSCRIBE, changes.unsubscribe, None
 
 
-def _message(action: str, params: str, since: int | None = None) -> bytes:
+def _message(action: str, params: str, since: int | None = None, recover: str | int | None = None) -> bytes:
     more = "" if since is None else f',"since":{since}'
+    if recover is not None:
+        more += f',"recover":{recover}'
     return f'{{"action":"{action}","params":{_encode_json(params)}{more}}}'.encode(
         "utf-8", "backslashreplace"
     )

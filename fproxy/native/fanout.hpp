@@ -32,11 +32,22 @@ class Fanout {
         frame_end_ = end;
         events_in_ += events_.size();
         fed_data_ = last_events_[source].keep(events_);
+        data_messages_[source] += fed_data_;
         return true;
     }
 
     // Whether the last message that was fed has market events.
     bool fed_data() const { return fed_data_; }
+
+    // How many messages with market events have been fed from an upstream.
+    uint64_t data_messages(unsigned source) const { return data_messages_[source]; }
+
+    // Give nobody the events of the message that was fed; `statuses` gets the spans of its status events.
+    void withhold(std::vector<std::pair<const char *, const char *>> &statuses) {
+        for (const Event &event : events_)
+            if (event.kind == EventKind::kStatus) statuses.emplace_back(event.begin, event.end);
+        next_event_ = events_.size();
+    }
 
     // Pass over events whose own time is before `time`, in Unix milliseconds; one without a time counts as of `otherwise`.
     // Zero takes all events again.
@@ -108,6 +119,7 @@ class Fanout {
     Audiences audiences_;
     size_t max_payload_;
     LastEvent last_events_[kMaxSources];
+    uint64_t data_messages_[kMaxSources] = {};
     Scanner scanner_;
     Events events_;
     unsigned source_ = 0;              // of the message being distributed

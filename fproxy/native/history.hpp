@@ -20,6 +20,7 @@ class History {
         const char *end;
         int64_t received;  // in Unix milliseconds
         unsigned source;
+        bool was_live;  // whether it was given out when it came
     };
 
     // Keep at most `most_bytes`, what is needed to find them included, of messages no older than `span_ms`.
@@ -30,7 +31,7 @@ class History {
 
     // Keep a message, which gets the number next(). What it pushes out is forgotten; a message that has no room at all
     // leaves nothing before it either: readers must not take what is left for all there was.
-    void append(unsigned source, const char *begin, const char *end, int64_t now) {
+    void append(unsigned source, const char *begin, const char *end, int64_t now, bool is_live = true) {
         const size_t size = static_cast<size_t>(end - begin);
         forget_before(now - span_);
         if (blocks_.empty() || !blocks_.back().takes(size)) {
@@ -45,7 +46,7 @@ class History {
         std::memcpy(at, begin, size);
         block.used += size;
         ++block.messages;
-        entries_.push_back(Entry{at, now, static_cast<uint32_t>(size), static_cast<uint32_t>(source)});
+        entries_.push_back(Entry{at, now, static_cast<uint32_t>(size), source, is_live});
     }
 
     // Forget what is too old.
@@ -58,7 +59,7 @@ class History {
     // A message that is kept; valid until the next call that is not const.
     Message operator[](uint64_t number) const {
         const Entry &entry = entries_[static_cast<size_t>(number - first_)];
-        return Message{entry.begin, entry.begin + entry.size, entry.received, entry.source};
+        return Message{entry.begin, entry.begin + entry.size, entry.received, entry.source, entry.was_live != 0};
     }
 
     // The number of the first message that was received at a time or later.
@@ -67,11 +68,8 @@ class History {
         return first_ + static_cast<uint64_t>(std::partition_point(entries_.begin(), entries_.end(), earlier) - entries_.begin());
     }
 
-    // Everything received at this time or later is kept, in Unix milliseconds.
+    // Everything received at this time or later is kept, in Unix milliseconds: zero when nothing has been forgotten.
     int64_t complete_from() const { return complete_from_; }
-
-    // Begin to promise that, from now on: for when a history begins, or after something was missed.
-    void complete_since(int64_t now) { complete_from_ = std::max(complete_from_, now); }
 
     size_t bytes() const { return allocated_ + entries_.size() * sizeof(Entry); }
 
@@ -83,7 +81,8 @@ class History {
         const char *begin;
         int64_t received;
         uint32_t size;
-        uint32_t source;
+        uint32_t source : 31;
+        uint32_t was_live : 1;
     };
 
     struct Block {

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from fproxy._bars import BarBuilder
@@ -13,6 +14,7 @@ from fproxy._fastpath import Fanout
 from fproxy.core.bar_errors import TooManyIntervalsError
 from fproxy.core.bar_wants import BarWants
 from fproxy.core.demand import Changes
+from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import aggregator_route
 from fproxy.core.spelling import matcher
@@ -26,8 +28,9 @@ from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import AggregatorSettings
 from fproxy.roles.stream_notices import StreamNotices
 from fproxy.roles.subscriptions import Subscriptions
-from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
+from fproxy.roles.upstream_feed import UpstreamFeed
 from fproxy.shell.client import Client
+from fproxy.shell.clock import unix_ms
 from fproxy.shell.upstream import UpstreamConnection
 from fproxy.shell.work_steps import WorkSteps
 
@@ -126,9 +129,12 @@ class AggregatorMarket(ServedMarket):
                 refused=self._refused,
                 last_event=lambda: self._fanout.last_event(FIREHOSE_SOURCE),
                 tell=self._tell,
+                recovered=self._set_close_timer,
+                unrecoverable=self._set_close_timer,
             ),
             metrics=counters,
             options=settings.upstream,
+            followed=FollowedStream(partial(self._fanout.data_messages, FIREHOSE_SOURCE), wants_all=False),
         )
         self._subscriptions = Subscriptions(
             aggregator_route(market), {Upstream.FIREHOSE: self._demand}, {Upstream.FIREHOSE: self._firehose}
@@ -309,10 +315,10 @@ class AggregatorMarket(ServedMarket):
             self._fanout.feed(BARS_SOURCE, message)
 
     def _set_close_timer(self) -> None:
-        """Have windows closed by the clock when no trade closes them."""
+        """Have windows closed by the clock when no trade closes them, unless trades are late: then they alone do."""
         due = self._builder.next_advance()
         timer = self._close_timer
-        if due is None:
+        if due is None or self._demand.catches_up:
             return
         at = (due + 1) / 1000  # the clock is cut to whole milliseconds
         if timer is not None:
@@ -327,6 +333,8 @@ class AggregatorMarket(ServedMarket):
             self._close_timer = self._loop.call_later(STALL / 2, self._close_windows, math.inf)
             return
         self._close_timer = None
+        if self._demand.catches_up:
+            return
         self._builder.advance(self._clock())
         self._hand_out_bars()
         self._fanout.flush()
@@ -336,7 +344,7 @@ class AggregatorMarket(ServedMarket):
         now = time.monotonic()
         self._wants.expire(now)
         self._demand.take_silence(now)
-        if self._close_timer is None:  # else trades may be waiting to be read
+        if self._close_timer is None and not self._demand.catches_up:  # else trades may be waiting to be read
             self._builder.advance(self._clock())
             self._hand_out_bars()
         self._fanout.settle()

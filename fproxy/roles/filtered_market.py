@@ -8,11 +8,13 @@ from typing import Final
 
 from fproxy._fastpath import Fanout, History
 from fproxy.core.demand import Demand
+from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import filtered_proxy_route
 from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
 from fproxy.core.topics import BARS, Topic, bar_interval
+from fproxy.core.upstream_effects import Recovering
 from fproxy.metrics import Metrics
 from fproxy.roles.kept_history import kept_history
 from fproxy.roles.replay import FilteredReplay, Replay, ReplayStart
@@ -22,8 +24,9 @@ from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import FilteredProxySettings
 from fproxy.roles.stream_notices import StreamNotices
 from fproxy.roles.subscriptions import Subscriptions
-from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
+from fproxy.roles.upstream_feed import UpstreamFeed
 from fproxy.shell.client import Client
+from fproxy.shell.clock import unix_ms
 from fproxy.shell.upstream import UpstreamConnection
 from fproxy.shell.work_steps import Work, WorkSteps
 
@@ -108,16 +111,24 @@ class FilteredMarket(ServedMarket):
             )
             # Who comes back within the history is to find there what came meanwhile.
             linger = max(linger, settings.history.history)
-        demands = {upstream: Demand(linger=linger) for upstream in Upstream}
+        self._demands = demands = {upstream: Demand(linger=linger) for upstream in Upstream}
+        self._inputs = {upstream: self._fanout.input(SOURCES[upstream]) for upstream in Upstream}
+        followed = FollowedStream(
+            partial(self._fanout.data_messages, SOURCES[Upstream.FIREHOSE]),
+            wants_all=self._history is not None,
+        )
         self._feeds = {
             upstream: UpstreamFeed(
                 stream,
                 counters,
-                take=self._fanout.input(SOURCES[upstream]),
+                take=self._inputs[upstream],
                 drained=self._drained if self._coalesce else self._fanout.flush,
                 refused=partial(self._refused, upstream),
                 last_event=partial(self._fanout.last_event, SOURCES[upstream]),
                 tell=partial(self._tell, upstream),
+                recovering=partial(self._recovering, upstream),
+                recovered=partial(self._recovered, upstream),
+                unrecoverable=partial(self._recovered, upstream),
             )
             for upstream, stream in self.streams.items()
         }
@@ -130,6 +141,7 @@ class FilteredMarket(ServedMarket):
                 listener=self._feeds[upstream],
                 metrics=counters,
                 options=settings.upstream,
+                followed=followed if upstream is Upstream.FIREHOSE else None,
             )
             for upstream in Upstream
         }
@@ -266,10 +278,17 @@ class FilteredMarket(ServedMarket):
             history=self._history,
             start=start,
             asked_at=asked_at,
-            complete_from=max((self._feeds[upstream].whole_since for upstream in concerned), default=0),
+            is_complete=partial(self._is_complete, start, concerned),
             matching=_new_fanout(self.market),
             counted=self._metrics.replayed_events.inc,
             ended=ended,
+        )
+
+    def _is_complete(self, start: ReplayStart, concerned: Set[Upstream]) -> bool:
+        """Return whether no event of these streams is missing since then."""
+        return all(
+            self.streams[upstream].interruption is None and start.time >= self._feeds[upstream].whole_since
+            for upstream in concerned
         )
 
     def _go_live(self, client: Client, live: bool) -> None:
@@ -306,6 +325,13 @@ class FilteredMarket(ServedMarket):
         # Write what a burst brought when the coalescing window ends.
         if self._flush_timer is None and self._fanout.has_pending:
             self._flush_timer = asyncio.get_running_loop().call_later(self._coalesce, self._flush_window)
+
+    def _recovering(self, upstream: Upstream, recovering: Recovering) -> None:
+        # What the upstream keeps from before the proxy began is for those who ask for it.
+        self._inputs[upstream].is_live = not recovering.is_fresh
+
+    def _recovered(self, upstream: Upstream) -> None:
+        self._inputs[upstream].is_live = True
 
     def _refused(self, upstream: Upstream, topics: Sequence[str], message: str) -> None:
         self._subscriptions.refused(upstream, topics)

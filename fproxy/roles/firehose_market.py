@@ -1,16 +1,24 @@
 """One market of the firehose: the vendor's one connection, shared; every client gets everything."""
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from fproxy._fastpath import Broadcast, Fanout
+from fproxy._fastpath import Broadcast, Fanout, History
 from fproxy.core.demand import Demand
 from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import firehose_route
 from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
 from fproxy.core.stream_notice import interruption_event, notice_message
+from fproxy.core.stream_position import (
+    PositionStatus,
+    RecoveryRequest,
+    StreamPosition,
+    new_epoch,
+    recovery_start,
+)
 from fproxy.core.topics import Topic, bar_interval
 from fproxy.metrics import Metrics
 from fproxy.roles.held_answers import HeldAnswers
@@ -20,8 +28,9 @@ from fproxy.roles.replay_queue import ReplayQueue
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import FirehoseSettings
 from fproxy.roles.subscriptions import Subscriptions
-from fproxy.roles.upstream_feed import UpstreamFeed, unix_ms
+from fproxy.roles.upstream_feed import UpstreamFeed
 from fproxy.shell.client import Client
+from fproxy.shell.clock import unix_ms
 from fproxy.shell.upstream import UpstreamConnection
 from fproxy.shell.work_steps import WorkSteps
 
@@ -61,6 +70,11 @@ class FirehoseMarket(ServedMarket):
         self._replays: dict[Client, ReplayQueue[WholeReplay]] = {}
         self._steps: WorkSteps
         self._clients: set[Client] = set()
+        # Roles of ours, which follow the stream by number.
+        self._followers: set[Client] = set()
+        self._drops = 0  # topics that the vendor was asked for no more
+        self._epoch = new_epoch()
+        self._began = unix_ms()
         # Those that have subscribed while the vendor is away, and wait for the acknowledgement.
         self._to_tell: set[Client] = set()
         self.stream = Stream(UPSTREAM_NAME, market=market.name, now=unix_ms())
@@ -76,6 +90,7 @@ class FirehoseMarket(ServedMarket):
             last_event=self._broadcast.last_event,
             tell=self._tell,
             confirmed=self._held.answer,
+            given_up=self._given_up,
         )
         self._vendor = UpstreamConnection(
             name=UPSTREAM_NAME,
@@ -88,6 +103,8 @@ class FirehoseMarket(ServedMarket):
             is_vendor=True,
         )
         self._on_demand = settings.on_demand
+        # The types of which clients get everything, whatever is subscribed to.
+        self._sends_all_of = () if settings.on_demand else tuple(settings.data_types)
         self._subscriptions = Subscriptions(
             firehose_route(market), {Upstream.FIREHOSE: demand}, {Upstream.FIREHOSE: self._vendor}
         )
@@ -118,8 +135,26 @@ class FirehoseMarket(ServedMarket):
         self._broadcast.add_client(client.sink)
         self._clients.add(client)
         self._subscriptions.add_client(client)
-        # Before its requests are acknowledged: else a role of ours would take its stream for whole.
-        self._tell_if_interrupted(client)
+        # Before its requests are acknowledged: else a role of ours would take its stream for whole. Behind what is kept
+        # for it.
+        client.after_reply(partial(self._tell_if_interrupted, client))
+
+    def client_follows(self, client: Client, request: RecoveryRequest) -> None:
+        """Bring a role of ours what it missed, and tell it where the stream is."""
+        history = self._history
+        if history is None:
+            return
+        position = self._position(history)
+        start = recovery_start(request, position, first=history.first, began=self._began)
+        status = PositionStatus(
+            replace(position, next=start.number),
+            recovery=start,
+            complete_from=max(history.complete_from, self._feed.whole_since),
+            all_of=self._sends_all_of,
+        )
+        client.send_status(notice_message(status.event()))
+        self._followers.add(client)
+        self._replays_of(client, history).recover(ReplayStart(number=start.number))
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str | None]:
         """Ask the vendor for topics, as far as that is for clients to say.
@@ -151,15 +186,7 @@ class FirehoseMarket(ServedMarket):
         if self._history is None:
             client.refuse_replay()
             return answers
-        if client not in self._replays:
-            self._replays[client] = ReplayQueue(
-                client,
-                history=self._history,
-                steps=self._steps,
-                make=partial(self._new_replay, client),
-                live=partial(self._go_live, client),
-            )
-        self._replays[client].ask(
+        self._replays_of(client, self._history).ask(
             [topic for topic in topics if answers.get(topic) is None], ReplayStart(since)
         )
         return answers
@@ -181,8 +208,24 @@ class FirehoseMarket(ServedMarket):
         if replays is None or replays.current is None:
             self._broadcast.remove_client(client.sink)
         self._clients.discard(client)
+        self._followers.discard(client)
         self._held.drop(client, self._subscriptions.topics(client))
         self._subscriptions.remove_client(client)
+
+    def _replays_of(self, client: Client, history: History) -> ReplayQueue[WholeReplay]:
+        """Return how a client catches up."""
+        if client not in self._replays:
+            self._replays[client] = ReplayQueue(
+                client,
+                history=history,
+                steps=self._steps,
+                make=partial(self._new_replay, client),
+                live=partial(self._go_live, client),
+            )
+        return self._replays[client]
+
+    def _position(self, history: History) -> StreamPosition:
+        return StreamPosition(self._epoch, history.next, self.stream.gaps + self._drops)
 
     def _new_replay(
         self, client: Client, start: ReplayStart, asked_at: int, ended: Callable[[Replay], None]
@@ -193,7 +236,7 @@ class FirehoseMarket(ServedMarket):
             history=self._history,
             start=start,
             asked_at=asked_at,
-            complete_from=self._feed.whole_since,
+            is_complete=lambda: self.stream.interruption is None and start.time >= self._feed.whole_since,
             matching=Fanout(event_topics=matcher(self.market)),
             counted=self._metrics.replayed_events.inc,
             ended=ended,
@@ -231,21 +274,34 @@ class FirehoseMarket(ServedMarket):
         self._broadcast.flush()
         if self.stream.interruption is not None:
             self._held.answer_all()  # no acknowledgement of the vendor's will come
-        message = notice_message(notice)
         for client in tuple(self._clients):
-            replays = self._replays.get(client)
-            if replays is None or replays.current is None:
-                client.send_status(message)
-            else:
-                replays.current.tell(notice)
+            self._send_notice(client, notice)
+
+    def _send_notice(self, client: Client, notice: bytes) -> None:
+        """Send a client a status event behind what has come so far."""
+        replays = self._replays.get(client)
+        if replays is None or replays.current is None:
+            client.send_status(notice_message(notice))
+        else:
+            replays.current.tell(notice)
+
+    def _given_up(self, topics: Sequence[str]) -> None:
+        """The vendor sends topics no more: who comes back and wants them again will have missed something."""
+        if self._history is None:
+            return
+        self._drops += len(topics)
+        self._broadcast.flush()
+        position = PositionStatus(self._position(self._history)).event()
+        for client in tuple(self._followers):
+            self._send_notice(client, position)
 
     def _tell_late(self, client: Client) -> None:
         self._to_tell.discard(client)
         self._tell_if_interrupted(client)
 
     def _tell_if_interrupted(self, client: Client) -> None:
-        if self.stream.interruption is not None:
-            client.send_status(notice_message(interruption_event(self.stream.interruption)))
+        if self.stream.interruption is not None and client in self._clients:
+            self._send_notice(client, interruption_event(self.stream.interruption))
 
     def _refused(self, topics: Sequence[str], message: str) -> None:
         self._held.refused(topics)

@@ -1,5 +1,7 @@
 """Sending a client what has passed, and then what came meanwhile, until it has caught up with what is live.
 
+A client says from when on, or a role of ours from which message on.
+
 While a client catches up, all that it gets is read from the history, by one reader, in order: first the kept events of
 the topics that it asked for, up to the moment of the request; then everything that it is subscribed to. When nothing is
 left the live distribution takes over, between two messages. So no event is missed or doubled at the seam.
@@ -14,6 +16,7 @@ from typing import Final
 
 from fproxy._fastpath import Broadcast, Fanout, History
 from fproxy.core.stream_notice import notice_message
+from fproxy.core.stream_position import recovered_event
 from fproxy.core.topics import Topic
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import Steps, Work, WorkSteps
@@ -42,10 +45,15 @@ class ReplayStart:
         time: in Unix milliseconds.
         resumes: whether a client that was away is brought what was received from then on; else it asked for the events
             whose own time is then or later.
+        number: for a role of ours that recovers what it missed, the first message that it lacks, and no time; None for
+            every other client.
+        request: the number of the request by which it does so.
     """
 
-    time: int
+    time: int = 0
     resumes: bool = False
+    number: int | None = None
+    request: int = 0
 
 
 def replayed_message(start: ReplayStart, count: int, *, complete: bool) -> bytes:
@@ -81,7 +89,7 @@ class Replay(ABC):
         history: History,
         start: ReplayStart,
         asked_at: int,
-        complete_from: int,
+        is_complete: Callable[[], bool],
         matching: Fanout,
         counted: Callable[[int], None],
         ended: Callable[["Replay"], None],
@@ -93,7 +101,7 @@ class Replay(ABC):
             history: has the messages.
             start: from when on.
             asked_at: the number that the next message had when the client asked.
-            complete_from: nothing is missing from this time on, as far as the streams go, in Unix milliseconds.
+            is_complete: returns whether nothing is missing since then, as far as the streams go.
             matching: matches the kept events: a fan-out without clients, which routes and spells as the live one does.
             counted: gets the number of events that were replayed.
             ended: the client has caught up, and has to get what is live from this very moment on.
@@ -101,10 +109,15 @@ class Replay(ABC):
         self._client = client
         self._history = history
         self._from = start
-        self._complete = start.time >= max(complete_from, history.complete_from)
+        self._since = 0 if start.resumes or start.number is not None else max(1, start.time)
+        self._is_complete = is_complete
+        self._reaches_back = start.time >= history.complete_from
         self._counted = counted
         self._ended = ended
-        self._cursor = history.received_from(start.time) if start.resumes else history.first
+        if start.number is not None:
+            self._cursor = start.number
+        else:
+            self._cursor = history.received_from(start.time) if start.resumes else history.first
         self._boundary = self._live_from = asked_at
         self._kept = matching
         self._reader = self._kept.add_client(client.sink)
@@ -158,19 +171,24 @@ class Replay(ABC):
                 yield PAUSE
                 continue
             if not self._prepare():
-                if self._cursor < self._history.first:
-                    self._complete = False  # it reads more slowly than the history forgets
+                if self._cursor < self._history.first:  # it reads more slowly than the history forgets
+                    if self._from.number is not None:
+                        self._client.cut_off("replay")
+                        return
+                    self._reaches_back = False
                 self._cursor = self._kept.replay(
                     self._history,
                     self._cursor,
                     self._boundary,
-                    since=0 if self._from.resumes else max(1, self._from.time),
+                    since=self._since,
                     max_bytes=PIECE_BYTES,
                 )
             yield None
         count = self._kept.events_collected
         self._counted(count)
-        self._client.send_status(replayed_message(self._from, count, complete=self._complete))
+        if self._from.number is None:
+            complete = self._reaches_back and self._is_complete()
+            self._client.send_status(replayed_message(self._from, count, complete=complete))
         self._cursor = max(self._cursor, self._live_from)
         while self._joins or self._leaves or self._notices or self._cursor < self._history.next:
             if self._client.unsent_bytes > UNSENT_BYTES:
@@ -182,6 +200,8 @@ class Replay(ABC):
                 if not self._prepare():
                     self._cursor = self._read_live(self._cursor, self._next_seam())
                 yield None
+        if self._from.number is not None:
+            self._client.send_status(notice_message(recovered_event(self._from.request)))
         self._ended(self)
 
     def _next_seam(self) -> int:
@@ -231,7 +251,7 @@ class FilteredReplay(Replay):
         self._leaves.append((self._history.next, frozenset(topics)))
 
     def _read_live(self, start: int, stop: int) -> int:
-        return self._kept.replay(self._history, start, stop, max_bytes=PIECE_BYTES)
+        return self._kept.replay(self._history, start, stop, live_only=True, max_bytes=PIECE_BYTES)
 
 
 class WholeReplay(Replay):
@@ -240,7 +260,10 @@ class WholeReplay(Replay):
     def __init__(self, client: Client, **replay: object) -> None:
         """Prepare a replay; ``replay`` are the other arguments of :class:`Replay`."""
         super().__init__(client, **replay)  # type: ignore[arg-type]
-        self._live_from = self._history.next  # up to there it has got everything
+        if self._from.number is not None:
+            self._boundary = self._live_from = self._cursor
+        else:
+            self._live_from = self._history.next  # up to there it has got everything
         self._broadcast = Broadcast()
         self._broadcast.add_client(client.sink)
 

@@ -87,6 +87,11 @@ class ReplayQueue(Generic[R]):
             self._client.after_reply(self._gathered)
         self._waiting[-1].topics.extend(topics)
 
+    def recover(self, start: ReplayStart) -> None:
+        """Bring everything from a message on, to a role of ours that has just come back."""
+        self._live(False)
+        self._prepare(start, self._history.next)
+
     def drop(self, topics: Sequence[Topic]) -> None:
         """The client gives topics up."""
         if self.current is not None:

@@ -1,7 +1,6 @@
 """What one upstream connection tells a role: its messages, and how its stream fares."""
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -11,24 +10,21 @@ from fproxy.core.activity import ActivityKind
 from fproxy.core.market import logged_name
 from fproxy.core.stream import Interruption, Stream
 from fproxy.core.stream_notice import interruption_event, restoration_event
+from fproxy.core.upstream_effects import Recovering
 from fproxy.duration_metrics import DurationCollector
 from fproxy.metrics import MarketMetrics
 from fproxy.observed import UpstreamTimer
+from fproxy.shell.clock import unix_ms
 from fproxy.shell.log_throttle import LogThrottle
 
 logger: Final = logging.getLogger("fproxy.upstream")
-
-
-def unix_ms() -> int:
-    """Return the time now, in Unix milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 class _Interrupt(Protocol):
     def __call__(self, reason: str, *, last_event: int | None, now: int) -> Interruption | None: ...
 
 
-def _ignore(topics: Sequence[str]) -> None:
+def _ignore(*_: object) -> None:
     pass
 
 
@@ -44,16 +40,21 @@ class UpstreamFeed:
 
     __slots__ = (
         "_activity",
+        "_filled_from",
         "_last_event",
         "_log",
+        "_recovering",
         "_refused_frames",
         "_stream",
         "_tell",
         "confirmed",
         "drained",
+        "given_up",
+        "recovered",
         "refused",
         "take",
         "timer",
+        "unrecoverable",
         "whole_since",
     )
 
@@ -68,6 +69,10 @@ class UpstreamFeed:
         last_event: Callable[[], bytes | None],
         tell: Callable[[bytes], None],
         confirmed: Callable[[Sequence[str]], None] = _ignore,
+        given_up: Callable[[Sequence[str]], None] = _ignore,
+        recovering: Callable[[Recovering], None] = _ignore,
+        recovered: Callable[[], None] = _ignore,
+        unrecoverable: Callable[[], None] = _ignore,
     ) -> None:
         """Prepare a feed.
 
@@ -80,13 +85,22 @@ class UpstreamFeed:
             last_event: returns the last event that was taken.
             tell: gets the status event that tells clients that the stream is interrupted, or whole again.
             confirmed: topics were acknowledged.
+            given_up: topics are asked for no more.
+            recovering: what was missed, or what is kept, follows.
+            recovered: it has come.
+            unrecoverable: what was missed does not come.
         """
         self.take = take
         self.drained = drained
         self.refused = refused
         self.confirmed = confirmed
+        self.given_up = given_up
+        self.recovered = recovered
+        self.unrecoverable = unrecoverable
         self.whole_since = unix_ms()
         self._stream = stream
+        self._filled_from: int | None = None  # what is kept of before the stream is complete from then on
+        self._recovering = recovering
         self._last_event = last_event
         self._tell = tell
         self._activity = metrics.observed.activity
@@ -110,12 +124,14 @@ class UpstreamFeed:
         """Messages have come."""
         self._stream.last_message = unix_ms()
 
-    def whole(self) -> None:
-        """Every event that is wanted comes from now on."""
+    def whole(self, *, recovered: bool) -> None:
+        """Every event that is wanted comes from now on, and what was missed has come, or not."""
         now = unix_ms()
-        notice = self._stream.whole(now=now)
+        notice = self._stream.whole(now=now, recovered=recovered)
         if notice is not None:
-            self.whole_since = now
+            if not recovered:
+                self.whole_since = now if self._filled_from is None else self._filled_from
+            self._filled_from = None
             how = (
                 f"back after {(notice.end - notice.start) / 1000:.1f} s"
                 if self._stream.interruptions
@@ -123,6 +139,11 @@ class UpstreamFeed:
             )
             self._activity.record(ActivityKind.STREAM_RESTORED, f"{self._place}: {how}", now=now)
             self._tell(restoration_event(notice))
+
+    def recovering(self, recovering: Recovering) -> None:
+        """What was missed follows; or what is kept, before the stream begins."""
+        self._filled_from = recovering.complete_from if recovering.is_fresh else None
+        self._recovering(recovering)
 
     def interrupted(self, reason: str) -> None:
         """The upstream misses events itself."""
@@ -137,6 +158,7 @@ class UpstreamFeed:
         self._interrupt(self._stream.lost, reason)
 
     def _interrupt(self, interrupt: _Interrupt, reason: str) -> None:
+        self._filled_from = None
         now = unix_ms()
         notice = interrupt(reason, last_event=self._last_event_time(), now=now)
         if notice is not None:

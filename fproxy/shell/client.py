@@ -25,8 +25,10 @@ from fproxy.core.activity import ActivityKind
 from fproxy.core.client_key import ClientKey
 from fproxy.core.frames import PING_FRAME, text_frame
 from fproxy.core.market import STOCKS
+from fproxy.core.stream_position import RecoveryRequest
 from fproxy.core.topics import Topic
 from fproxy.shell.client_closing import Draining, end_output, fitting_reason
+from fproxy.shell.client_handler import NumberingHandler
 from fproxy.shell.client_session import ClientSession
 from fproxy.shell.delivery import DeliveryLog, DeliveryProgress
 from fproxy.shell.endpoint import Endpoint
@@ -418,8 +420,14 @@ class Client(asyncio.BufferedProtocol):
         if self._stage is not _Stage.CLOSED:
             self._send_protocol_frames(protocol)
 
-    def join(self, account: str, key: ClientKey) -> None:
-        """Have the client join its role, now that it has authenticated with the key of ``account``."""
+    def join(self, account: str, key: ClientKey, recovery: RecoveryRequest | None) -> None:
+        """Have the client join its role, now that it has authenticated.
+
+        Args:
+            account: an opaque name of its key's holder.
+            key: what is known of the key.
+            recovery: what it asks for that follows the stream by number; None for every client but roles of ours.
+        """
         assert self._endpoint is not None
         shared = self._shared
         self.account = account
@@ -434,6 +442,8 @@ class Client(asyncio.BufferedProtocol):
         shared.record(ActivityKind.CLIENT_JOINED, f"{self.peer} joined on {self._endpoint.path}")
         self._endpoint.handler.client_joined(self)
         shared.holders.joined(self, key)
+        if recovery is not None and isinstance(self._endpoint.handler, NumberingHandler):
+            self._endpoint.handler.client_follows(self, recovery)
 
     def use_key(self, key: ClientKey) -> None:
         """Go by what the client's key allows now."""

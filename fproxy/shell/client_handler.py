@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from fproxy.core.stream_position import RecoveryRequest
 from fproxy.core.topics import Topic
 
 if TYPE_CHECKING:
@@ -44,3 +45,27 @@ class ReplayingHandler(Protocol):
         self, client: "Client", topics: Sequence[Topic], since: int
     ) -> Mapping[Topic, str | None] | None:
         """Subscribe ``client``, and send what passed from ``since`` on, in Unix milliseconds; see ``subscribe``."""
+
+
+@runtime_checkable
+class NumberingHandler(Protocol):
+    """A role that numbers its messages, for roles behind it that want to know what they missed."""
+
+    def client_follows(self, client: "Client", request: RecoveryRequest) -> None:
+        """``client``, which has joined just now, follows the stream by number, and asks for what it missed of it."""
+
+
+@runtime_checkable
+class RecoveringHandler(Protocol):
+    """A role that sends each client something else, and so brings what was missed request by request.
+
+    Any other gets ``subscribe``.
+    """
+
+    def subscribe_recovering(
+        self, client: "Client", topics: Sequence[Topic], request: int
+    ) -> Mapping[Topic, str | None] | None:
+        """Subscribe ``client``, and send what it missed of ``topics``, as its auth said; see ``subscribe``.
+
+        The status ``recovered`` with the number of the request ends that, once for each request.
+        """

@@ -12,7 +12,7 @@ from websockets.protocol import Protocol as WebSocketProtocol
 from fproxy.core import control
 from fproxy.core.activity import ActivityKind
 from fproxy.core.client_key import ClientKey
-from fproxy.shell.client_handler import ReplayingHandler
+from fproxy.shell.client_handler import RecoveringHandler, ReplayingHandler
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.message_assembler import MessageAssembler
 from fproxy.shell.shared_state import SharedState
@@ -150,17 +150,19 @@ class ClientSession:
             case control.Reply(message, errors):
                 client.send_status(message)
                 self._metrics.control_errors.inc(errors)
-            case control.Subscribe(topics, since, unserved):
+            case control.Subscribe(topics, since, recover, unserved):
                 if since is not None and isinstance(handler, ReplayingHandler):
                     unserved.update(handler.subscribe_since(client, topics, since) or {})
+                elif recover is not None and isinstance(handler, RecoveringHandler):
+                    unserved.update(handler.subscribe_recovering(client, topics, recover) or {})
                 else:
                     unserved.update(handler.subscribe(client, topics) or {})
                     if since is not None:
                         self.refuse_replay()
             case control.Unsubscribe(topics):
                 handler.unsubscribe(client, topics)
-            case control.Authenticated(account, key):
-                client.join(account, key)
+            case control.Authenticated(account, key, recovery):
+                client.join(account, key, recovery)
             case control.Refused(reason):
                 shared.metrics.auth_failures.labels(reason).inc()
                 what = _REFUSALS[reason]

@@ -17,6 +17,7 @@ from picows import WSProtocolError
 
 from fproxy.core.backoff import Backoff
 from fproxy.core.demand import Demand
+from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.market import logged_name
 from fproxy.core.topics import covering_topic
 from fproxy.core.upstream_failure import UpstreamFailure
@@ -57,6 +58,7 @@ class UpstreamConnection:
         options: UpstreamOptions = DEFAULT_OPTIONS,
         ssl_context: ssl.SSLContext | None = None,
         is_vendor: bool = False,
+        followed: FollowedStream | None = None,
     ) -> None:
         """Prepare a connection; nothing happens before ``start``.
 
@@ -72,6 +74,8 @@ class UpstreamConnection:
             ssl_context: for ``wss://``, how to verify the server; None for the system's certificate
                 authorities.
             is_vendor: whether the upstream is the vendor, and no proxy as the log calls every other.
+            followed: where its owner stands in the stream of a role of ours, which is asked for what was missed; None
+                to ask for nothing.
 
         Raises:
             fproxy.core.urls.UrlError: the URL is not one of an upstream.
@@ -88,6 +92,7 @@ class UpstreamConnection:
         self._demand = demand
         self._listener = listener
         self._options = options
+        self._followed = followed
         self._ssl_context = ssl_context
         self._backoff = Backoff(
             initial=options.reconnect_min,
@@ -201,7 +206,7 @@ class UpstreamConnection:
         options = self._options
         link = self._link = UpstreamLink(
             name=self._shown_name,
-            session=UpstreamSession(self._api_key, self._secrets),
+            session=UpstreamSession(self._api_key, self._secrets, followed=self._followed),
             demand=self._demand,
             listener=self._listener,
             options=options,

@@ -14,20 +14,23 @@ from fproxy._message_reader import MessageReader
 from fproxy._read_timer import ReadTimer
 from fproxy.core.demand import Demand
 from fproxy.core.redaction import redact
-from fproxy.core.upstream_failure import UpstreamFailure
-from fproxy.core.upstream_session import (
+from fproxy.core.upstream_effects import (
     Abandon,
     Confirmed,
     Effect,
     Interrupted,
     Notice,
     Ready,
+    Recovered,
+    Recovering,
     Refused,
     Send,
-    UpstreamSession,
+    Unrecoverable,
     Whole,
-    shown_topics,
 )
+from fproxy.core.upstream_failure import UpstreamFailure
+from fproxy.core.upstream_session import UpstreamSession, shown_topics
+from fproxy.shell.clock import unix_ms
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.silence_watch import SilenceWatch
 from fproxy.shell.upstream_dial import hang_up, is_peer
@@ -69,8 +72,23 @@ class UpstreamListener(Protocol):
     def connected(self) -> None:
         """The upstream takes subscriptions; those that are wanted are sent when this returns."""
 
-    def whole(self) -> None:
-        """Every event that is wanted comes from now on: the upstream has answered, and misses nothing itself."""
+    def whole(self, *, recovered: bool) -> None:
+        """Every event that is wanted comes from now on: the upstream has answered, and misses nothing itself.
+
+        ``recovered`` says whether what was missed since the stream was last whole has come after all.
+        """
+
+    def recovering(self, recovering: Recovering) -> None:
+        """What was missed follows, until ``recovered``; or what the upstream keeps."""
+
+    def recovered(self) -> None:
+        """All that could be recovered has come."""
+
+    def unrecoverable(self) -> None:
+        """What was missed while there was no connection stays missing. This may come instead of ``recovering``."""
+
+    def given_up(self, topics: Sequence[str]) -> None:
+        """The upstream is asked for topics no more."""
 
     def interrupted(self, reason: str) -> None:
         """The upstream misses events itself, until ``whole`` comes again."""
@@ -188,7 +206,7 @@ class UpstreamLink(WSListener):
             self._silence = SilenceWatch(
                 transport, self._options.silence, heard=lambda: self.messages, silent=self._fell_silent
             )
-        self._carry_out(self._session.opened())
+        self._carry_out(self._session.opened(is_peer=is_peer(transport)))
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is lost."""
@@ -227,7 +245,8 @@ class UpstreamLink(WSListener):
                 timer.cancel()
         self._reader.at_message_start = False
         self._ending = True
-        self._demand.reset()
+        self._session.lost(unix_ms())
+        self._demand.reset(is_recoverable=self._session.is_recoverable)
         if self.ready:
             self.ready = False
             self._call(self._listener.disconnected, reason)
@@ -315,9 +334,22 @@ class UpstreamLink(WSListener):
                 case Refused(topics, message):
                     self._take_refusal(topics, message)
                 case Confirmed(topics):
+                    self._demand.confirm(topics, unix_ms())
                     self._call(self._listener.confirmed, topics)
-                case Whole():
-                    self._call(self._listener.whole)
+                case Whole(recovered):
+                    self._call(self._listener.whole, recovered=recovered)
+                case Recovering():
+                    self._demand.recovering(
+                        is_complete=effect.is_complete and not effect.is_fresh,
+                        all_of=effect.all_of,
+                    )
+                    self._call(self._listener.recovering, effect)
+                case Recovered():
+                    self._demand.recovered()
+                    self._call(self._listener.recovered)
+                case Unrecoverable():
+                    self._demand.unrecoverable()
+                    self._call(self._listener.unrecoverable)
                 case Interrupted(reason):
                     self._notices.log("%s misses events of every topic: %s", self._name, reason)
                     self._call(self._listener.interrupted, reason)
@@ -368,7 +400,10 @@ class UpstreamLink(WSListener):
         if not self.ready or self._ending:
             return
         now = time.monotonic()
-        self._carry_out(self._session.request(self._demand.changes(now), now))
+        changes = self._demand.changes(now)
+        self._carry_out(self._session.request(changes, now))
+        if changes.unsubscribe:
+            self._call(self._listener.given_up, changes.unsubscribe)
         deadline = self._demand.deadline()
         # A timer that is running is not late: deadlines only ever move on.
         if deadline is not None and self._demand_timer is None:

@@ -12,12 +12,13 @@ from fproxy.core.status_event import StatusError, parse_status
 @given(status=st.text(st.characters(codec="utf-8")), message=st.text(st.characters(codec="utf-8")))
 def test_what_is_said_is_read(status: str, message: str) -> None:
     event = {"ev": "status", "status": status, "message": message, "more": [1, {"x": None}]}
-    assert parse_status(json.dumps(event).encode()) == (status, message)
+    parsed = parse_status(json.dumps(event).encode())
+    assert (parsed.status, parsed.message, parsed.fields) == (status, message, event)
 
 
 @pytest.mark.parametrize("message", [b"", b',"message":null', b',"message":5', b',"message":{}'])
 def test_the_message_may_be_missing(message: bytes) -> None:
-    assert parse_status(b'{"status":"auth_success"' + message + b"}") == ("auth_success", "")
+    assert parse_status(b'{"status":"auth_success"' + message + b"}")[:2] == ("auth_success", "")
 
 
 @pytest.mark.parametrize(

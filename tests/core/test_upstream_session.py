@@ -9,11 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fproxy.core.demand import Changes
-from fproxy.core.upstream_failure import UpstreamFailure
-from fproxy.core.upstream_session import (
-    ANSWER_TIME,
-    MAX_OUTSTANDING,
-    MAX_PARAMS_BYTES,
+from fproxy.core.upstream_effects import (
     Abandon,
     Confirmed,
     Effect,
@@ -22,8 +18,14 @@ from fproxy.core.upstream_session import (
     Ready,
     Refused,
     Send,
-    UpstreamSession,
     Whole,
+)
+from fproxy.core.upstream_failure import UpstreamFailure
+from fproxy.core.upstream_session import (
+    ANSWER_TIME,
+    MAX_OUTSTANDING,
+    MAX_PARAMS_BYTES,
+    UpstreamSession,
     shown_topics,
     split_topics,
 )

@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fproxy._fastpath import FrameError
 from fproxy.core.demand import Demand
+from fproxy.core.upstream_effects import Recovering
 from fproxy.core.urls import UrlError
 from fproxy.metrics import Metrics
 from fproxy.shell.upstream import UpstreamConnection, UpstreamOptions
@@ -77,7 +78,7 @@ class Listener:
         self.calls.append("connected")
         self.changed.set()
 
-    def whole(self) -> None:
+    def whole(self, *, recovered: bool) -> None:
         self.streams.append("whole")
         self.changed.set()
 
@@ -97,6 +98,18 @@ class Listener:
     def messages_came(self) -> None:
         self.noticed = len(self.messages)
         self.changed.set()
+
+    def recovering(self, recovering: Recovering) -> None:
+        self.streams.append("recovering")
+
+    def recovered(self) -> None:
+        self.streams.append("recovered")
+
+    def unrecoverable(self) -> None:
+        self.streams.append("unrecoverable")
+
+    def given_up(self, topics: Sequence[str]) -> None:
+        self.calls.append("given up")
 
     def confirmed(self, topics: Sequence[str]) -> None:
         self.acknowledged += topics

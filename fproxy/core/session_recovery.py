@@ -1,0 +1,137 @@
+"""What one session with an upstream knows of what was missed: whether it comes after all, and whether all of it has."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fproxy.core.followed_stream import FollowedStream
+from fproxy.core.stream_position import parse_position
+from fproxy.core.upstream_effects import Effect, Recovered, Recovering, Unrecoverable
+
+_OF_AUTH = 0
+"""The number of what is recovered without a request of its own."""
+
+
+class SessionRecovery:
+    """The part of a session that asks a role of ours for what was missed.
+
+    Attributes:
+        is_complete: whether, when nothing is pending, nothing has been missed since the stream was last whole.
+    """
+
+    __slots__ = (
+        "_by_request",
+        "_followed",
+        "_interrupted",
+        "_is_asked",
+        "_requests",
+        "_waiting",
+        "is_complete",
+    )
+
+    def __init__(self, followed: FollowedStream | None) -> None:
+        """Prepare one for a new connection.
+
+        Args:
+            followed: where its owner stands; None when that is not kept.
+        """
+        self.is_complete = False
+        self._followed = followed
+        self._is_asked = False  # and not answered
+        self._by_request = False
+        self._requests = 0
+        self._waiting: set[int] = set()  # the numbers of what is being recovered
+        self._interrupted = False
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether events may be missing that have yet to come."""
+        return self._interrupted or bool(self._waiting)
+
+    @property
+    def is_recoverable(self) -> bool:
+        """Whether the next connection may bring what is missed until then."""
+        return self._followed is not None and self._followed.is_known
+
+    def opened(self, *, is_peer: bool) -> tuple[str | None, list[Effect]]:
+        """The connection is open. Return what auth has to say under ``recover``, and what else is to be done.
+
+        Args:
+            is_peer: whether the upstream is a role of ours.
+        """
+        followed = self._followed
+        if followed is None:
+            return None, []
+        if not is_peer:
+            return None, self._give_up()
+        self._is_asked = True
+        self._by_request = followed.is_known and not followed.is_counted
+        return followed.request().encoded(), []
+
+    def number_request(self) -> int | None:
+        """Return the number for one of the requests that the connection begins with; None when it needs none."""
+        if not self._by_request:
+            return None
+        self._requests += 1
+        self._waiting.add(self._requests)
+        return self._requests
+
+    def answered(self) -> list[Effect]:
+        """A request is answered: by then, a server that says where its stream is has said so."""
+        if not self._is_asked:
+            return []
+        self._waiting.clear()
+        return self._give_up()
+
+    def positioned(self, fields: Mapping[str, Any]) -> list[Effect]:
+        """The server says where its stream is, in a status event with these members."""
+        status = parse_position(fields)
+        followed = self._followed
+        if status is None or followed is None:
+            return []
+        was_asked, self._is_asked = self._is_asked, False
+        followed.told(status)
+        recovery = status.recovery
+        if recovery is None:
+            if not was_asked:
+                return []
+            self._waiting.clear()
+            return [Unrecoverable()]
+        is_fresh = followed.is_filling
+        self.is_complete = recovery.complete and not is_fresh
+        if status.counted:
+            self._waiting = {_OF_AUTH}
+        return [Recovering(recovery.complete, is_fresh, status.complete_from, status.all_of)]
+
+    def recovered(self, fields: Mapping[str, Any]) -> list[Effect]:
+        """Something has been recovered, says a status event with these members."""
+        was_waiting = bool(self._waiting)
+        self._waiting.discard(fields.get("request", _OF_AUTH))
+        if not was_waiting or self._waiting or self._followed is None:
+            return []
+        self._followed.recovered()
+        return [Recovered()]
+
+    def interrupted(self, *, was_whole: bool) -> None:
+        """The upstream says that it misses events itself."""
+        self._interrupted = True
+        if was_whole:
+            self.is_complete = True
+
+    def restored(self, fields: Mapping[str, Any]) -> None:
+        """The upstream says that it is whole again, in a status event with these members."""
+        self._interrupted = False
+        if fields.get("recovered") is not True:
+            self.is_complete = False
+            if self._followed is not None:
+                self._followed.gap()
+
+    def lost(self, now: int) -> None:
+        """The connection is lost, at a time in Unix milliseconds."""
+        if self._followed is not None:
+            self._followed.lost(now)
+
+    def _give_up(self) -> list[Effect]:
+        assert self._followed is not None
+        self._is_asked = self._by_request = False
+        self._followed.forget()
+        return [Unrecoverable()]
