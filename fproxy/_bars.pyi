@@ -54,12 +54,15 @@ class BarBuilder:
         retained_trades: how many trades are kept for windows wanted half way (40 bytes each).
         message_bytes: the longest message that is made, unless one bar alone is longer.
         max_intervals: at how many intervals one symbol, or all symbols, can be wanted at once.
+        max_windows: how many windows may be open at once (some 200 bytes each). Of those beyond no bar is built, and
+            they count as lost.
 
     Raises:
         ValueError: a delay or a span is out of range.
     """
 
     max_intervals: Final[int]
+    max_windows: Final[int]
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class BarBuilder:
         retained_trades: int = 1 << 20,
         message_bytes: int = 64 * 1024,
         max_intervals: int = 256,
+        max_windows: int = 1_000_000,
     ) -> None: ...
     def want(self, interval_ms: int, symbol: str) -> None:
         """Note that one more wants bars of an interval.
@@ -81,6 +85,8 @@ class BarBuilder:
 
         Raises:
             TooManyIntervalsError: the symbol is wanted at ``max_intervals`` others already; nothing has changed.
+            TooManyWindowsError: so many windows are open that there is no room for one more of each symbol that this
+                is about; nothing has changed.
             ValueError: the interval is out of range, or the symbol is empty.
         """
 
@@ -162,6 +168,10 @@ class BarBuilder:
     @property
     def open_windows(self) -> int:
         """How many windows are open."""
+
+    @property
+    def window_bytes(self) -> int:
+        """How much memory open windows take, with what is kept for those to come."""
 
     @property
     def retained_trades(self) -> int:

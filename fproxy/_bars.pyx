@@ -7,8 +7,9 @@ from libcpp cimport bool as cpp_bool
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
+from fproxy.core.bar_allowance import MAX_BAR_WILDCARDS
 from fproxy.core.bar_counts import BarCounts
-from fproxy.core.bar_errors import TooManyIntervalsError
+from fproxy.core.bar_errors import TooManyIntervalsError, TooManyWindowsError
 from fproxy.core.topics import MAX_BAR_INTERVAL_MS
 from fproxy.core.trade_conditions import CONDITIONS, effect_of
 
@@ -36,6 +37,13 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         size_t retained_trades
         size_t message_bytes
         size_t intervals
+        size_t wildcards
+        size_t windows
+
+    enum class Wish:
+        kGranted
+        kTooManyIntervals
+        kTooManyWindows
 
     struct Counts "fproxy::bars::BarCounts":
         uint64_t trades
@@ -44,11 +52,12 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         uint64_t unusable
         uint64_t bars
         uint64_t lost
+        uint64_t refused
         uint64_t restarts
 
     cdef cppclass Builder "fproxy::bars::BarBuilder":
         Builder(const BarLimits &, const ConditionEffects &) except +
-        cpp_bool want(int32_t, string_view) except +
+        Wish want(int32_t, string_view) except +
         cpp_bool unwant(int32_t, string_view) except +
         void trades_started(string_view) except +
         void trades_stopped(string_view) except +
@@ -62,6 +71,7 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         const Counts &counts()
         size_t symbol_count()
         size_t open_windows()
+        size_t window_bytes()
         size_t retained_trades()
         size_t history_bytes()
 
@@ -95,6 +105,7 @@ cdef list _messages(const vector[string] &texts):
 cdef class BarBuilder:
     cdef Builder *_builder
     cdef readonly int max_intervals
+    cdef readonly Py_ssize_t max_windows
 
     def __cinit__(
         self,
@@ -106,6 +117,7 @@ cdef class BarBuilder:
         size_t retained_trades=1 << 20,
         size_t message_bytes=64 * 1024,
         size_t max_intervals=256,
+        size_t max_windows=1_000_000,
     ):
         if not 0 <= delay_ms <= MAX_DELAY_MS:
             raise ValueError(f"delay outside 0 to {MAX_DELAY_MS} ms: {delay_ms}")
@@ -118,6 +130,8 @@ cdef class BarBuilder:
         limits.retained_trades = retained_trades
         limits.message_bytes = message_bytes
         limits.intervals = max_intervals
+        limits.wildcards = min(max_intervals, <size_t> MAX_BAR_WILDCARDS)
+        limits.windows = max_windows
         cdef ConditionEffects effects
         if not all_trades:
             for number in CONDITIONS:
@@ -127,6 +141,7 @@ cdef class BarBuilder:
                     kHighLow * effect.high_low | kOpenClose * effect.open_close | kVolume * effect.volume,
                 )
         self.max_intervals = <int> max_intervals
+        self.max_windows = <Py_ssize_t> max_windows
         self._builder = new Builder(limits, effects)
 
     def __dealloc__(self):
@@ -134,8 +149,12 @@ cdef class BarBuilder:
 
     def want(self, int64_t interval_ms, str symbol not None):
         cdef bytes name = _name(symbol)
-        if not self._builder.want(_interval(interval_ms), _view(name)):
-            raise TooManyIntervalsError(f"{symbol!r} is wanted at {self.max_intervals} intervals, and no more may be")
+        cdef Wish wish = self._builder.want(_interval(interval_ms), _view(name))
+        if wish == Wish.kTooManyIntervals:
+            most = min(self.max_intervals, MAX_BAR_WILDCARDS) if symbol == "*" else self.max_intervals
+            raise TooManyIntervalsError(f"{symbol!r} is wanted at {most} intervals, and no more may be")
+        if wish == Wish.kTooManyWindows:
+            raise TooManyWindowsError(f"of {self.max_windows} bars that may be under construction there are too many")
 
     def unwant(self, int64_t interval_ms, str symbol not None):
         cdef bytes name = _name(symbol)
@@ -186,7 +205,14 @@ cdef class BarBuilder:
     def counts(self):
         cdef Counts counts = self._builder.counts()
         return BarCounts(
-            counts.trades, counts.late, counts.misdated, counts.unusable, counts.bars, counts.lost, counts.restarts
+            counts.trades,
+            counts.late,
+            counts.misdated,
+            counts.unusable,
+            counts.bars,
+            counts.lost,
+            counts.refused,
+            counts.restarts,
         )
 
     @property
@@ -196,6 +222,10 @@ cdef class BarBuilder:
     @property
     def open_windows(self):
         return self._builder.open_windows()
+
+    @property
+    def window_bytes(self):
+        return self._builder.window_bytes()
 
     @property
     def retained_trades(self):

@@ -13,7 +13,9 @@ class BarCounts(NamedTuple):
             them were not.
         unusable_trades: trades of wanted symbols without a price, a size or a time that a trade can have.
         bars: bars built.
-        lost_windows: windows given up, instead of sent incomplete, because trades of them were missed.
+        lost_windows: windows given up, instead of sent incomplete, because trades of them were missed or they were
+            too many.
+        refused_windows: those of them given up because too many others were open.
         restarts: how often the stream began again at an earlier time.
     """
 
@@ -23,4 +25,5 @@ class BarCounts(NamedTuple):
     unusable_trades: int
     bars: int
     lost_windows: int
+    refused_windows: int
     restarts: int

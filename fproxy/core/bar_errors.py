@@ -1,5 +1,13 @@
 """What a bar builder refuses."""
 
 
-class TooManyIntervalsError(ValueError):
-    """One symbol, or all symbols, would be wanted at too many intervals at once; the message says how many may be."""
+class BarLimitError(ValueError):
+    """Somebody wants more bars than may be; the message says how many may be."""
+
+
+class TooManyIntervalsError(BarLimitError):
+    """One symbol, or all symbols, would be wanted at too many intervals at once."""
+
+
+class TooManyWindowsError(BarLimitError):
+    """Too many bars are under construction to begin with more."""

@@ -6,7 +6,7 @@ A client that connects again soon finds its bars built without a break, and the 
 from collections import OrderedDict
 from typing import Final, Protocol
 
-from fproxy.core.bar_errors import TooManyIntervalsError
+from fproxy.core.bar_errors import BarLimitError
 from fproxy.core.topics import Topic, bar_interval
 
 DEFAULT_LINGER: Final = 30.0
@@ -17,7 +17,7 @@ class BarSource(Protocol):
     """What builds the bars: ``fproxy._bars.BarBuilder``."""
 
     def want(self, interval_ms: int, symbol: str) -> None:
-        """One more wants bars; TooManyIntervalsError when that would be too many intervals."""
+        """One more wants bars; BarLimitError when that would be too many."""
 
     def unwant(self, interval_ms: int, symbol: str) -> None:
         """One less wants them."""
@@ -29,7 +29,7 @@ class BarWants:
     Every topic passed in is one of a type of digits and ``Ms``. Times are seconds of any clock.
     """
 
-    __slots__ = ("_holders", "_lingering", "_source", "linger")
+    __slots__ = ("_holders", "_lingering", "_lingering_of", "_source", "linger")
 
     def __init__(self, source: BarSource, *, linger: float = DEFAULT_LINGER) -> None:
         """Begin without wants.
@@ -42,16 +42,21 @@ class BarWants:
         self._source = source
         self._holders: dict[Topic, int] = {}
         self._lingering: OrderedDict[Topic, float] = OrderedDict()  # until when, the soonest first
+        self._lingering_of: dict[str, set[Topic]] = {}  # the same topics, by symbol
 
     def acquire(self, topic: Topic) -> None:
         """One more client wants a topic.
 
         Raises:
-            TooManyIntervalsError: its symbol is wanted at as many intervals as may be; nothing has changed.
+            BarLimitError: its symbol is wanted at as many intervals as may be, or there are too many bars already;
+                no want has changed.
         """
         holders = self._holders.get(topic, 0)
-        if not holders and self._lingering.pop(topic, None) is None:
-            self._want(topic)
+        if not holders:
+            if topic in self._lingering:
+                self._end_lingering(topic)
+            else:
+                self._want(topic)
         self._holders[topic] = holders + 1
 
     def release(self, topic: Topic, now: float) -> None:
@@ -62,22 +67,31 @@ class BarWants:
             return
         del self._holders[topic]
         self._lingering[topic] = now + self.linger
+        self._lingering_of.setdefault(topic.symbol, set()).add(topic)
 
     def expire(self, now: float) -> None:
         """Give up the topics that have lingered long enough."""
         while self._lingering and next(iter(self._lingering.values())) <= now:
-            topic, _ = self._lingering.popitem(last=False)
+            topic = next(iter(self._lingering))
+            self._end_lingering(topic)
             self._unwant(topic)
+
+    def _end_lingering(self, topic: Topic) -> None:
+        del self._lingering[topic]
+        of_symbol = self._lingering_of[topic.symbol]
+        of_symbol.remove(topic)
+        if not of_symbol:
+            del self._lingering_of[topic.symbol]
 
     def _want(self, topic: Topic) -> None:
         try:
             self._source.want(_interval(topic), topic.symbol)
-        except TooManyIntervalsError:
-            idle = [other for other in self._lingering if other.symbol == topic.symbol]
+        except BarLimitError:
+            idle = list(self._lingering_of.get(topic.symbol, ()))
             if not idle:
                 raise
             for other in idle:
-                del self._lingering[other]
+                self._end_lingering(other)
                 self._unwant(other)
             self._source.want(_interval(topic), topic.symbol)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
 
+from fproxy.core.bar_allowance import DEFAULT_MAX_BAR_INTERVALS, DEFAULT_MAX_BAR_WILDCARDS, BarAllowance
 from fproxy.core.client_key import ClientKey
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.market import STOCKS, Market
@@ -183,6 +184,7 @@ class Session:
     """
 
     __slots__ = (
+        "_bars",
         "_closed",
         "_denial",
         "_errors_before_auth",
@@ -202,6 +204,8 @@ class Session:
         market: Market = STOCKS,
         denial: str | None = None,
         max_topics: int = DEFAULT_MAX_TOPICS,
+        max_bar_wildcards: int = DEFAULT_MAX_BAR_WILDCARDS,
+        max_bar_intervals: int = DEFAULT_MAX_BAR_INTERVALS,
     ) -> None:
         """Prepare a session.
 
@@ -211,9 +215,12 @@ class Session:
             market: what the client is served, whose topics it may ask for.
             denial: what the client is told when it authenticates, whatever its key, instead of being let in.
             max_topics: how many topics the client may have at once.
+            max_bar_wildcards: at how many intervals it may have the millisecond bars of all symbols.
+            max_bar_intervals: at how many it may have those of one symbol.
         """
         self.authenticated = False
         self.key: ClientKey | None = None
+        self._bars = BarAllowance(max_wildcards=max_bar_wildcards, max_intervals=max_bar_intervals)
         self._keys = keys
         self._greets = greets
         self._market = market
@@ -248,12 +255,12 @@ class Session:
                 raise _MessageError(f"not authenticated: {_shown(action)} came before auth")
             if action == "subscribe":
                 since, recover = _since(request), _recover_number(request)
-                room = None if held is None else _Room(held, self._topic_limit)
+                room = None if held is None else _Room(held, self._topic_limit, self._bars)
                 allowed = self.key.allows_topic if self.key and self.key.topics else None
                 subscribe = partial(Subscribe, since=since, recover=recover)
                 return _change(action, _parts(request), subscribe, self._market, room, allowed)
             if action == "unsubscribe":
-                return _change(action, _parts(request), Unsubscribe, self._market)
+                return _change(action, _parts(request), self._unsubscribe, self._market)
             raise _MessageError(f"unknown action: {_shown(action)}")
         except _MessageError as error:
             return self._complain(str(error))
@@ -268,6 +275,11 @@ class Session:
             Reply(status_message(("auth_timeout", "No authentication request received."))),
             Close(POLICY_VIOLATION, "authentication timeout"),
         ]
+
+    def _unsubscribe(self, topics: tuple[Topic, ...]) -> Unsubscribe:
+        for topic in topics:
+            self._bars.forget(topic)
+        return Unsubscribe(topics)
 
     def _authenticate(self, key: str, recovery: RecoveryRequest | None) -> list[Effect]:
         found = self._keys.find(key)
@@ -403,24 +415,28 @@ def _parts(request: dict[str, object]) -> list[str]:
 class _Room:
     """What a client may still subscribe to."""
 
-    __slots__ = ("_held", "_left", "limit")
+    __slots__ = ("_bars", "_held", "_is_tight", "_left", "_limit")
 
-    def __init__(self, held: AbstractSet[Topic], limit: int) -> None:
+    def __init__(self, held: AbstractSet[Topic], limit: int, bars: BarAllowance) -> None:
         self._held = held
-        self.limit = limit
+        self._limit = limit
+        self._bars = bars
         self._left = 0
+        self._is_tight = False
 
-    def begin(self, count: int) -> bool:
-        """Begin a part of so many topics, with those before it held by now. Return whether it may be too many."""
-        self._left = self.limit - len(self._held)
-        return self._left < count
+    def begin(self, count: int) -> None:
+        """Begin a part of so many topics, with those before it held by now."""
+        self._left = self._limit - len(self._held)
+        self._is_tight = self._left < count
+        self._bars.begin()
 
-    def admits(self, topic: Topic) -> bool:
-        """Return whether there is room for a topic, and take it; one that is held takes none."""
-        if topic in self._held:
-            return True
-        self._left -= 1
-        return self._left >= 0
+    def refusal(self, topic: Topic) -> str | None:
+        """Take the room that a topic needs, or return why there is none; one that is held takes none."""
+        if self._is_tight and topic not in self._held:
+            if self._left <= 0:
+                return f"too many topics, a client may have {self._limit}"
+            self._left -= 1
+        return self._bars.refusal(topic, self._held)
 
 
 def _change(
@@ -438,7 +454,8 @@ def _change(
     for start in range(0, len(parts), TOPICS_PER_EFFECT):
         topics = []
         answers: list[tuple[str, Topic | None]] = []  # an error, or the text of a topic with that topic
-        tight = room if room is not None and room.begin(TOPICS_PER_EFFECT) else None
+        if room is not None:
+            room.begin(TOPICS_PER_EFFECT)
         for part in parts[start : start + TOPICS_PER_EFFECT]:
             text = part.strip()
             try:
@@ -450,8 +467,9 @@ def _change(
                 if allowed is not None and not allowed(topic.text):
                     answers.append((f"{NOT_AUTHORIZED}: {text}", None))
                     continue
-                if tight is not None and not tight.admits(topic):
-                    answers.append((f"too many topics, a client may have {tight.limit}: {text}", None))
+                refusal = None if room is None else room.refusal(topic)
+                if refusal is not None:
+                    answers.append((f"{refusal}: {text}", None))
                     continue
                 seen.add(topic)
                 topics.append(topic)

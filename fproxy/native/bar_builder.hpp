@@ -38,9 +38,8 @@ class BarBuilder {
     BarBuilder(const BarBuilder &) = delete;
     BarBuilder &operator=(const BarBuilder &) = delete;
 
-    // Somebody more wants bars of this interval of a symbol, or of all symbols. False, with nothing changed, when that
-    // would be too many intervals.
-    bool want(int32_t interval_ms, std::string_view symbol) {
+    // Somebody more wants bars of this interval of a symbol, or of all symbols. Nothing has changed when that is not granted.
+    Wish want(int32_t interval_ms, std::string_view symbol) {
         return symbol == kWildcard ? wants_.want_all(interval_ms) : wants_.want_one(interval_ms, text_of(symbol));
     }
 
@@ -54,7 +53,7 @@ class BarBuilder {
     // From now on, every trade of a symbol (or of all) comes.
     void trades_started(std::string_view name) {
         if (name == kWildcard) return coverage_.all_started();
-        if (!coverage_.started(name)) return;
+        if (!coverage_.started(text_of(name))) return;
         const uint32_t index = symbols_.find(text_of(name));
         if (index != SymbolTable::kAbsent)
             coverage_.await_stream(*symbols_[index]);
@@ -68,7 +67,7 @@ class BarBuilder {
         if (name == kWildcard)
             coverage_.all_stopped();
         else
-            coverage_.stopped(name);
+            coverage_.stopped(text_of(name));
     }
 
     // The stream has broken off: no trades flow until they are said to have started again.
@@ -162,6 +161,7 @@ class BarBuilder {
     const BarCounts &counts() const { return counts_; }
     size_t symbol_count() const { return symbols_.size(); }
     size_t open_windows() const { return windows_.size(); }
+    size_t window_bytes() const { return windows_.bytes(); }
     size_t retained_trades() const { return retained_.size(); }
     size_t history_bytes() const { return windows_.history().bytes(); }
 
@@ -263,7 +263,7 @@ class BarBuilder {
         if (index == SymbolTable::kAbsent) index = wants_.add_symbol(name);
         Symbol &symbol = *symbols_[index];
         if (trade.effect == 0) return;
-        const uint64_t arrival = retained_.add(index, trade, clock_.reached());
+        const uint64_t arrival = symbol.last_trade = retained_.add(trade, clock_.reached(), symbol.last_trade);
         const Wide notional = Wide{trade.price.digits} * trade.size.digits;
         bool counted = false, late = false;
         for (Series &series : symbol.series) {
@@ -283,37 +283,41 @@ class BarBuilder {
     void rebuild() {
         std::vector<uint32_t> &to_rebuild = wants_.to_rebuild();
         if (__builtin_expect(to_rebuild.empty(), 1)) return;
-        int64_t from = kNever;  // where the first window that is needed begins
         for (uint32_t index : to_rebuild) {
-            if (!is_to_rebuild(index)) continue;
-            for (const Series &series : symbols_[index]->series) {
-                if (!series.to_rebuild || series.whole_from == kNever) continue;
-                const int64_t closed = clock_.reached() - limits_.delay_ms - series.interval->length_ms;
-                from = std::min(from, std::max(series.whole_from, closed));
-            }
-        }
-        for (size_t i = from == kNever ? retained_.size() : retained_.first_from(from); i < retained_.size(); ++i) {
-            const RetainedTrades::Entry &entry = retained_[i];
-            if (entry.time < from || !is_to_rebuild(entry.symbol)) continue;
-            const Trade trade = entry.trade();
-            const Wide notional = Wide{trade.price.digits} * trade.size.digits;
-            bool late = false;
-            for (Series &series : symbols_[entry.symbol]->series) {
-                if (!series.to_rebuild) continue;
-                Window *const window = windows_.at(entry.symbol, series, trade.time, retained_.arrival(i), late);
-                if (window != nullptr) window->count(trade, notional);
-            }
-        }
-        for (uint32_t index : to_rebuild) {
-            if (!is_to_rebuild(index)) continue;
-            symbols_[index]->to_rebuild = false;
-            for (Series &series : symbols_[index]->series) series.to_rebuild = false;
+            Symbol *const symbol = index < symbols_.bound() ? symbols_[index] : nullptr;
+            if (symbol != nullptr && symbol->to_rebuild) rebuild(index, *symbol);
         }
         to_rebuild.clear();
     }
 
-    bool is_to_rebuild(uint32_t index) const {
-        return index < symbols_.bound() && symbols_[index] != nullptr && symbols_[index]->to_rebuild;
+    void rebuild(uint32_t index, Symbol &symbol) {
+        int64_t from = kNever;  // where the first window that is needed begins
+        for (const Series &series : symbol.series) {
+            if (!series.to_rebuild || series.whole_from == kNever) continue;
+            const int64_t closed = clock_.reached() - limits_.delay_ms - series.interval->length_ms;
+            from = std::min(from, std::max(series.whole_from, closed));
+        }
+        std::vector<uint64_t> numbers;  // of its trades that are needed, the last first
+        if (from != kNever) {
+            for (uint64_t number = symbol.last_trade; retained_.has(number); number = retained_.previous(number)) {
+                if (retained_[number].stream_time < from) break;  // none before it is of a later time
+                numbers.push_back(number);
+            }
+        }
+        for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
+            const RetainedTrades::Entry &entry = retained_[*number];
+            if (entry.time < from) continue;
+            const Trade trade = entry.trade();
+            const Wide notional = Wide{trade.price.digits} * trade.size.digits;
+            bool late = false;
+            for (Series &series : symbol.series) {
+                if (!series.to_rebuild) continue;
+                Window *const window = windows_.at(index, series, trade.time, *number, late);
+                if (window != nullptr) window->count(trade, notional);
+            }
+        }
+        symbol.to_rebuild = false;
+        for (Series &series : symbol.series) series.to_rebuild = false;
     }
 };
 

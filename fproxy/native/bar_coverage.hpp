@@ -8,15 +8,15 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "bar_clock.hpp"
 #include "bar_limits.hpp"
 #include "bar_symbols.hpp"
 #include "bar_windows.hpp"
+#include "text_set.hpp"
 
 namespace fproxy::bars {
 
@@ -27,13 +27,13 @@ class TradeCoverage {
         : delay_(limits.delay_ms), clock_(clock), symbols_(symbols), windows_(windows), counts_(counts) {}
 
     // Whether the trades of a symbol flow.
-    bool flows(const std::string &name) const { return all_flow_ || flowing_.count(name) != 0; }
+    bool flows(const Symbol &symbol) const { return all_flow_ || flowing_.contains(symbol.text()); }
 
     // Whether a symbol that is not there yet is wanted, because all are.
     bool takes_any_symbol() const { return all_await_stream_ || all_whole_from_ != kNever; }
 
     // Whether the next trade, of whatever symbol, tells something.
-    bool awaits_stream() const { return all_await_stream_ || awaiting_ != 0; }
+    bool awaits_stream() const { return all_await_stream_ || !awaiting_.empty(); }
 
     // The trades of all symbols flow from now on.
     void all_started() {
@@ -45,20 +45,20 @@ class TradeCoverage {
     }
 
     // Those of one symbol do; returns whether they have not until now.
-    bool started(std::string_view name) { return flowing_.emplace(name).second; }
+    bool started(const Text &name) { return flowing_.insert(name); }
 
     // From now on, trades of all symbols may be missed for which started() was not called by name.
     void all_stopped() {
         all_flow_ = all_await_stream_ = false;
         all_whole_from_ = kNever;
         for (uint32_t index = 0; index < symbols_.bound(); ++index)
-            if (symbols_[index] != nullptr && !flows(symbols_[index]->name)) miss_trades(*symbols_[index]);
+            if (symbols_[index] != nullptr && !flows(*symbols_[index])) miss_trades(*symbols_[index]);
     }
 
     // Those of one symbol may be missed.
-    void stopped(std::string_view name) {
-        flowing_.erase(std::string(name));
-        const uint32_t index = symbols_.find(Text::of(name.data(), name.size()));
+    void stopped(const Text &name) {
+        flowing_.erase(name);
+        const uint32_t index = symbols_.find(name);
         if (index != SymbolTable::kAbsent && !all_flow_) miss_trades(*symbols_[index]);
     }
 
@@ -81,33 +81,37 @@ class TradeCoverage {
     // Call `visit` with the name of each symbol whose trades flow by name.
     template <class Visit>
     void for_each_flowing(Visit visit) const {
-        for (const std::string &name : flowing_) visit(name);
+        flowing_.for_each(visit);
     }
 
     // A symbol has been added, because it is wanted.
     void added(Symbol &symbol) {
         if (all_whole_from_ != kNever)
             symbol.whole_from = all_whole_from_;  // it has not traded since, or it would have been added then
-        else if (flows(symbol.name))
+        else if (flows(symbol))
             await_stream(symbol);
     }
 
     void await_stream(Symbol &symbol) {
-        if (symbol.whole_from == kNever && !std::exchange(symbol.awaits_stream, true)) ++awaiting_;
+        if (symbol.whole_from != kNever || symbol.awaits_stream()) return;
+        symbol.awaiting_at = static_cast<uint32_t>(awaiting_.size());
+        awaiting_.push_back(&symbol);
     }
 
     void await_no_stream(Symbol &symbol) {
-        if (std::exchange(symbol.awaits_stream, false)) --awaiting_;
+        if (!symbol.awaits_stream()) return;
+        awaiting_.back()->awaiting_at = symbol.awaiting_at;
+        awaiting_[symbol.awaiting_at] = awaiting_.back();
+        awaiting_.pop_back();
+        symbol.awaiting_at = Symbol::kNotAwaiting;
     }
 
     // A trade has come, which tells for those symbols whose trades began to flow before it from when on they are complete.
     void join_stream(int64_t time) {
         const int64_t whole_from = std::max(time, clock_.latest()) + delay_ + 1;
-        awaiting_ = 0;
         if (std::exchange(all_await_stream_, false)) all_whole_from_ = whole_from;
-        for (uint32_t index = 0; index < symbols_.bound(); ++index) {
-            Symbol *const symbol = symbols_[index];
-            if (symbol == nullptr || !std::exchange(symbol->awaits_stream, false)) continue;
+        for (Symbol *symbol : std::exchange(awaiting_, {})) {
+            symbol->awaiting_at = Symbol::kNotAwaiting;
             symbol->whole_from = whole_from;
             for (Series &series : symbol->series) make_whole(series, whole_from);
         }
@@ -119,7 +123,7 @@ class TradeCoverage {
             if (symbols_[index] == nullptr) continue;
             miss_trades(*symbols_[index]);
             for (Series &series : symbols_[index]->series) series.missed_from = kNever;  // of another time
-            if (flows(symbols_[index]->name)) await_stream(*symbols_[index]);
+            if (flows(*symbols_[index])) await_stream(*symbols_[index]);
         }
         all_whole_from_ = kNever;
         all_await_stream_ = all_flow_ && wants_all_;
@@ -131,12 +135,12 @@ class TradeCoverage {
     SymbolTable &symbols_;
     BarWindows &windows_;
     BarCounts &counts_;
-    std::unordered_set<std::string> flowing_;  // by name
+    TextSet flowing_;  // by name
     bool all_flow_ = false;
     bool wants_all_ = false;
     bool all_await_stream_ = false;
     int64_t all_whole_from_ = kNever;  // for symbols that have not traded yet; kept up only while all are wanted
-    size_t awaiting_ = 0;              // how many symbols do for which trades have begun to flow
+    std::vector<Symbol *> awaiting_;   // the symbols whose trades have begun to flow: the next trade says at what time
 
     void miss_trades(Symbol &symbol) {
         await_no_stream(symbol);

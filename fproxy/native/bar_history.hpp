@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -127,7 +127,7 @@ class BarHistory {
     size_t bytes_ = 0;
     uint64_t first_ = 0;  // the number of kept_[0]
     std::deque<ClosedBars> kept_;
-    std::unordered_map<int32_t, std::deque<uint64_t>> of_interval_;  // numbers of kept bars
+    std::map<int32_t, std::deque<uint64_t>> of_interval_;  // numbers of kept bars
 
     void forget_oldest() {
         const ClosedBars &oldest = kept_.front();

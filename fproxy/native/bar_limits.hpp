@@ -15,7 +15,12 @@ struct BarLimits {
     size_t retained_trades;   // how many trades are kept for windows that are wanted later
     size_t message_bytes;     // the longest message
     size_t intervals;         // the most intervals wanted of one symbol, those of all symbols included
+    size_t wildcards;         // the most intervals wanted of all symbols
+    size_t windows;           // the most windows that are open at once
 };
+
+// What becomes of a wish for bars.
+enum class Wish { kGranted, kTooManyIntervals, kTooManyWindows };
 
 struct BarCounts {
     uint64_t trades = 0;      // trades that went into at least one window
@@ -24,6 +29,7 @@ struct BarCounts {
     uint64_t unusable = 0;    // trades without a price, a size or a time that a trade can have
     uint64_t bars = 0;        // bars built
     uint64_t lost = 0;        // windows without a bar because trades of them were missed, or may have been
+    uint64_t refused = 0;     // those of them for which too many others were open
     uint64_t restarts = 0;    // how often the stream began again at an earlier time
 };
 

@@ -47,14 +47,22 @@ struct Symbol {
     std::string json;  // the name as it stands in a JSON string
     uint64_t key;      // see Text::key
     int64_t whole_from = kNever;  // all trades of this time and later have been seen
-    bool awaits_stream = false;   // its trades have begun to flow: the next trade says at what time
+    uint32_t awaiting_at = kNotAwaiting;  // its place among those that await the stream
+    uint64_t last_trade = 0;              // the number of its last retained trade; see RetainedTrades
     bool to_rebuild = false;      // a series of it is
     std::vector<Series> series;
 
     explicit Symbol(const Text &text) : name(text.data, text.length), json(json_text(name)), key(text.key) {}
 
+    static constexpr uint32_t kNotAwaiting = UINT32_MAX;
+
+    Text text() const { return Text{name.data(), static_cast<uint32_t>(name.size()), key}; }
+
+    // Whether its trades have begun to flow, and the next trade will say at what time.
+    bool awaits_stream() const { return awaiting_at != kNotAwaiting; }
+
     // Whether its trades flow.
-    bool is_followed() const { return whole_from != kNever || awaits_stream; }
+    bool is_followed() const { return whole_from != kNever || awaits_stream(); }
 
     Series *find(const Interval *interval) {
         for (Series &one : series)

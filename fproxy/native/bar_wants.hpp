@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -21,7 +21,7 @@ class BarWants {
   public:
     BarWants(const BarLimits &limits, SymbolTable &symbols, TradeCoverage &coverage, BarWindows &windows,
              RetainedTrades &retained)
-        : most_intervals_(limits.intervals), symbols_(symbols), coverage_(coverage), windows_(windows), retained_(retained) {}
+        : most_intervals_(limits.intervals), most_wildcards_(limits.wildcards), symbols_(symbols), coverage_(coverage), windows_(windows), retained_(retained) {}
 
     // An interval; null when nobody has ever wanted it.
     const Interval *find(int32_t length_ms) const {
@@ -29,27 +29,29 @@ class BarWants {
         return found == intervals_.end() ? nullptr : found->second.get();
     }
 
-    // Somebody more wants an interval of one symbol. False, with nothing changed, when that would be too many.
-    bool want_one(int32_t length_ms, const Text &name) {
+    // Somebody more wants an interval of one symbol. Nothing has changed when that is not granted.
+    Wish want_one(int32_t length_ms, const Text &name) {
         Interval &interval = interval_of(length_ms);
         uint32_t index = symbols_.find(name);
         Series *series = index == SymbolTable::kAbsent ? nullptr : symbols_[index]->find(&interval);
         if (series == nullptr) {
             const size_t others = index == SymbolTable::kAbsent ? wildcards_.size() : symbols_[index]->series.size();
-            if (others >= most_intervals_ && interval.wildcard_wants == 0) return false;
+            if (others >= most_intervals_ && interval.wildcard_wants == 0) return Wish::kTooManyIntervals;
+            if (!windows_.have_room(1)) return Wish::kTooManyWindows;
             if (index == SymbolTable::kAbsent) index = add_symbol(name);
             series = symbols_[index]->find(&interval);
             if (series == nullptr) series = &add_series(index, interval);
         }
         ++series->wants;
-        return true;
+        return Wish::kGranted;
     }
 
     // The same of all symbols.
-    bool want_all(int32_t length_ms) {
+    Wish want_all(int32_t length_ms) {
         Interval &interval = interval_of(length_ms);
         if (interval.wildcard_wants == 0) {
-            if (wildcards_.size() >= most_intervals_) return false;
+            if (wildcards_.size() >= most_wildcards_) return Wish::kTooManyIntervals;
+            if (!windows_.have_room(symbols_.size() + 1)) return Wish::kTooManyWindows;
             interval.wildcard_position = windows_.history().position();
             wildcards_.push_back(&interval);
             if (wildcards_.size() == 1) {
@@ -60,7 +62,7 @@ class BarWants {
                 if (symbols_[index] != nullptr && symbols_[index]->find(&interval) == nullptr) add_series(index, interval);
         }
         ++interval.wildcard_wants;
-        return true;
+        return Wish::kGranted;
     }
 
     // Somebody does not want an interval of one symbol any more: false when nobody did. `removed` is called with the number
@@ -113,12 +115,13 @@ class BarWants {
 
   private:
     const size_t most_intervals_;
+    const size_t most_wildcards_;
     SymbolTable &symbols_;
     TradeCoverage &coverage_;
     BarWindows &windows_;
     RetainedTrades &retained_;
-    std::unordered_map<int32_t, std::unique_ptr<Interval>> intervals_;  // never removed: there are at most 60,000
-    std::vector<Interval *> wildcards_;                                 // those wanted of all symbols
+    std::map<int32_t, std::unique_ptr<Interval>> intervals_;  // never removed: there are at most 60,000
+    std::vector<Interval *> wildcards_;                       // those wanted of all symbols
     std::vector<uint32_t> to_rebuild_;
 
     Interval &interval_of(int32_t length_ms) {

@@ -3,9 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "decimal_sum.hpp"
 #include "trade_scan.hpp"
@@ -94,38 +92,6 @@ struct Window {
         open = close = trade.price;
         open_time = close_time = trade.time;
         has_open_close = proper;
-    }
-};
-
-// Windows come and go all the time: their memory is used again.
-class WindowPool {
-  public:
-    Window *make(int64_t start, uint32_t symbol, uint64_t arrival) {
-        if (free_.empty()) grow();
-        void *const place = free_.back();
-        free_.pop_back();
-        return new (place) Window(start, symbol, arrival);
-    }
-
-    void free(Window *window) {
-        static_assert(std::is_trivially_destructible_v<Window>);
-        free_.push_back(window);
-    }
-
-  private:
-    static constexpr size_t kChunk = 256;
-
-    struct alignas(Window) Place {
-        unsigned char bytes[sizeof(Window)];
-    };
-
-    std::vector<std::unique_ptr<Place[]>> chunks_;
-    std::vector<void *> free_;
-
-    void grow() {
-        free_.reserve((chunks_.size() + 1) * kChunk);
-        chunks_.emplace_back(new Place[kChunk]);
-        for (size_t i = kChunk; i != 0; --i) free_.push_back(&chunks_.back()[i - 1]);
     }
 };
 

@@ -16,7 +16,7 @@
 #include "bar_history.hpp"
 #include "bar_limits.hpp"
 #include "bar_symbols.hpp"
-#include "bar_window.hpp"
+#include "window_pool.hpp"
 
 namespace fproxy::bars {
 
@@ -24,27 +24,35 @@ class BarWindows {
   public:
     BarWindows(const BarLimits &limits, const StreamClock &clock, SymbolTable &symbols, BarCounts &counts)
         : delay_(limits.delay_ms),
+          most_(limits.windows),
           clock_(clock),
           symbols_(symbols),
           counts_(counts),
           history_(limits.history_bytes, limits.history_ms),
           messages_(limits.message_bytes) {}
 
-    // The open window that a time is in, for a trade with this number; null when it has closed (which is `late`) or is not
-    // whole.
+    // The open window that a time is in, for a trade with this number; null when it has closed (which is `late`), is not
+    // whole, or is one more than may be open.
     Window *at(uint32_t index, Series &series, int64_t time, uint64_t arrival, bool &late) {
         const int32_t length = series.interval->length_ms;
         const int64_t start = time - time % length;
-        if (start < series.whole_from) return nullptr;
-        if (start + length + delay_ <= clock_.reached()) {
-            late = true;
-            return nullptr;
-        }
         Window *newer = nullptr;
         Window *older = series.newest;
         for (; older != nullptr && older->start > start; older = older->older) newer = older;
         if (older != nullptr && older->start == start) return older;
 
+        if (start < series.whole_from) return nullptr;
+        if (start + length + delay_ <= clock_.reached()) {
+            late = true;
+            return nullptr;
+        }
+        if (open_ >= most_) {
+            // It lacks this trade, so none that comes may begin it. Those that are open are whole.
+            series.whole_from = start + length;
+            ++counts_.lost;
+            ++counts_.refused;
+            return nullptr;
+        }
         Window *const window = pool_.make(start, index, arrival);
         window->newer = newer;
         window->older = older;
@@ -92,6 +100,12 @@ class BarWindows {
     // How many are open.
     size_t size() const { return open_; }
 
+    // Whether there is room for so many more.
+    bool have_room(size_t more) const { return open_ + more <= most_; }
+
+    // The memory that those that are open take, and that is kept for those to come.
+    size_t bytes() const { return pool_.bytes(); }
+
     BarHistory &history() { return history_; }
     const BarHistory &history() const { return history_; }
 
@@ -106,6 +120,7 @@ class BarWindows {
     };
 
     const int64_t delay_;
+    const size_t most_;
     const StreamClock &clock_;
     SymbolTable &symbols_;
     BarCounts &counts_;

@@ -11,7 +11,7 @@ from typing import Final
 
 from fproxy._bars import BarBuilder
 from fproxy._fastpath import Fanout
-from fproxy.core.bar_errors import TooManyIntervalsError
+from fproxy.core.bar_errors import BarLimitError
 from fproxy.core.bar_wants import BarWants
 from fproxy.core.demand import Changes
 from fproxy.core.followed_stream import FollowedStream
@@ -100,7 +100,11 @@ class AggregatorMarket(ServedMarket):
         """
         self.market = market
         self._native_types = market.types_from(Upstream.AGGREGATOR)
-        self._builder = BarBuilder(delay_ms=math.ceil(settings.bar_delay_ms), all_trades=settings.all_trades)
+        self._builder = BarBuilder(
+            delay_ms=math.ceil(settings.bar_delay_ms),
+            all_trades=settings.all_trades,
+            max_windows=settings.max_bar_windows,
+        )
         counters = metrics.of(market.name)
         watch_bars(counters, self._builder)
         self._wants = BarWants(self._builder, linger=settings.unsubscribe_linger)
@@ -256,7 +260,7 @@ class AggregatorMarket(ServedMarket):
             if bar_interval(topic.event_type) is not None and topic not in state.bars:
                 try:
                     self._wants.acquire(topic)
-                except TooManyIntervalsError as error:
+                except BarLimitError as error:
                     unserved[topic] = str(error)
                     continue
                 state.bars.add(topic)

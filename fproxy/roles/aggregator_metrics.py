@@ -22,6 +22,9 @@ class BarState(Protocol):
     def open_windows(self) -> int: ...  # noqa: D102
 
     @property
+    def window_bytes(self) -> int: ...  # noqa: D102
+
+    @property
     def retained_trades(self) -> int: ...  # noqa: D102
 
     @property
@@ -57,8 +60,13 @@ class _BarCollector(MarketCollector[BarState]):
                 ),
                 (
                     "lost_windows",
-                    "Windows given up because trades of them were missed.",
+                    "Windows given up because trades of them were missed or they were too many.",
                     "counts.lost_windows",
+                ),
+                (
+                    "refused_windows",
+                    "Windows given up because too many others were open.",
+                    "counts.refused_windows",
                 ),
                 (
                     "stream_restarts",
@@ -72,6 +80,11 @@ class _BarCollector(MarketCollector[BarState]):
             (
                 ("bar_symbols", "Symbols that bars are built for now.", "symbols"),
                 ("open_windows", "Windows that are open now.", "open_windows"),
+                (
+                    "window_bytes",
+                    "Memory that open windows take, with what is kept for more.",
+                    "window_bytes",
+                ),
                 ("retained_trades", "Trades kept for bars wanted half way.", "retained_trades"),
                 ("bar_history_bytes", "Memory that bars kept for replay take.", "history_bytes"),
             ),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from fproxy.core.bar_allowance import MAX_BAR_INTERVALS, MAX_BAR_WILDCARDS
 from fproxy.core.client_key import ClientKey
 from fproxy.core.loopback import is_loopback
 from fproxy.core.market import STOCKS, Market
@@ -183,15 +184,21 @@ class AggregatorSettings:
         polygon_api_key: the key to authenticate with; empty when there is none.
         bar_delay_ms: how long, in milliseconds, after its window has closed a bar waits for late trades.
         all_trades: count every trade, whatever its conditions say.
+        max_bar_windows: how many bars of a market may be under construction at once, some 200 bytes each.
         unsubscribe_linger: how long an upstream subscription outlives the last client that wanted it.
     """
 
     markets: tuple[Market, ...] = (STOCKS,)
     own_of_markets: Mapping[Market, Mapping[str, Any]] = field(default_factory=dict)
-    server: ServerSettings = ServerSettings(port=8768)
+    # Its clients are filtered proxies, each with what all its own clients want.
+    server: ServerSettings = ServerSettings(
+        port=8768,
+        limits=ClientLimits(max_bar_wildcards=MAX_BAR_WILDCARDS, max_bar_intervals=MAX_BAR_INTERVALS),
+    )
     upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
     firehose_url: str = "ws://localhost:8767"
     polygon_api_key: str = field(default="", repr=False)
     bar_delay_ms: float = 20.0
     all_trades: bool = False
+    max_bar_windows: int = 1_000_000
     unsubscribe_linger: float = 30.0

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fproxy.core.bar_allowance import DEFAULT_MAX_BAR_INTERVALS, DEFAULT_MAX_BAR_WILDCARDS
 from fproxy.core.control import DEFAULT_MAX_TOPICS
 
 
@@ -23,6 +24,8 @@ class ClientLimits:
         max_topics: how many topics a client may have at once.
         max_connections_per_key: how many connections a key may have at once; one more costs it the oldest. None for any
             number.
+        max_bar_wildcards: at how many intervals it may have the millisecond bars of all symbols.
+        max_bar_intervals: at how many it may have those of one symbol.
     """
 
     handshake_timeout: float = 10.0
@@ -36,3 +39,5 @@ class ClientLimits:
     max_control_bytes: int = 1024 * 1024
     max_topics: int = DEFAULT_MAX_TOPICS
     max_connections_per_key: int | None = None
+    max_bar_wildcards: int = DEFAULT_MAX_BAR_WILDCARDS
+    max_bar_intervals: int = DEFAULT_MAX_BAR_INTERVALS

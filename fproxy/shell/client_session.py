@@ -71,6 +71,8 @@ class ClientSession:
             market=endpoint.market,
             denial=endpoint.denial,
             max_topics=shared.limits.max_topics,
+            max_bar_wildcards=shared.limits.max_bar_wildcards,
+            max_bar_intervals=shared.limits.max_bar_intervals,
         )
         self._bytes_before_auth = 0
         # What a role wants done behind the reply to the message being carried out, or None between messages.

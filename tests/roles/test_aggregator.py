@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from fproxy.metrics import Metrics
 from fproxy.roles.aggregator import Aggregator
-from fproxy.roles.settings import AggregatorSettings, ServerSettings
+from fproxy.roles.settings import AggregatorSettings
 from fproxy.shell.upstream import UpstreamOptions
 
 KEY = "kEy-1f07"
@@ -82,7 +83,7 @@ class System:
         self.metrics = Metrics()
         self.aggregator = Aggregator(
             AggregatorSettings(
-                server=ServerSettings(port=0, client_keys=(KEY,)),
+                server=replace(AggregatorSettings().server, port=0, client_keys=(KEY,)),
                 upstream=UpstreamOptions(reconnect_min=0.01, reconnect_max=0.02, auth_wait=0.05),
                 firehose_url=firehose.url,
                 polygon_api_key="upstream-key",

@@ -98,3 +98,31 @@ async def test_a_firehose_that_sends_everything_keeps_no_topics() -> None:
             assert "auth_success" in str(await client.recv())
             assert await refused(client, "subscribe", "A.X", "AM.Y", "A.Z") == []
         await role.stop()
+
+
+async def test_a_client_may_have_bars_at_few_intervals() -> None:
+    limits = ClientLimits(max_bar_wildcards=2, max_bar_intervals=1)
+    async with ScriptedUpstream() as upstream:
+        settings = FilteredProxySettings(
+            server=ServerSettings(port=0, limits=limits),
+            firehose_url=upstream.url,
+            aggregator_url=upstream.url,
+        )
+        role = FilteredProxy(settings, Metrics())
+        await role.start()
+        async with connect(f"ws://127.0.0.1:{role.port}/") as client:
+            await client.send(json.dumps({"action": "auth", "params": "any"}))
+            assert "auth_success" in str(await client.recv())
+            await client.send(
+                json.dumps({"action": "subscribe", "params": "1Ms.*,2Ms.*,3Ms.*,1Ms.A,2Ms.A,1Ms.B,T.*"})
+            )
+            assert [event["message"] for event in json.loads(await client.recv())] == [
+                "subscribed to: 1Ms.*",
+                "subscribed to: 2Ms.*",
+                "too many intervals, a client may have 2 of all symbols: 3Ms.*",
+                "subscribed to: 1Ms.A",
+                "too many intervals, a client may have 1 of one symbol: 2Ms.A",
+                "subscribed to: 1Ms.B",
+                "subscribed to: T.*",
+            ]
+        await role.stop()

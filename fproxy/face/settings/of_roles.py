@@ -118,6 +118,22 @@ ROLE_SETTINGS: Final = (
         negatable=True,
     ),
     Declaration(
+        "max_bar_windows",
+        "FPROXY_MAX_BAR_WINDOWS",
+        WholeNumber(1, 10**9),
+        AGGREGATOR,
+        "Bars of a market that may be under construction at once, some 200 bytes each; for those beyond, trades count "
+        "as missed.",
+    ),
+    Declaration(
+        "max_bar_wildcards",
+        "FPROXY_MAX_BAR_WILDCARDS",
+        WholeNumber(0, 64),
+        PROXY,
+        "Intervals at which one client may have the millisecond bars of all symbols.",
+        proxy_alone=True,
+    ),
+    Declaration(
         "coalesce_ms",
         "FPROXY_COALESCE_MS",
         Number(zero="not to wait", most=1000),
