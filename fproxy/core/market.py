@@ -5,7 +5,7 @@ Source: the vendor's published WebSocket specification; for futures, the models 
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -90,7 +90,7 @@ class Market:
     """
 
     name: str
-    event_types: Mapping[str, EventType]
+    event_types: Mapping[str, EventType] = field(repr=False)
     bars_from: BarSource | None = None
 
     @property

@@ -15,6 +15,7 @@ from typing import Final
 import click
 
 import fproxy
+from fproxy.core.market import MARKETS, STOCKS, Market, Upstream
 from fproxy.face.admin import AdminSettings
 from fproxy.face.admin_joined import children_with_admin, process_sockets, with_joined_admin
 from fproxy.face.run import serve
@@ -27,6 +28,14 @@ _WILDCARD_HOSTS: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - comp
 _COLOURS: Final = ("cyan", "green", "magenta", "blue")
 _PROXY_ALONE: Final = tuple(declared.variable for declared in DECLARATIONS if declared.proxy_alone)
 """Settings of a stack that are about its clients."""
+
+_PLACES: Final = tuple(
+    declared.market_variable(market)
+    for declared in DECLARATIONS
+    if declared.name in ("firehose_url", "aggregator_url")
+    for market in MARKETS.values()
+)
+"""What says where the roles of one market are, which in a chain is known."""
 
 _ADMIN_ROLES: Final = {
     "market": "simulator",
@@ -53,13 +62,13 @@ class Ports:
 
     @property
     def firehose_url(self) -> str:
-        """Where the other roles find the firehose."""
-        return f"ws://{LOOPBACK}:{self.firehose}"
+        """Where the other roles find the firehose's stocks, and so all of its markets."""
+        return f"ws://{LOOPBACK}:{self.firehose}/stocks"
 
     @property
     def aggregator_url(self) -> str:
-        """Where the proxy finds the ms-aggregator."""
-        return f"ws://{LOOPBACK}:{self.aggregator}"
+        """Where the proxy finds the ms-aggregator's."""
+        return f"ws://{LOOPBACK}:{self.aggregator}/stocks"
 
 
 def own_command() -> tuple[str, ...]:
@@ -129,7 +138,7 @@ def upstream_children(
             *("aggregator", "--firehose-url", ports.firehose_url),
             host=LOOPBACK,
             port=ports.aggregator,
-            environment=environment,
+            environment={**environment, **dict.fromkeys(_PLACES, "")},
         ),
     )
 
@@ -141,7 +150,7 @@ def proxy_child(ports: Ports, *, host: str, environment: Mapping[str, str], drai
         *("proxy", "--firehose-url", ports.firehose_url, "--ms-aggregator-url", ports.aggregator_url),
         host=host,
         port=ports.proxy,
-        environment=environment,
+        environment={**environment, **dict.fromkeys(_PLACES, "")},
         drain=drain,
     )
 
@@ -171,13 +180,20 @@ def stack_children(
 
 
 def demo_children(
-    ports: Ports, simulator_port: int, *, simulation: Sequence[str], log_level: str, settings: Iterable[str]
+    ports: Ports,
+    simulator_port: int,
+    *,
+    markets: Iterable[Market],
+    simulation: Sequence[str],
+    log_level: str,
+    settings: Iterable[str],
 ) -> tuple[Child, ...]:
     """Return the roles of ``fproxy demo``, which take nothing from the environment or from ``.env``.
 
     Args:
         ports: where the roles listen.
         simulator_port: where the simulated market does.
+        markets: what is simulated and served.
         simulation: options of the simulated market.
         log_level: what they log.
         settings: the name of every setting that there is.
@@ -186,6 +202,7 @@ def demo_children(
         **dict.fromkeys(settings, ""),
         "FPROXY_ENV_FILE": os.devnull,
         "LOG_LEVEL": log_level,
+        "FPROXY_MARKETS": ",".join(market.name for market in markets),
         "POLYGON_API_KEY": "demo",
         "FPROXY_CLIENT_KEYS": "*",
     }
@@ -234,28 +251,44 @@ def command_name() -> str:
     return "python -m fproxy" if called.stem == "__main__" else sys.argv[0]
 
 
-def demo_text(port: int) -> str:
-    """Return what ``fproxy demo`` says once everything runs: what to connect, and how."""
-    command = command_name()
-    url = f"ws://localhost:{port}/stocks"
-    option = "" if port == 8765 else f" --url {url}"
+def demo_text(port: int, markets: Sequence[Market]) -> str:
+    """Return what ``fproxy demo`` says once everything runs: what to connect, and how.
+
+    Args:
+        port: where the proxy listens.
+        markets: what it serves, the first of them first.
+    """
+    urls = [f"ws://localhost:{port}{market.path}" for market in markets]
+    lines = []
+    for market, url in zip(markets, urls, strict=True):
+        option = f" --market {market.name}" if port == 8765 else f" --url {url}"
+        command = f"{command_name()} tail{option if market is not STOCKS or port != 8765 else ''}"
+        if market is STOCKS:
+            lines.append(f"{command} T.AAPL,Q.AAPL,A.AAPL,100Ms.AAPL")
+        lines.append(f"{command} '*'")
+    first = markets[0]
+    topics = '"T.AAPL", "A.*"' if first is STOCKS else f'"{first.wildcards(Upstream.FIREHOSE)[0]}"'
+    market_argument = "" if first is STOCKS else f', market="{first.name}"'
     return f"""
-A simulated market is on. Any key is accepted at
+{"A simulated market is" if len(markets) == 1 else "Simulated markets are"} on. Any key is accepted at
 
-    {url}
+{_indented(urls)}
 
-Look at it from another terminal:
+Look at {"it" if len(markets) == 1 else "them"} from another terminal:
 
-    {command} tail{option} T.AAPL,Q.AAPL,A.AAPL,100Ms.AAPL
-    {command} tail{option} '*'
+{_indented(lines)}
 
 Or with the official Python client (pip install massive):
 
     from massive import WebSocketClient
 
-    client = WebSocketClient(api_key="demo", feed="localhost:{port}", secure=False)
-    client.subscribe("T.AAPL", "A.*")
+    client = WebSocketClient(api_key="demo", feed="localhost:{port}"{market_argument}, secure=False)
+    client.subscribe({topics})
     client.run(print)
 
 Ctrl-C stops all of it.
 """
+
+
+def _indented(lines: Iterable[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines)

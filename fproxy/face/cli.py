@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from fproxy.core.loopback import is_loopback
+from fproxy.core.market import Market
 from fproxy.core.urls import redacted_url
 from fproxy.face.keys_command import keys as keys_command
 from fproxy.face.logs import configure_logging
@@ -26,7 +28,8 @@ from fproxy.face.settings.options import given_flags, settings_of
 from fproxy.face.settings.sources import known_settings, read_again, unknown_settings
 from fproxy.face.tail_settings import tail_flags, tail_settings
 from fproxy.metrics import Metrics
-from fproxy.roles.settings import FilteredProxySettings, ServerSettings
+from fproxy.roles.market_settings import RoleSettings, settings_of_market
+from fproxy.roles.settings import FilteredProxySettings, FirehoseSettings, ServerSettings
 
 if TYPE_CHECKING:
     from fproxy.face.admin_local import ServingRole
@@ -119,16 +122,33 @@ def keys_watch(values: Values) -> "KeysWatch | None":
         raise click.UsageError(str(error)) from error
 
 
-def require_vendor_key(vendor_url: str, polygon_api_key: str) -> None:
+def require_vendor_key(settings: FirehoseSettings) -> None:
     """Refuse to connect to another machine's market without a key.
 
     Raises:
-        click.UsageError: there is no key, and the market is not a simulated one on this machine.
+        click.UsageError: there is no key, and a market is not a simulated one on this machine.
     """
-    if not polygon_api_key and not is_loopback(urlsplit(vendor_url).hostname or ""):
-        raise click.UsageError(
-            f"POLYGON_API_KEY is not set, and {redacted_url(vendor_url)} wants a key (fproxy demo needs none)"
-        )
+    for url in urls_of(settings, "vendor_url"):
+        if not settings.polygon_api_key and not is_loopback(urlsplit(url).hostname or ""):
+            raise click.UsageError(
+                f"POLYGON_API_KEY is not set, and {redacted_url(url)} wants a key (fproxy demo needs none)"
+            )
+
+
+def urls_of(settings: RoleSettings, field: str) -> Iterator[str]:
+    """Yield a URL of each of a role's markets.
+
+    Args:
+        settings: what the role is told.
+        field: the field that has the URL.
+    """
+    for market in settings.markets:
+        yield getattr(settings_of_market(settings, market), field)
+
+
+def names_of(markets: Iterable[Market]) -> str:
+    """Return the names of markets, as log lines show them."""
+    return ", ".join(market.name for market in markets)
 
 
 def with_handed_socket(values: dict[str, Any]) -> dict[str, Any]:
@@ -323,9 +343,11 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
     settings = filtered_proxy_settings(values)
     warn_if_open(settings.server, values)
     log.info("Starting Polygon Filtered WebSocket Proxy")
-    log.info("Firehose URL: %s", redacted_url(settings.firehose_url))
-    log.info("Ms-Aggregator URL: %s", redacted_url(settings.aggregator_url))
-    log.info("Starting stocks proxy on port %d", settings.server.port)
+    for url in urls_of(settings, "firehose_url"):
+        log.info("Firehose URL: %s", redacted_url(url))
+    for url in urls_of(settings, "aggregator_url"):
+        log.info("Ms-Aggregator URL: %s", redacted_url(url))
+    log.info("Starting %s proxy on port %d", names_of(settings.markets), settings.server.port)
     if values["workers"] > 1:
         from fproxy.face.admin import admin_settings
         from fproxy.face.workers import run_workers
@@ -345,12 +367,13 @@ def firehose(**values: Any) -> None:
     begin(values)
     values = with_handed_socket(values)
     settings = firehose_settings(values)
-    require_vendor_key(settings.vendor_url, settings.polygon_api_key)
+    require_vendor_key(settings)
     from fproxy.roles.firehose import Firehose
 
     warn_if_open(settings.server, values)
     log.info("Starting Polygon Firehose Proxy")
-    log.info("Polygon URL: %s", redacted_url(settings.vendor_url))
+    for url in urls_of(settings, "vendor_url"):
+        log.info("Polygon URL: %s", redacted_url(url))
     log.info("Starting firehose on port %d", settings.server.port)
     serve_role("firehose", values, lambda metrics: Firehose(settings, metrics))
 
@@ -369,7 +392,8 @@ def aggregator(**values: Any) -> None:
 
     warn_if_open(settings.server, values)
     log.info("Starting Ms-Aggregator")
-    log.info("Firehose URL: %s", redacted_url(settings.firehose_url))
+    for url in urls_of(settings, "firehose_url"):
+        log.info("Firehose URL: %s", redacted_url(url))
     log.info("Starting ms-aggregator on port %d", settings.server.port)
     serve_role("aggregator", values, lambda metrics: Aggregator(settings, metrics))
 
@@ -408,12 +432,14 @@ def demo(ctx: click.Context, /, **values: Any) -> None:
     children = demo_children(
         ports,
         simulator_port,
+        markets=values["markets"],
         simulation=[f"--{name}={values[name]}" for name in ("rate", "symbols", "seed")],
         log_level=values["log_level"],
         settings=known_settings(),
     )
     admin = admin_settings(values, ctx)
-    finish(lambda: run_children(children, admin, on_ready=lambda: click.echo(demo_text(ports.proxy))))
+    text = partial(demo_text, ports.proxy, values["markets"])
+    finish(lambda: run_children(children, admin, on_ready=lambda: click.echo(text())))
 
 
 @fproxy.command(short_help="Firehose, aggregator and filtered proxy together, behind the vendor.")
@@ -429,7 +455,7 @@ def stack(ctx: click.Context, /, **values: Any) -> None:
     refuse_handed_socket("fproxy stack")
     keys_watch(values)  # a file that cannot be used is refused here, rather than by a role that cannot start
     proxy_server = server_settings(values)
-    require_vendor_key(values["vendor_url"], values["polygon_api_key"] or "")
+    require_vendor_key(firehose_settings(values))
     from fproxy.face.admin import admin_settings
     from fproxy.face.chain import run_children, stack_children
 

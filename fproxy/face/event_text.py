@@ -5,8 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-SYMBOL_KEYS: Final = {"LULD": "T", "NOI": "T", "V": "T", "C": "p"}
-"""The key that names the symbol, for the types in which it is none of the usual ones."""
+from fproxy.core.market import MARKETS
+
+SYMBOL_KEYS: Final = {
+    event_type.name: event_type.symbol_key
+    for market in MARKETS.values()
+    for event_type in market.event_types.values()
+}
+"""The key that names the symbol, by the type."""
 
 USUAL_SYMBOL_KEYS: Final = ("sym", "pair", "S")
 
@@ -56,8 +62,7 @@ class Event(NamedTuple):
     @property
     def symbol(self) -> str:
         """The event's symbol; ``?`` when it does not say."""
-        own_key = SYMBOL_KEYS.get(self.event_type)
-        keys = (own_key,) if own_key else USUAL_SYMBOL_KEYS
+        keys = (SYMBOL_KEYS.get(self.event_type, ""), *USUAL_SYMBOL_KEYS)
         return next((str(self.fields[key]) for key in keys if key in self.fields), "?")
 
 
@@ -151,6 +156,20 @@ def _quote(fields: Fields) -> str:
     return f"{bid} {_number(fields, 'ap'):>10} x {_number(fields, 'as')}"
 
 
+def _book(fields: Fields) -> str:
+    """Return the best price of each side, with its size, and how many prices there are."""
+    bids, asks = fields.get("b", ()), fields.get("a", ())
+    if not (_is_side(bids) and _is_side(asks)):
+        return _anything(fields)
+    (bid, bid_size), (ask, ask_size) = (side[0][:2] if side else ("-", "-") for side in (bids, asks))
+    levels = f"{len(bids)} and {len(asks)} prices"
+    return f"{_plain(bid):>10} x {_plain(bid_size):<8} {_plain(ask):>10} x {_plain(ask_size)}  {levels}"
+
+
+def _is_side(side: Any) -> bool:
+    return isinstance(side, list) and all(isinstance(level, list) and len(level) >= 2 for level in side)
+
+
 def _rate(fields: Fields) -> str:
     return f"{_number(fields, 'b'):>10}   {_number(fields, 'a'):>10}"
 
@@ -188,5 +207,6 @@ _DESCRIPTIONS: Final[dict[str, Callable[[Fields], str]]] = {
     **dict.fromkeys(("A", "AM", "XA", "XAS", "CA", "CAS"), _bar),
     **dict.fromkeys(("FMV", "LV", "V"), _value),
     "C": _rate,
+    "XL2": _book,
     "LULD": _limits,
 }

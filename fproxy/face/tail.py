@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import click
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from fproxy.core.loopback import is_loopback
 from fproxy.core.urls import redacted_url
@@ -260,4 +260,7 @@ def _connect_reason(error: Exception) -> str:
         return "connection refused"
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, InvalidStatus) and error.response.body:
+        told = error.response.body.decode(errors="replace").strip().splitlines()
+        return f"HTTP {error.response.status_code}: {_printable(told[0])[:200]}" if told else str(error)
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 
-from fproxy.core.topics import TopicError, parse_topic
+from fproxy.core.market import MARKETS, Market
+from fproxy.core.market_topics import parse_market_topic
+from fproxy.core.topics import Topic, TopicError, parse_topic
 from fproxy.face.settings.kinds import WholeNumber
 from fproxy.face.settings.sources import text_of
 from fproxy.roles.settings import ANY_KEY
@@ -64,21 +67,41 @@ def tail_settings(values: Mapping[str, Any]) -> TailSettings:
     Raises:
         click.UsageError: an argument holds something that is not a topic, or no topic at all.
     """
+    url = values["url"] if values["market"] is None else url_of_market(values["url"], values["market"])
+    market = market_of(url)
     texts = [text for argument in values["topics"] for text in argument.replace(",", " ").split()]
     try:
-        topics = tuple(dict.fromkeys(parse_topic(text).text for text in texts))
+        topics = tuple(dict.fromkeys(_topic(text, market).text for text in texts))
     except TopicError as error:
         raise click.UsageError(str(error)) from error
     if not topics:
         raise click.UsageError("no topic given")
     return TailSettings(
-        url=values["url"],
+        url=url,
         key=values["key"] or usual_key(click.get_current_context()),
         topics=topics,
         raw=values["raw"],
         limit=values["limit"],
         retry=values["retry"],
     )
+
+
+def market_of(url: str) -> Market | None:
+    """Return the market that a URL's path ends with; None when it is no market's."""
+    path = urlsplit(url).path.rstrip("/")
+    return next((market for market in MARKETS.values() if path.endswith(market.path)), None)
+
+
+def url_of_market(url: str, market: Market) -> str:
+    """Return a server's URL with the path of a market in place of that of another, or behind what path it has."""
+    parts = urlsplit(url)
+    present = market_of(url)
+    path = parts.path.rstrip("/").removesuffix("" if present is None else present.path)
+    return parts._replace(path=path + market.path).geturl()
+
+
+def _topic(text: str, market: Market | None) -> Topic:
+    return parse_topic(text) if market is None else parse_market_topic(market, text)
 
 
 def usual_key(ctx: click.Context) -> str:

@@ -6,15 +6,29 @@ from urllib.parse import urlsplit
 
 from fproxy.core.feeds import feed_url
 from fproxy.core.market import STOCKS, Market, Upstream
+from fproxy.core.urls import UrlError
 from fproxy.roles.settings import AggregatorSettings, FilteredProxySettings, FirehoseSettings
 
-S = TypeVar("S", FilteredProxySettings, FirehoseSettings, AggregatorSettings)
+RoleSettings = FilteredProxySettings | FirehoseSettings | AggregatorSettings
+"""The settings of a role with markets and upstreams."""
+
+S = TypeVar("S", bound=RoleSettings)
 
 _URLS: Final = ("firehose_url", "aggregator_url", "vendor_url")
 
 
 class MarketSettingsError(ValueError):
-    """What a role is told does not do for one of its markets; the message says why."""
+    """What a role is told does not do for one of its markets; the message says why.
+
+    Attributes:
+        field: the field of the role's settings.
+        market: the market.
+    """
+
+    def __init__(self, text: str, *, field: str, market: Market) -> None:
+        super().__init__(text)
+        self.field = field
+        self.market = market
 
 
 def settings_of_market(settings: S, market: Market) -> S:
@@ -37,7 +51,10 @@ def settings_of_market(settings: S, market: Market) -> S:
     }
     alone = settings.markets == (market,)
     for name in names.intersection(_URLS).difference(changes):
-        changes[name] = market_url(getattr(settings, name), market, alone=alone)
+        try:
+            changes[name] = market_url(getattr(settings, name), market, alone=alone)
+        except UrlError as error:
+            raise MarketSettingsError(str(error), field=name, market=market) from error
     if isinstance(settings, FirehoseSettings):
         if settings.feed and "vendor_url" not in settings.own_of_markets.get(market, {}):
             changes["vendor_url"] = feed_url(settings.feed, market)
@@ -45,7 +62,9 @@ def settings_of_market(settings: S, market: Market) -> S:
             changes.setdefault("data_types", everything_of(market))
         for name in changes.get("data_types", settings.data_types):
             if name in market.event_types and not market.event_types[name].has_wildcard:
-                raise MarketSettingsError(f"the vendor has no {name}.* of {market.name}")
+                raise MarketSettingsError(
+                    f"the vendor has no {name}.* of {market.name}", field="data_types", market=market
+                )
     return replace(settings, **changes)
 
 
@@ -59,14 +78,14 @@ def market_url(url: str, market: Market, *, alone: bool) -> str:
             fproxy may know no paths.
 
     Raises:
-        MarketSettingsError: the path is another one.
+        UrlError: the path is another one.
     """
     parts = urlsplit(url)
     path = parts.path.rstrip("/")
     if market is STOCKS and (path or alone):
         return url
     if path and not path.endswith(STOCKS.path):
-        raise MarketSettingsError(
+        raise UrlError(
             f"the path {parts.path} does not end with {STOCKS.path}, so {market.name} need a URL of their own"
         )
     return parts._replace(path=path.removesuffix(STOCKS.path) + market.path).geturl()

@@ -13,6 +13,7 @@ from running_program import TIMEOUT, Program, StartProgram
 from scripted_upstream import is_notice
 from websockets.asyncio.client import ClientConnection, connect
 
+from fproxy.core.market import MARKETS, STOCKS
 from fproxy.face.chain import LOOPBACK, Ports, demo_children, demo_text, stack_children
 from fproxy.face.cli import fproxy
 from fproxy.face.settings.sources import known_settings
@@ -155,19 +156,32 @@ def test_only_the_proxy_of_a_stack_is_for_others() -> None:
 
 def test_the_demo_takes_no_settings_from_around_it() -> None:
     ports = Ports(proxy=1, aggregator=2, firehose=3)
-    children = demo_children(ports, 4, simulation=["--rate=5"], log_level="debug", settings=known_settings())
+    children = demo_children(
+        ports,
+        4,
+        markets=[STOCKS, MARKETS["options"]],
+        simulation=["--rate=5"],
+        log_level="debug",
+        settings=known_settings(),
+    )
     assert [child.port for child in children] == [4, 3, 2, 1]
     for child in children:
         assert known_settings() <= set(child.environment)
         assert child.environment["LOG_LEVEL"] == "debug"
         given = {name for name in known_settings() if child.environment[name]}
         kept = {"FPROXY_ENV_FILE", "LOG_LEVEL", "POLYGON_API_KEY", "FPROXY_CLIENT_KEYS", "FPROXY_STOP_AT_EOF"}
-        assert given == kept
+        assert given == kept | {"FPROXY_MARKETS"}
+        assert child.environment["FPROXY_MARKETS"] == "stocks,options"
 
 
 def test_the_demo_says_what_to_connect_and_how() -> None:
-    text = demo_text(8765)
+    text = demo_text(8765, [STOCKS])
     assert "ws://localhost:8765/stocks" in text
     assert " tail '*'" in text
     assert 'feed="localhost:8765"' in text
-    assert " tail --url ws://localhost:9000/stocks '*'" in demo_text(9000)
+    assert " tail --url ws://localhost:9000/stocks '*'" in demo_text(9000, [STOCKS])
+    text = demo_text(8765, [MARKETS["crypto"], STOCKS])
+    assert "    ws://localhost:8765/crypto\n    ws://localhost:8765/stocks\n" in text
+    assert " tail --market crypto '*'\n" in text
+    assert " tail '*'\n" in text
+    assert 'market="crypto", secure=False)\n    client.subscribe("XT.*")' in text

@@ -131,18 +131,18 @@ def test_the_environment_may_name_the_file_and_may_hide_what_is_in_it(
         ),
         ("port = 1\nport = 2\n", "fproxy.toml is not TOML: Cannot overwrite a value (at line 2"),
         ("port = \n", "fproxy.toml is not TOML: Invalid value (at line 1"),
-        ("markets = 1\n", "fproxy.toml, line 1: 'markets' must be a table"),
-        ("[markets]\noptions = 1\n", "fproxy.toml, line 2: 'options' must be a table"),
+        ("market = 1\n", "fproxy.toml, line 1: 'market' must be a table"),
+        ("[market]\noptions = 1\n", "fproxy.toml, line 2: 'options' must be a table"),
         (
-            "[markets.options]\nfirehose-url = 'ws://a'\n\nfirehose-ulr = 'ws://b'\n",
+            "[market.options]\nfirehose-url = 'ws://a'\n\nfirehose-ulr = 'ws://b'\n",
             "fproxy.toml, line 4: 'firehose-ulr' is no setting of a market; did you mean firehose-url?",
         ),
         (
-            "[markets.optoins]\nport = 1\n",
+            "[market.optoins]\nport = 1\n",
             "fproxy.toml, line 1: 'optoins' is no market; allowed are stocks, options",
         ),
-        ("[markets.options]\nport = 1\n", "fproxy.toml, line 2: 'port' is no setting of a market"),
-        ("[[markets]]\nport = 1\n", "fproxy.toml, line 1: 'markets' must be a table"),
+        ("[market.options]\nport = 1\n", "fproxy.toml, line 2: 'port' is no setting of a market"),
+        ("[[market]]\nport = 1\n", "fproxy.toml, line 1: 'market' must be a table"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(text: str, message: str) -> None:
@@ -174,11 +174,11 @@ def test_markets_have_values_of_their_own(monkeypatch: pytest.MonkeyPatch) -> No
         """
 firehose-url = "ws://all"
 
-[markets.options]
+[market.options]
 firehose-url = "ws://options"
 on-demand = true
 
-[markets."futures/cme"]
+[market."futures/cme"]
 firehose-url = "ws://toml"
 """
     )
@@ -196,7 +196,7 @@ firehose-url = "ws://toml"
 
 
 def test_a_wrong_value_of_a_market_is_told_with_its_line() -> None:
-    write("[markets.options]\nfirehose-url = 'http://h'\n")
+    write("[market.options]\nfirehose-url = 'http://h'\n")
 
     def use(ctx: click.Context, _: dict[str, Any]) -> str:
         with pytest.raises(click.BadParameter) as caught:
@@ -204,7 +204,7 @@ def test_a_wrong_value_of_a_market_is_told_with_its_line() -> None:
         return caught.value.format_message()
 
     message = in_context(use, "--config", "fproxy.toml")
-    assert "markets.options.firehose-url in fproxy.toml, line 2: 'http://h' is not the URL" in message
+    assert "market.options.firehose-url in fproxy.toml, line 2: 'http://h' is not the URL" in message
 
 
 def test_what_a_file_says_is_read_again() -> None:
@@ -238,7 +238,7 @@ def test_the_documented_file_is_sound_and_says_the_defaults() -> None:
     assert block
     text = "".join(line.removeprefix("#") for line in block[1].splitlines(True) if not line.startswith("# "))
     keys = tomllib.loads(text)
-    assert set(keys) - {"markets"} == {it.file_key for it in DECLARATIONS if it.in_files}
+    assert set(keys) - {"market"} == {it.file_key for it in DECLARATIONS if it.in_files}
     set_lines = [line for line in text.splitlines(True) if not line.endswith('""\n')]
     write("".join(set_lines))
     assert parsed("--config", "fproxy.toml") == parsed()

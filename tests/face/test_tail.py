@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from running_program import StartProgram
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Response
 
 from fproxy.face import tail
 from fproxy.face.cli import fproxy
@@ -187,6 +188,21 @@ async def test_something_that_is_no_websocket_server(start: StartProgram) -> Non
     assert code == 1
     assert "HTTP 404" in errors
     assert "Traceback" not in errors
+
+
+async def test_a_path_that_is_not_served_is_told_with_those_that_are(start: StartProgram) -> None:
+    async def refuse(connection: ServerConnection, _: object) -> Response:
+        return connection.respond(404, "Nothing is served here; WebSocket clients connect to /stocks or /\n")
+
+    async with serve(accept, "127.0.0.1", 0, process_request=refuse) as server:
+        port = server.sockets[0].getsockname()[1]
+        program = await start("tail", "T.MSFT", "--url", f"ws://127.0.0.1:{port}", "--market", "crypto")
+        code, output, errors = await program.finish()
+    assert (code, output) == (1, "")
+    assert errors == (
+        f"Cannot connect to ws://127.0.0.1:{port}/crypto: HTTP 404: Nothing is served here; WebSocket clients "
+        "connect to /stocks or /\n"
+    )
 
 
 @pytest.mark.parametrize("kind", ["auth_failed", "auth_timeout", "max_connections"])

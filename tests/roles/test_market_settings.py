@@ -29,10 +29,11 @@ def test_a_plain_url_is_that_of_stocks(plain: str, market: str, alone: bool, own
 
 
 def test_a_path_that_says_nothing_of_stocks_does_not_do_for_others() -> None:
-    with pytest.raises(
-        MarketSettingsError, match=r"^the path /feed does not end with /stocks, so options need"
-    ):
-        market_url("ws://h/feed", OPTIONS, alone=False)
+    settings = AggregatorSettings(firehose_url="ws://h/feed")
+    assert settings_of_market(settings, STOCKS).firehose_url == "ws://h/feed"
+    with pytest.raises(MarketSettingsError, match=r"^the path /feed does not end with /stocks") as caught:
+        settings_of_market(settings, OPTIONS)
+    assert (caught.value.field, caught.value.market) == ("firehose_url", OPTIONS)
 
 
 def test_what_a_market_has_of_its_own_counts() -> None:

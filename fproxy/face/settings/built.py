@@ -5,7 +5,11 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from fproxy.face.settings.declared import DECLARATIONS
+from fproxy.face.settings.sources import market_values
+from fproxy.roles.market_settings import MarketSettingsError, RoleSettings, settings_of_market
 from fproxy.roles.settings import (
     ANY_KEY,
     AggregatorSettings,
@@ -19,6 +23,7 @@ from fproxy.roles.simulator_settings import SimulatorSettings
 
 Values = Mapping[str, Any]
 S = TypeVar("S")
+R = TypeVar("R", bound=RoleSettings)
 
 
 def filled(settings: S, values: Values) -> S:
@@ -53,7 +58,7 @@ def filtered_proxy_settings(values: Values) -> FilteredProxySettings:
     Raises:
         click.UsageError: the settings do not go together.
     """
-    settings = filled(FilteredProxySettings(), _checked(values))
+    settings = _sound(filled(FilteredProxySettings(), _checked(values)))
     if settings.resume and not settings.history.keeps_anything:
         raise click.UsageError(
             "--resume (FPROXY_RESUME) needs a history (FPROXY_HISTORY, FPROXY_HISTORY_BYTES)"
@@ -67,7 +72,12 @@ def firehose_settings(values: Values) -> FirehoseSettings:
     Raises:
         click.UsageError: the settings do not go together.
     """
-    return filled(FirehoseSettings(), _checked(values))
+    vendor_url_source = click.get_current_context().get_parameter_source("vendor_url")
+    if values["feed"] and vendor_url_source is not ParameterSource.DEFAULT:
+        raise click.UsageError(
+            "--feed (FPROXY_FEED) and --polygon-ws-url (POLYGON_WS_URL) both say where the vendor is; set one of them"
+        )
+    return _sound(filled(FirehoseSettings(), _checked(values)))
 
 
 def aggregator_settings(values: Values) -> AggregatorSettings:
@@ -76,7 +86,7 @@ def aggregator_settings(values: Values) -> AggregatorSettings:
     Raises:
         click.UsageError: the settings do not go together.
     """
-    return filled(AggregatorSettings(), _checked(values))
+    return _sound(filled(AggregatorSettings(), _checked(values)))
 
 
 def simulator_settings(values: Values) -> SimulatorSettings:
@@ -111,4 +121,22 @@ def _checked(values: Values) -> Values:
             f"the first delay before connecting again, {values['reconnect_min']:g} s (FPROXY_RECONNECT_MIN), is "
             f"more than the longest, {values['reconnect_max']:g} s (FPROXY_RECONNECT_MAX)"
         )
-    return _checked_server(values)
+    context = click.get_current_context()
+    own = {market: found for market in values["markets"] if (found := market_values(context, market))}
+    return {**_checked_server(values), "own_of_markets": own}
+
+
+def _sound(settings: R) -> R:
+    """Return the settings of a role, which do for each of its markets.
+
+    Raises:
+        click.UsageError: they do not.
+    """
+    for market in settings.markets:
+        try:
+            settings_of_market(settings, market)
+        except MarketSettingsError as error:
+            declared = next(declared for declared in DECLARATIONS if declared.name == error.field)
+            own = declared.market_variable(market)
+            raise click.UsageError(f"{declared.variable}: {error} ({own})") from error
+    return settings

@@ -23,6 +23,8 @@ HISTORY: Final = ("proxy", "firehose", "stack")
 FIREHOSE: Final = ("firehose", "stack")
 AGGREGATOR: Final = ("aggregator", "stack")
 SIMULATION: Final = ("sim", "demo")
+MARKETS: Final = ("proxy", "firehose", "aggregator", "sim", "stack", "demo")
+"""What serves markets."""
 CHAINS: Final = ("stack", "demo")
 SERVERS: Final = ("proxy", "firehose", "aggregator", "sim", "stack", "demo")
 """What serves at all."""

@@ -10,12 +10,12 @@ from fproxy.face.settings.declaration import Declaration
 from fproxy.face.settings.env_file import Line
 from fproxy.face.settings.toml_file import TomlFile, TomlFileError, read_toml_file
 
-_MARKETS: Final = "markets"
+_MARKETS: Final = "market"
 """The table that holds a table for each market with settings of its own."""
 
 
 def read_config_file(path: Path, declarations: Iterable[Declaration]) -> dict[str, Line]:
-    """Read a configuration file: a key for each setting, and tables ``[markets.NAME]`` of those that markets may have.
+    """Read a configuration file: a key for each setting, and tables ``[market.NAME]`` of those that markets may have.
 
     Args:
         path: the file.
@@ -62,7 +62,7 @@ def _known(file: TomlFile, by_key: Mapping[str, Declaration], *keys: str) -> Dec
 def _table(file: TomlFile, value: Any, *keys: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise TomlFileError(
-            f"{file.place(*keys)}: {keys[-1]!r} must be a table such as [markets.options] with settings in it"
+            f"{file.place(*keys)}: {keys[-1]!r} must be a table such as [market.options] with settings in it"
         )
     return value
 

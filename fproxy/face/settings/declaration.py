@@ -24,7 +24,7 @@ class Declaration:
         negatable: of a switch, whether there is a ``--no-`` flag, too.
         in_files: whether the configuration file may set it.
         proxy_alone: whether in a stack it is for the proxy alone, as it is about clients.
-        per_market: whether each market may have a value of its own: ``VARIABLE_MARKET``, ``[markets.market]`` in the
+        per_market: whether each market may have a value of its own: ``VARIABLE_MARKET``, ``[market.NAME]`` in the
             configuration file. The plain value is that of stocks.
     """
 

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from fproxy.core.market import KNOWN_EVENT_TYPES
+from fproxy.core.feeds import FEEDS
+from fproxy.core.market import KNOWN_EVENT_TYPES, MARKETS, Market
 from fproxy.core.urls import UrlError, check_upstream_url, redacted_url
 from fproxy.roles.settings import ANY_KEY
 
@@ -336,3 +337,57 @@ class EventTypes(ValueType):
             allowed = ", ".join(sorted(KNOWN_EVENT_TYPES))
             self.fail(f"{unknown[0]!r} in {value!r} is not an event type; allowed are {allowed}", param, ctx)
         return tuple(dict.fromkeys(types))
+
+
+class Markets(ValueType):
+    """Markets separated by commas."""
+
+    name = "markets"
+    takes_many = True
+    allowed = f"markets with commas between them, of {', '.join(MARKETS)}"
+
+    def text(self, value: Any) -> str:
+        """Return the names of the markets with commas between them."""
+        return ",".join(market.name for market in value)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Market, ...]:
+        """Return the markets, or fail saying which there are."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(name.strip().strip("/").lower() for name in value.split(",")))
+        for name in names:
+            if name not in MARKETS:
+                self.fail(f"{name!r} in {value!r} is no market; allowed are {', '.join(MARKETS)}", param, ctx)
+        return tuple(MARKETS[name] for name in names)
+
+
+class MarketName(ValueType):
+    """One market."""
+
+    name = "market"
+    allowed = f"one of {', '.join(MARKETS)}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Market:
+        """Return the market, or fail saying which there are."""
+        if isinstance(value, Market):
+            return value
+        name = str(value).strip().strip("/").lower()
+        if name not in MARKETS:
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
+        return MARKETS[name]
+
+
+class Feed(ValueType):
+    """One of the vendor's feeds."""
+
+    name = "feed"
+    allowed = f"one of {', '.join(FEEDS)}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the feed, or fail saying which there are."""
+        feed = str(value).strip().lower()
+        if feed not in FEEDS:
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
+        return feed

@@ -9,6 +9,7 @@ from fproxy.face.settings.kinds import (
     Host,
     HttpUrl,
     LogLevel,
+    MarketName,
     Number,
     OnOff,
     Port,
@@ -74,6 +75,14 @@ SIMULATION_SETTINGS: Final = (
 """What the simulated market has."""
 
 TAIL_SETTINGS: Final = (
+    Declaration(
+        "market",
+        "FPROXY_MARKET",
+        MarketName(),
+        ("tail",),
+        "Market to look at, on the server's path for it; unset: what the URL says.",
+        key="tail-market",
+    ),
     Declaration(
         "url",
         "FPROXY_URL",

@@ -2,11 +2,13 @@
 
 from typing import Final
 
-from fproxy.face.settings.commands import AGGREGATOR, CHAINS, FIREHOSE, HISTORY, PROXY, ROLES
+from fproxy.face.settings.commands import AGGREGATOR, CHAINS, FIREHOSE, HISTORY, MARKETS, PROXY, ROLES
 from fproxy.face.settings.declaration import Declaration
 from fproxy.face.settings.kinds import (
     ByteSize,
     EventTypes,
+    Feed,
+    Markets,
     Number,
     OnOff,
     Port,
@@ -22,6 +24,13 @@ ROLE_SETTINGS: Final = (
     Declaration("port", "FPROXY_FIREHOSE_PORT", Port(), ("firehose",), _PORT_HELP, key="firehose-port"),
     Declaration("port", "FPROXY_AGGREGATOR_PORT", Port(), ("aggregator",), _PORT_HELP, key="aggregator-port"),
     Declaration("port", "FPROXY_SIMULATOR_PORT", Port(), ("sim",), _PORT_HELP, key="simulator-port"),
+    Declaration(
+        "markets",
+        "FPROXY_MARKETS",
+        Markets(),
+        MARKETS,
+        "Markets to serve, each on the vendor's path (/options); the first on / too.",
+    ),
     Declaration(
         "workers",
         "FPROXY_WORKERS",
@@ -78,16 +87,23 @@ ROLE_SETTINGS: Final = (
         "POLYGON_WS_URL",
         WebSocketUrl(),
         FIREHOSE,
-        "The vendor's WebSocket of one market.",
+        "The vendor's WebSocket of stocks, from which those of the other markets follow.",
         flag="--polygon-ws-url",
         per_market=True,
+    ),
+    Declaration(
+        "feed",
+        "FPROXY_FEED",
+        Feed(),
+        FIREHOSE,
+        "Feed of the vendor's that the account has, such as realtime, delayed or business, in place of a URL.",
     ),
     Declaration(
         "data_types",
         "SUBSCRIBE_DATA_TYPES",
         EventTypes(),
         FIREHOSE,
-        "Event types to subscribe to, each for all symbols.",
+        "Event types to subscribe to, each for all symbols; of other markets than stocks, unset: all that * means.",
         flag="--subscribe-data-types",
         per_market=True,
     ),

@@ -60,8 +60,9 @@ TOML. A key is a flag without its dashes, except where commands have the same fl
 is no setting is refused, with its line and the likely name, and so is a wrong value. Settings of other commands are
 passed over, so one file serves all roles.
 
-A setting that each market may have for itself can be given in a table of that market, `[markets.options]`, or with the
-market behind the variable's name, `FIREHOSE_URL_OPTIONS`. The plain one is that of stocks.
+A setting that each market may have for itself can be given in a table of that market, `[market.options]`, or with the
+market behind the variable's name, `FIREHOSE_URL_OPTIONS`. The plain one is that of stocks. Other markets have its URLs
+with their own paths, and all the rest as it is.
 
 All of it, with the defaults:
 
@@ -108,7 +109,7 @@ def file_reference() -> str:
     plain = "\n".join(_key(declared) for declared in keys.values())
     of_markets = (declared for declared in keys.values() if declared.per_market)
     table = "".join(f"#{declared.file_key} = {_value(declared)}\n" for declared in of_markets)
-    return f"{_FILE_HEAD}{plain}\n# What a market may have for itself.\n#[markets.options]\n{table}```\n"
+    return f"{_FILE_HEAD}{plain}\n# What a market may have for itself.\n#[market.options]\n{table}```\n"
 
 
 def _key(declared: Declaration) -> str:
@@ -119,7 +120,7 @@ def _key(declared: Declaration) -> str:
     comments = [declared.help, f"{allowed[0].upper()}{allowed[1:]}.", f"{declared.variable}; {commands}."]
     if declared.per_market:
         comments.append(
-            f"A market may have its own: {declared.market_variable(MARKETS['options'])}, [markets.options]."
+            f"A market may have its own: {declared.market_variable(MARKETS['options'])}, [market.options]."
         )
     lines = (line for comment in comments for line in textwrap.wrap(comment, 118))
     return "".join(f"# {line}\n" for line in lines) + f"#{declared.file_key} = {_value(declared)}\n"

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from fproxy.core.market import Market
+from fproxy.core.market import MARKETS, Market
 from fproxy.face.settings.config_file import read_config_file
 from fproxy.face.settings.declaration import Declaration
 from fproxy.face.settings.declared import DECLARATIONS, default_of
@@ -76,7 +76,7 @@ def text_of(ctx: click.Context, variable: str) -> str:
 def market_values(ctx: click.Context, market: Market) -> dict[str, Any]:
     """Return the values that a market has of its own, by the setting's name.
 
-    They are given as ``VARIABLE_MARKET``, or in the table ``[markets.MARKET]`` of the configuration file.
+    They are given as ``VARIABLE_MARKET``, or in the table ``[market.NAME]`` of the configuration file.
 
     Raises:
         click.UsageError: one of them is wrong; the message says which, where, and what is allowed.
@@ -147,4 +147,10 @@ def unknown_settings(ctx: click.Context) -> list[str]:
 
 def known_settings() -> set[str]:
     """Return the name of every setting that some command has, as an environment variable."""
-    return {declared.variable for declared in DECLARATIONS}
+    plain = {declared.variable for declared in DECLARATIONS}
+    return plain | {
+        declared.market_variable(market)
+        for declared in DECLARATIONS
+        if declared.per_market
+        for market in MARKETS.values()
+    }
