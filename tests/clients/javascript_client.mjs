@@ -1,11 +1,12 @@
 // A program with the vendor's JavaScript client, which leaves connecting again to the program, as its users write it.
-// Usage: node javascript_client.mjs URL TOPIC. Prints a line of JSON for every event and every end of a connection.
+// Usage: node javascript_client.mjs URL TOPIC [MARKET]. Prints a line of JSON for every event and every end of a connection.
 import { websocketClient } from "@massive.com/client-js";
 
-const [url, topic] = process.argv.slice(2);
+const [url, topic, market = "stocks"] = process.argv.slice(2);
+const [name, exchange] = market.split("/"); // futures/cme
 
 function run() {
-  const socket = websocketClient("any", url).stocks();
+  const socket = websocketClient("any", url)[name](exchange);
   socket.onmessage = ({ data }) => {
     for (const event of JSON.parse(data)) {
       console.log(JSON.stringify(event));

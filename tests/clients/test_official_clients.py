@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -21,7 +20,6 @@ from fproxy.shell.upstream import UpstreamOptions
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="two proxies share a port")
 TIME = 1_736_503_800_000
-JAVASCRIPT_CLIENT = "@massive.com/client-js@10.8.0"
 
 
 def trade(number: int) -> bytes:
@@ -72,24 +70,6 @@ async def test_the_python_client_comes_back_after_a_restart() -> None:
                 assert not listening.done()
                 await client.close()
                 await listening
-
-
-@pytest.fixture(scope="session")
-def javascript_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A program with the vendor's JavaScript client, ready to be run by Node."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("Node and npm are not installed")
-    folder = tmp_path_factory.mktemp("javascript")
-    (folder / "package.json").write_text("{}")
-    command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", JAVASCRIPT_CLIENT]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm reaches no registry")
-    if done.returncode != 0:
-        pytest.skip(f"npm cannot install {JAVASCRIPT_CLIENT}: {done.stderr[-200:]}")
-    return Path(shutil.copy(Path(__file__).with_name("javascript_client.mjs"), folder))
 
 
 async def test_the_javascript_client_gets_notices_and_comes_back_after_a_restart(

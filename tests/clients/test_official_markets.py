@@ -1,10 +1,13 @@
 """The vendor's own clients on every market: by their ``market`` argument alone, each event is parsed into its model."""
 
 import asyncio
+import json
 import logging
+import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,14 +29,24 @@ from fproxy.roles.simulator_settings import SimulatorSettings
 RATE = 150.0
 """Events a second in each market."""
 
-BEFORE_THE_MINUTE = 4.0
-"""How long before a minute of theirs ends the markets begin, in seconds, so that their minute bars come soon."""
+MINUTE = 4.0
+"""How long a minute of theirs takes, in seconds: the rest of it is left out, so that their minute bars come soon."""
+
+
+def hasty_clock() -> Callable[[], float]:
+    """Return a clock that leaves out the most of every minute."""
+    began = time.time()
+
+    def clock() -> float:
+        passed = time.time() - began
+        return began + passed + (60 - MINUTE) * int(passed / MINUTE)
+
+    return clock
 
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     """The port of a proxy with every market, behind a firehose and an aggregator, behind simulated markets."""
-    ahead = 60.0 - BEFORE_THE_MINUTE - time.time() % 60.0
     markets = tuple(MARKETS.values())
     common: dict[str, Any] = {"markets": markets, "server": ServerSettings(port=0), "polygon_api_key": "any"}
     async with AsyncExitStack() as stack:
@@ -44,7 +57,7 @@ async def port() -> AsyncIterator[int]:
             return f"ws://127.0.0.1:{role.port}/stocks"
 
         simulation = SimulatorSettings(markets=markets, server=ServerSettings(port=0), rate=RATE)
-        vendor = await run(Simulator(simulation, Metrics(), clock=lambda: time.time() + ahead))
+        vendor = await run(Simulator(simulation, Metrics(), clock=hasty_clock()))
         firehose = await run(Firehose(FirehoseSettings(vendor_url=vendor, **common), Metrics()))
         aggregator = await run(Aggregator(AggregatorSettings(firehose_url=firehose, **common), Metrics()))
         proxy = FilteredProxy(
@@ -107,3 +120,26 @@ async def follow(port: int, official: OfficialMarket) -> None:
     assert not missing, f"{official.value}: never came"
     await client.close()
     await listening
+
+
+async def test_the_javascript_client_gets_every_market(port: int, javascript_client: Path) -> None:
+    async with asyncio.TaskGroup() as followers:
+        for official in OfficialMarket:
+            followers.create_task(follow_in_javascript(port, official, javascript_client))
+
+
+async def follow_in_javascript(port: int, official: OfficialMarket, program: Path) -> None:
+    """Run the program until it has printed an event of a market's first type."""
+    event_type = next(iter(MARKETS[official.value].event_types))
+    process = await asyncio.create_subprocess_exec(
+        *("node", program, f"ws://127.0.0.1:{port}", f"{event_type}.*", official.value),
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while json.loads(await process.stdout.readline())["ev"] != event_type:
+                pass
+    finally:
+        process.kill()
+        await process.wait()

@@ -20,29 +20,29 @@ from fproxy.face.settings.sources import known_settings
 
 FREE_PORTS = [text for role in ("firehose", "aggregator") for text in (f"--{role}-port", "0")]
 TOPICS = "T.AAPL,Q.AAPL,A.AAPL,100Ms.AAPL"
-TYPES = {"T", "Q", "A", "100Ms"}
+OF_OPTIONS = "T.*,A.*,100Ms.*"
 
 
 @asynccontextmanager
-async def following(url: str, key: str) -> AsyncIterator[ClientConnection]:
-    """Connect as a client does, and subscribe to four kinds of event."""
+async def following(url: str, key: str, topics: str = TOPICS) -> AsyncIterator[ClientConnection]:
+    """Connect as a client does, and subscribe to some kinds of event."""
     async with connect(url, max_queue=None) as client:  # so that it closes at once, unread as it is
         await client.recv()
         await client.send(json.dumps({"action": "auth", "params": key}))
         assert "auth_success" in str(await client.recv())
-        await client.send(json.dumps({"action": "subscribe", "params": TOPICS}))
-        assert str(await client.recv()).count("success") == len(TYPES)
+        await client.send(json.dumps({"action": "subscribe", "params": topics}))
+        assert str(await client.recv()).count("success") == len(topics.split(","))
         yield client
 
 
-async def see_every_type(client: ClientConnection) -> None:
-    missing = set(TYPES)
+async def see_every_type(client: ClientConnection, symbol: str = "AAPL", topics: str = TOPICS) -> None:
+    missing = {topic.partition(".")[0] for topic in topics.split(",")}
     async with asyncio.timeout(TIMEOUT):
         while missing:
             for event in json.loads(await client.recv()):
                 if is_notice(event):  # a role has been killed
                     continue
-                assert event["sym"] == "AAPL"
+                assert event["sym"].startswith(symbol)
                 missing.discard(event["ev"])
 
 
@@ -90,17 +90,33 @@ def children_of(program: Program) -> dict[str, int]:
 
 
 async def test_the_stack_runs_behind_a_vendor_with_the_clients_own_keys(start: StartProgram) -> None:
-    vendor = await start("sim", "--port", "0", FPROXY_CLIENT_KEYS="vendor-key")
+    markets = ("--markets", "stocks,options")
+    vendor = await start("sim", "--port", "0", *markets, FPROXY_CLIENT_KEYS="vendor-key")
     port = (await vendor.error_line("Now listening on port")).rsplit(" ", 1)[1]
     stack = await start(
-        *("stack", "--port", "0", *FREE_PORTS, "--polygon-ws-url", f"ws://{LOOPBACK}:{port}/stocks"),
+        *(
+            "stack",
+            "--port",
+            "0",
+            *FREE_PORTS,
+            "--polygon-ws-url",
+            f"ws://{LOOPBACK}:{port}/stocks",
+            *markets,
+        ),
         POLYGON_API_KEY="vendor-key",
         FPROXY_CLIENT_KEYS="client-key",
+        # Where a market's roles are is known here, whatever is said of them elsewhere.
+        FIREHOSE_URL_OPTIONS="ws://127.0.0.1:1",
+        MS_AGGREGATOR_URL_OPTIONS="ws://127.0.0.1:1",
     )
     told = await stack.error_line("Clients connect to port")
     url = f"ws://{LOOPBACK}:{told.rsplit(' ', 1)[1]}/stocks"
-    async with following(url, "client-key") as client:
+    async with (
+        following(url, "client-key") as client,
+        following(url.replace("stocks", "options"), "client-key", OF_OPTIONS) as of_options,
+    ):
         await see_every_type(client)
+        await see_every_type(of_options, "O:", OF_OPTIONS)
     async with connect(url) as stranger:
         await stranger.recv()
         await stranger.send(json.dumps({"action": "auth", "params": "vendor-key"}))
