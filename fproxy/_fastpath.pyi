@@ -114,6 +114,83 @@ class History:
     def bytes(self) -> int:
         """The memory that it takes now."""
 
+class Snapshots:
+    """The last event of each topic, whether or not anybody is subscribed to it.
+
+    A ``Fanout`` that is given it keeps every event in it that counts (``Fanout.set_sources``) and has a type and a
+    symbol; a millisecond bar without a type of its own goes by its interval. When its memory is full, the topics that
+    were updated longest ago are evicted.
+
+    Args:
+        max_bytes: the most memory, in bytes, what is needed to find the events included.
+
+    Raises:
+        ValueError: it is not positive.
+    """
+
+    def __init__(self, *, max_bytes: int) -> None: ...
+    def read(
+        self,
+        topics: Iterable[tuple[str, str]],
+        *,
+        before: int,
+        replayed_from: int | None = None,
+        replayed_since: int = 0,
+    ) -> tuple[bytes, int]:
+        """Return the last events of topics, without those that a reader has got in another way.
+
+        Args:
+            topics: pairs of event type and symbol, in the spelling of events; no wildcards.
+            before: leave out events of messages from this number on: they reach the reader live.
+            replayed_from: leave out events that a replay has brought: those of messages from this number on whose own
+                time is ``replayed_since`` or later; None for no replay.
+            replayed_since: that time, in Unix milliseconds; an event without one has the time when it was received.
+
+        Returns:
+            WebSocket frames with JSON arrays of the events as they came, empty for none; and how many events.
+        """
+
+    def read_under(
+        self,
+        wildcard: tuple[str, str],
+        start: int,
+        *,
+        before: int,
+        replayed_from: int | None = None,
+        replayed_since: int = 0,
+    ) -> tuple[bytes, int, int | None]:
+        """Return a bounded piece of the last events of all topics under a wildcard.
+
+        What comes or is evicted between two pieces changes nothing for other topics.
+
+        Args:
+            wildcard: a type with the symbol ``*``, or with the beginning of a symbol and a ``*``; or ``*`` twice, for
+                everything but millisecond bars.
+            start: where to begin: 0, or what the piece before this one returned.
+            before: as for :meth:`read`, as are the others.
+            replayed_from: see there.
+            replayed_since: see there.
+
+        Returns:
+            frames and a number of events, as :meth:`read`; and where to go on, None when nothing is left.
+        """
+
+    @property
+    def next(self) -> int:
+        """The number of the next message that comes with market events."""
+
+    @property
+    def topics(self) -> int:
+        """How many topics have an event here now."""
+
+    @property
+    def evicted(self) -> int:
+        """How many topics were evicted to make room for others, over all time."""
+
+    @property
+    def bytes(self) -> int:
+        """The memory that it takes now."""
+
 class Fanout:
     """Distributes the events of up to 32 upstreams to clients by their subscriptions.
 
@@ -123,6 +200,7 @@ class Fanout:
     Args:
         max_message: the longest message assembled, in bytes of payload, unless a single event is longer.
         history: keeps every message that has market events; None for no history.
+        snapshots: keeps the last event of each topic; None for no snapshots.
         event_topics: returns what a client's topic is in the spelling of its events, one topic or several, always the
             same; None where the two are spelled alike.
     """
@@ -132,6 +210,7 @@ class Fanout:
         *,
         max_message: int = ...,
         history: History | None = None,
+        snapshots: Snapshots | None = None,
         event_topics: Callable[[Topic], Iterable[tuple[str, str]]] | None = None,
     ) -> None: ...
     def set_sources(self, event_type: str, sources: Iterable[int]) -> None:

@@ -101,6 +101,7 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         void all_taken() except +
         const vector[uint32_t] &overfull() const
         void overfull_taken() except +
+        void keep_last(CppSnapshots &snapshots, int64_t received, bool_t is_live) except +
 
 
 cdef extern from "history.hpp" namespace "fproxy" nogil:
@@ -296,6 +297,9 @@ cdef class History:
         return self._history.bytes()
 
 
+include "_snapshots.pxi"
+
+
 # Bytes to be written to several clients, as a Python object only for those that need one.
 cdef class Frames:
     cdef SharedFrames frames
@@ -336,12 +340,17 @@ cdef class Fanout:
     cdef dict _muted  # client's number -> its sink, while nothing is written to it
     cdef Frames _frames
     cdef History _history
+    cdef Snapshots _snapshots
     cdef object _event_topics
 
-    def __cinit__(self, *, size_t max_message=DEFAULT_MAX_MESSAGE, History history=None, object event_topics=None):
+    def __cinit__(
+        self, *, size_t max_message=DEFAULT_MAX_MESSAGE, History history=None, Snapshots snapshots=None,
+        object event_topics=None
+    ):
         if max_message < 2:
             raise ValueError(f"max_message must be at least 2 bytes, not {max_message}")
         self._history = history
+        self._snapshots = snapshots
         self._event_topics = event_topics
         self._fanout = new CppFanout(secrets.randbits(64), max_message)
         self._sinks = []
@@ -425,6 +434,8 @@ cdef class Fanout:
             raise frame_error(begin, size, self._fanout.failed_at())
         if self._history is not None and self._fanout.fed_data():
             self._history._history.append(source, begin, begin + size, coarse_unix_ms(), is_live)
+        if self._snapshots is not None and self._fanout.fed_data():
+            self._fanout.keep_last(self._snapshots._snapshots[0], coarse_unix_ms(), is_live)
         if is_live:
             self._distribute(statuses)
         else:

@@ -89,6 +89,19 @@ class BacklogState(Protocol):
     def lag(self) -> float: ...  # noqa: D102
 
 
+class SnapshotState(Protocol):
+    """What the last events of topics tell of themselves."""
+
+    @property
+    def bytes(self) -> int: ...  # noqa: D102
+
+    @property
+    def topics(self) -> int: ...  # noqa: D102
+
+    @property
+    def evicted(self) -> int: ...  # noqa: D102
+
+
 class Metrics:
     """The counters and gauges of one process.
 
@@ -144,6 +157,7 @@ class Metrics:
             ("frames", "Messages received from an upstream.", "upstream"),
             ("refused_frames", "Upstream messages that were not sound JSON.", "upstream"),
             ("replayed_events", "Kept events sent to clients once more."),
+            ("snapshot_events", "Last events of topics sent to clients that subscribed to them."),
             ("refused_topics", "Topics refused by an upstream.", "upstream"),
         ):
             self.by_market[name] = self._counter(name, documentation, *labels, "market")
@@ -212,6 +226,7 @@ class MarketMetrics:
         refused_frames: messages of an ``upstream`` that were not sound JSON, and were not forwarded.
         refused_topics: topics that an ``upstream`` refused to serve.
         replayed_events: kept events that were sent to clients which asked for what has passed.
+        snapshot_events: last events of topics that were sent to clients which subscribed to them.
     """
 
     def __init__(self, metrics: Metrics, market: str) -> None:
@@ -225,6 +240,7 @@ class MarketMetrics:
         for reason in SLOW_CONSUMER_REASONS:
             self.slow_consumers.labels(reason)
         self.replayed_events = self._counter("replayed_events").labels(market)
+        self.snapshot_events = self._counter("snapshot_events").labels(market)
         self.upstream_up = LabelledMetric(self._gauge("upstream_up"), market)
         self.upstream_connects = LabelledMetric(self._counter("upstream_connects"), market)
         self.upstream_failures = LabelledMetric(self._counter("upstream_failures"), market)
@@ -245,6 +261,10 @@ class MarketMetrics:
         """Read how much a history holds whenever the metrics are read."""
         self._gauge("history_bytes").labels(self.market).set_function(lambda: history.bytes)
         self.observed.histories.append((self.market, history))
+
+    def watch_snapshots(self, snapshots: SnapshotState) -> None:
+        """Read how many last events are kept, and in how much memory, whenever the metrics are read."""
+        self.watch(_SnapshotCollector, snapshots)
 
     def watch_stream(self, stream: Stream) -> None:
         """Read the state of a stream whenever the metrics are read."""
@@ -284,6 +304,21 @@ class _StreamCollector(MarketCollector[Stream]):
             if stream.last_message is not None:
                 silence.add_metric(values, max(0.0, time.time() - stream.last_message / 1000))
         yield from (state, interruptions, silence)
+
+
+class _SnapshotCollector(MarketCollector[SnapshotState]):
+    def collect(self) -> Iterator[Metric]:
+        yield from self.families(
+            GaugeMetricFamily,
+            (
+                ("snapshot_bytes", "Memory that the last events of topics take.", "bytes"),
+                ("snapshot_topics", "Topics whose last event is kept.", "topics"),
+            ),
+        )
+        yield from self.families(
+            CounterMetricFamily,
+            (("snapshot_evictions", "Topics whose last event was evicted for another's.", "evicted"),),
+        )
 
 
 class _FanoutCollector(MarketCollector[FanoutCounts]):

@@ -61,6 +61,11 @@ def all_programs() -> dict[str, Program]:
     programs = (
         _fproxy("fproxy", "this project"),
         _fproxy("fproxy-no-history", "this project, keeping nothing of what has passed", "--history", "0"),
+        _fproxy(
+            "fproxy-snapshots",
+            "this project, keeping the last event of each topic",
+            *("--snapshot-bytes", "64MiB"),
+        ),
         _fproxy("fproxy-resume", "this project, ready to resume any client", "--resume", "on"),
         _fproxy("fproxy-2-workers", "this project, two processes on one port", "--workers", "2", upstreams=2),
         _fproxy(

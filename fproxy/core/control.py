@@ -19,16 +19,24 @@ from typing import Final, Literal
 from fproxy.core.bar_allowance import DEFAULT_MAX_BAR_INTERVALS, DEFAULT_MAX_BAR_WILDCARDS, BarAllowance
 from fproxy.core.client_key import ClientKey
 from fproxy.core.client_keys import ClientKeys
+from fproxy.core.client_request import (
+    MessageError,
+    decode_request,
+    recover_number_of,
+    recovery_of,
+    shown,
+    since_of,
+    snapshot_of,
+    text_field,
+    topics_of,
+)
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.market_topics import parse_market_topic
-from fproxy.core.stream_position import MAX_NUMBER, RecoveryRequest, parse_recovery_request
+from fproxy.core.stream_position import RecoveryRequest
 from fproxy.core.topics import Topic, TopicError
 
 MAX_REPLY_BYTES: Final = 256 * 1024
 """Where the answer to one message is cut into several: the official clients refuse messages of 1 MB."""
-
-MAX_TOPICS_PER_MESSAGE: Final = 50_000
-"""The most topics in one message. Each is answered, and an answer is longer than the least topic."""
 
 TOPICS_PER_EFFECT: Final = 200
 """How many topics are subscribed or unsubscribed at once: a millisecond's work, then others get their
@@ -40,14 +48,8 @@ DEFAULT_MAX_TOPICS: Final = 100_000
 MAX_ERRORS_BEFORE_AUTH: Final = 10
 """How many mistakes a client may make before it has authenticated; then the connection closes."""
 
-MAX_ECHO: Final = 64
-"""How many characters of what a client sent are repeated to it in an error."""
-
 NOT_AUTHORIZED: Final = "not authorized"
 """What a client is told of a topic that its key does not allow, in the words for what the vendor does not allow."""
-
-MAX_SINCE_MS: Final = 2**53
-"""The latest ``since``, in Unix milliseconds: every JSON reader keeps integers exact up to this."""
 
 POLICY_VIOLATION: Final = 1008
 """The WebSocket close code with which the vendor turns a client away (RFC 6455, section 7.4.1)."""
@@ -102,6 +104,7 @@ class Subscribe:
             nothing.
         recover: the number that a role of ours gave the request, with which it asks for what it missed of the topics;
             None when it does not.
+        snapshot: whether the client wants the last event of each topic first; None when it did not say.
         unserved: whoever carries this out puts in here the topics that it does not serve, each with the reason:
             they are answered with an error; and with None those that it answers itself, later.
     """
@@ -109,6 +112,7 @@ class Subscribe:
     topics: tuple[Topic, ...]
     since: int | None = None
     recover: int | None = None
+    snapshot: bool | None = None
     unserved: dict[Topic, str | None] = field(default_factory=dict, compare=False)
 
 
@@ -140,24 +144,7 @@ Effect = Reply | Authenticated | Refused | Subscribe | Unsubscribe | Close
 """What a session asks of its server."""
 
 
-class _MessageError(ValueError):
-    """A message that cannot be carried out at all; the text is for the client."""
-
-
 _encode_json = json.JSONEncoder().encode
-
-_JSON_SPACE: Final = " \t\n\r"
-"""White space by RFC 8259, section 2."""
-
-_JSON_TYPES: Final = {
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    str: "a string",
-    list: "an array",
-    dict: "an object",
-    type(None): "null",
-}
 
 
 def status_message(*statuses: tuple[str, str]) -> bytes:
@@ -247,22 +234,22 @@ class Session:
         if self._closed:
             return []
         try:
-            request = _decode(message)
-            action = _text_field(request, "action")
+            request = decode_request(message)
+            action = text_field(request, "action")
             if action == "auth":
-                return self._authenticate(_text_field(request, "params"), _recovery(request))
+                return self._authenticate(text_field(request, "params"), recovery_of(request))
             if not self.authenticated:
-                raise _MessageError(f"not authenticated: {_shown(action)} came before auth")
+                raise MessageError(f"not authenticated: {shown(action)} came before auth")
             if action == "subscribe":
-                since, recover = _since(request), _recover_number(request)
+                since, recover, snapshot = since_of(request), recover_number_of(request), snapshot_of(request)
                 room = None if held is None else _Room(held, self._topic_limit, self._bars)
                 allowed = self.key.allows_topic if self.key and self.key.topics else None
-                subscribe = partial(Subscribe, since=since, recover=recover)
-                return _change(action, _parts(request), subscribe, self._market, room, allowed)
+                subscribe = partial(Subscribe, since=since, recover=recover, snapshot=snapshot)
+                return _change(action, topics_of(request), subscribe, self._market, room, allowed)
             if action == "unsubscribe":
-                return _change(action, _parts(request), self._unsubscribe, self._market)
-            raise _MessageError(f"unknown action: {_shown(action)}")
-        except _MessageError as error:
+                return _change(action, topics_of(request), self._unsubscribe, self._market)
+            raise MessageError(f"unknown action: {shown(action)}")
+        except MessageError as error:
             return self._complain(str(error))
 
     def auth_timed_out(self) -> list[Effect]:
@@ -319,97 +306,6 @@ class Session:
                 self._closed = True
                 effects.append(Close(POLICY_VIOLATION, "too many errors before authentication"))
         return effects
-
-
-def _decode(message: str | bytes) -> dict[str, object]:
-    # The standard library's parser rather than simdjson: it also takes integers of any size in fields that do
-    # not matter here, and says where a message is wrong.
-    try:
-        text = message if isinstance(message, str) else message.decode()
-        request = json.loads(text)
-    except UnicodeDecodeError as error:
-        raise _MessageError(f"malformed message: not UTF-8 at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise _MessageError(f"malformed message: not JSON at {_place(error)}") from None
-    except RecursionError:
-        raise _MessageError("malformed message: nested too deeply") from None
-    except ValueError:
-        raise _MessageError("malformed message: a number with too many digits") from None
-    if not isinstance(request, dict):
-        raise _MessageError(f"malformed message: {_type_of(request)}, not an object: {_shown(text)}")
-    return request
-
-
-def _place(error: json.JSONDecodeError) -> str:
-    """Say where a text stops being JSON, in the same words whatever the version of ``json``."""
-    text, position = error.doc, error.pos
-    if error.msg.startswith("Illegal trailing comma"):
-        # Python 3.13 and later blame the comma; what cannot follow it is what stops the text from being JSON.
-        position += 1 + len(text[position + 1 :]) - len(text[position + 1 :].lstrip(_JSON_SPACE))
-    return f"character {position}, {_shown(text[position:]) if position < len(text) else 'the end'}"
-
-
-def _text_field(request: dict[str, object], name: str) -> str:
-    try:
-        value = request[name]
-    except KeyError:
-        raise _MessageError(f"malformed message: no {name!r}") from None
-    if not isinstance(value, str):
-        raise _MessageError(f"malformed message: {name!r} is {_type_of(value)}, not a string")
-    return value
-
-
-def _since(request: dict[str, object]) -> int | None:
-    if "since" not in request:
-        return None
-    since = request["since"]
-    if type(since) is not int:
-        raise _MessageError(
-            f"malformed message: 'since' is {_type_of(since)}, not an integer of milliseconds"
-        )
-    if not 0 <= since <= MAX_SINCE_MS:
-        raise _MessageError(
-            f"malformed message: 'since' is outside 0 to {MAX_SINCE_MS} ms: {_shown(str(since))}"
-        )
-    return since
-
-
-def _recovery(request: dict[str, object]) -> RecoveryRequest | None:
-    if "recover" not in request:
-        return None
-    try:
-        return parse_recovery_request(request["recover"])
-    except ValueError as error:
-        raise _MessageError(f"malformed message: {error}") from None
-
-
-def _recover_number(request: dict[str, object]) -> int | None:
-    number = request.get("recover")
-    if number is None:
-        return None
-    if type(number) is not int or not 0 < number <= MAX_NUMBER:
-        raise _MessageError(f"malformed message: 'recover' is not an integer from 1 to {MAX_NUMBER}")
-    return number
-
-
-def _parts(request: dict[str, object]) -> list[str]:
-    """Return the topics of a request: ``params`` is a string with commas, or an array of such strings."""
-    params = request.get("params")
-    if isinstance(params, list):
-        strays = [part for part in params if not isinstance(part, str)]
-        if strays:
-            raise _MessageError(f"malformed message: 'params' holds {_type_of(strays[0])}, not only strings")
-        params = ",".join(params)
-    else:
-        params = _text_field(request, "params")
-    if not params.strip():
-        raise _MessageError("malformed message: 'params' is empty")
-    parts = params.split(",")
-    if len(parts) > MAX_TOPICS_PER_MESSAGE:
-        raise _MessageError(
-            f"too many topics in one message: {len(parts)}; at most {MAX_TOPICS_PER_MESSAGE} are taken"
-        )
-    return parts
 
 
 class _Room:
@@ -520,11 +416,3 @@ def _status(status: str, message: str) -> str:
         # A lone surrogate may be written in JSON, but strict readers refuse the whole message for it.
         message = message.encode("utf-8", "backslashreplace").decode()
     return f'{{"ev":"status","status":{_encode_json(status)},"message":{_encode_json(message)}}}'
-
-
-def _shown(text: str) -> str:
-    return repr(text) if len(text) <= MAX_ECHO else f"{text[:MAX_ECHO]!r}..."
-
-
-def _type_of(value: object) -> str:
-    return _JSON_TYPES.get(type(value), "something else")

@@ -10,6 +10,7 @@
 #include "audiences.hpp"
 #include "last_event.hpp"
 #include "scan.hpp"
+#include "snapshots.hpp"
 
 namespace fproxy {
 
@@ -47,6 +48,29 @@ class Fanout {
         for (const Event &event : events_)
             if (event.kind == EventKind::kStatus) statuses.emplace_back(event.begin, event.end);
         next_event_ = events_.size();
+    }
+
+    // Keep the events of that message that count, each as the last one of its topic. A bar that does not tell its interval has
+    // no topic of its own.
+    void keep_last(Snapshots &snapshots, int64_t received, bool is_live) {
+        const Event *batch[Snapshots::kBatch];
+        size_t size = 0;
+        snapshots.begin_message(received, is_live);
+        for (const Event &event : events_) {
+            if (event.kind == EventKind::kStatus) continue;
+            if (__builtin_expect(event.kind == EventKind::kBarSomehow, 0)) {
+                snapshots.keep(batch, std::exchange(size, 0));
+                char name[kBarName];
+                Event bar;
+                const Event *const named = &bar;
+                if (name_bar(event, scanner_.bar_interval(event), name, bar) && audiences_.topics().counts(bar, source_))
+                    snapshots.keep(&named, 1);
+            } else if (audiences_.topics().counts(event, source_)) {
+                batch[size++] = &event;
+                if (size == Snapshots::kBatch) snapshots.keep(batch, std::exchange(size, 0));
+            }
+        }
+        snapshots.keep(batch, size);
     }
 
     // Pass over events whose own time is before `time`, in Unix milliseconds; one without a time counts as of `otherwise`.
@@ -115,6 +139,7 @@ class Fanout {
     static constexpr size_t kOverfull = 60 * 1024;
     static constexpr size_t kKeepBuffer = 256 * 1024;
     static constexpr int64_t kMaxBarInterval = 60'000;
+    static constexpr size_t kBarName = 16;
 
     Audiences audiences_;
     size_t max_payload_;
@@ -191,15 +216,23 @@ class Fanout {
             any_bar_.clear();
             audiences_.topics().match_any_bar(event, source_, any_bar_);
             collect(event, any_bar_);
-        } else if (interval > 0 && interval <= kMaxBarInterval) {
-            char name[16];
-            const int length = std::snprintf(name, sizeof name, "%lldMs", static_cast<long long>(interval));
-            Event bar = event;
-            bar.type = Text::of(name, static_cast<size_t>(length));
-            bar.kind = EventKind::kBar;
-            const AudienceSet *const audiences = audiences_.topics().match(bar, source_);
-            if (audiences != nullptr) collect(bar, *audiences);
+            return;
         }
+        char name[kBarName];
+        Event bar;
+        if (!name_bar(event, interval, name, bar)) return;
+        const AudienceSet *const audiences = audiences_.topics().match(bar, source_);
+        if (audiences != nullptr) collect(bar, *audiences);
+    }
+
+    // Make an event of a bar whose type names its interval, in `name`. False when no topic has that interval.
+    static bool name_bar(const Event &event, int64_t interval, char (&name)[kBarName], Event &bar) {
+        if (interval <= 0 || interval > kMaxBarInterval) return false;
+        const int length = std::snprintf(name, sizeof name, "%lldMs", static_cast<long long>(interval));
+        bar = event;
+        bar.type = Text::of(name, static_cast<size_t>(length));
+        bar.kind = EventKind::kBar;
+        return true;
     }
 };
 

@@ -22,6 +22,12 @@ class OpenTable {
     // The memory that it takes.
     size_t bytes() const { return slots_.capacity() * sizeof(Slot); }
 
+    // How much more it takes when one slot more is inserted.
+    size_t growth() const {
+        if (2 * (size_ + 1) <= slots_.size()) return 0;
+        return slots_.empty() ? kFirstSlots * sizeof(Slot) : bytes();
+    }
+
     // Where the search for a hash begins: the caller may have its memory fetched, and look there later. Only for a table
     // that is not empty, and as long as it does not change.
     size_t begin(uint64_t hash) const {

@@ -137,6 +137,12 @@ class TopicTable {
 
     const AudienceSet *match(const Event &event, unsigned source) { return end(begin(event), event, source); }
 
+    // Whether an event that came from an upstream counts, whoever takes it.
+    bool counts(const Event &event, unsigned source) {
+        const Sources sources = event.kind == EventKind::kBar ? bar_sources_ : rows_[known_type(event.type).wildcard].sources;
+        return (sources >> source & 1) != 0;
+    }
+
     // Add the audiences of a bar whose interval is not known: all that have any bar topic for its symbol.
     void match_any_bar(const Event &event, unsigned source, AudienceSet &audiences) const {
         if ((bar_sources_ >> source & 1) == 0) return;

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from fproxy._fastpath import Fanout, History
+from fproxy._fastpath import Fanout, History, Snapshots
 from fproxy.core.demand import Demand
 from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.market import Market, Upstream
@@ -17,11 +17,13 @@ from fproxy.core.topics import BARS, Topic, bar_interval
 from fproxy.core.upstream_effects import Recovering
 from fproxy.metrics import Metrics
 from fproxy.roles.kept_history import kept_history
-from fproxy.roles.replay import FilteredReplay, Replay, ReplayStart
+from fproxy.roles.kept_snapshots import kept_snapshots
+from fproxy.roles.replay import FilteredReplay, Replay, Replayed, ReplayStart
 from fproxy.roles.replay_queue import ReplayQueue
 from fproxy.roles.resumption import Resumption
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import FilteredProxySettings
+from fproxy.roles.snapshots import Brought, SnapshotSender, new_topics
 from fproxy.roles.stream_notices import StreamNotices
 from fproxy.roles.subscriptions import Subscriptions
 from fproxy.roles.upstream_feed import UpstreamFeed
@@ -37,12 +39,12 @@ SETTLE_INTERVAL: Final = 1.0
 """How long subscriptions must rest before clients with equal ones are served as one audience, in seconds."""
 
 
-def _new_fanout(market: Market, history: History | None = None) -> Fanout:
+def _new_fanout(market: Market, history: History | None = None, snapshots: Snapshots | None = None) -> Fanout:
     """Return a fan-out of a market's events.
 
     It counts them where their topics are routed: so what two upstreams send does not come twice.
     """
-    fanout = Fanout(history=history, event_topics=matcher(market))
+    fanout = Fanout(history=history, snapshots=snapshots, event_topics=matcher(market))
     for event_type in market.event_types.values():
         fanout.set_sources(event_type.name, [SOURCES[event_type.upstream]])
     fanout.set_sources(BARS, [SOURCES[Upstream.AGGREGATOR]])
@@ -89,7 +91,8 @@ class FilteredMarket(ServedMarket):
         self.market = market
         self._metrics = counters = metrics.of(market.name)
         self._history = kept_history(settings.history, counters)
-        self._fanout = _new_fanout(market, self._history)
+        self._last_events = kept_snapshots(settings, counters)
+        self._fanout = _new_fanout(market, self._history, self._last_events)
         counters.watch_fanout(self._fanout)
         self._coalesce = settings.coalesce_ms / 1000
         self._steps: WorkSteps
@@ -147,10 +150,22 @@ class FilteredMarket(ServedMarket):
         }
         self._replaying: set[Client] = set()
         self._subscriptions = Subscriptions(filtered_proxy_route(market), demands, self._upstreams)
+        self._snapshot_always = settings.snapshot
+        self._snapshots: SnapshotSender | None = None
+        if self._last_events is not None:
+            self._snapshots = SnapshotSender(
+                self._last_events,
+                topics_of=self._subscriptions.topics,
+                catching_up=self._replaying.__contains__,
+                counted=counters.snapshot_events.inc,
+                event_topics=matcher(market),
+            )
 
     def prepare(self, steps: WorkSteps) -> None:
         """Prepare for clients."""
         self._steps = steps
+        if self._snapshots is not None:
+            self._snapshots.prepare(steps)
 
     def start(self) -> None:
         """Begin to connect upstream."""
@@ -185,30 +200,60 @@ class FilteredMarket(ServedMarket):
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Give a client topics, and ask the upstreams for those that nobody had."""
-        concerns = self._subscriptions.subscribe(client, topics)
-        state: _ClientState = client.context
-        live: Sequence[Topic] = topics
-        if self._resumption is not None and self._history is not None:
-            missed = self._resumption.missed(client, topics, unix_ms())
-            if missed is not None:
-                catching_up = frozenset(missed[0])
-                live = [topic for topic in topics if topic not in catching_up]
-                self._catch_up(client, self._history, *missed)
-        self._fanout.subscribe(state.number, [*topics, *self._notices.topics(concerns.fresh)])
-        if state.replay is not None:
-            state.replay.subscribe(live)
-        self._notices.tell_late(client, concerns.serving)
-        self._settle_later()
+        self._subscribe(client, topics)
 
     def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> None:
         """Do as :meth:`subscribe`, and first send the kept events of the topics whose own time is ``since`` or later.
 
         Millisecond bars that nobody has yet are asked of the aggregator since that time: it keeps those of all windows.
         """
+        self._subscribe_since(client, topics, since)
+
+    def subscribe_with_snapshot(
+        self, client: Client, topics: Sequence[Topic], since: int | None, *, asked: bool
+    ) -> None:
+        """Do as the two above, and send the last event of each topic.
+
+        Of topics that the client has already only if it was asked for.
+        """
+        wanted: Sequence[Topic] = ()
+        if self._snapshots is None:
+            if asked:
+                client.refuse_snapshot()
+        elif asked:
+            wanted = topics
+        elif self._snapshot_always:
+            wanted = new_topics(topics, self._subscriptions.topics(client))
+        moment = 0 if self._snapshots is None else self._snapshots.moment
+        brought = (
+            self._subscribe(client, topics) if since is None else self._subscribe_since(client, topics, since)
+        )
+        if self._snapshots is not None and wanted:
+            self._snapshots.send(client, wanted, before=moment, brought=brought)
+
+    def _subscribe(self, client: Client, topics: Sequence[Topic]) -> Brought | None:
+        """Subscribe a client. Return which of the topics it is brought the past of: those that it resumes."""
+        concerns = self._subscriptions.subscribe(client, topics)
+        state: _ClientState = client.context
+        brought: Brought | None = None
+        live: Sequence[Topic] = topics
+        if self._resumption is not None and self._history is not None:
+            missed = self._resumption.missed(client, topics, unix_ms())
+            if missed is not None:
+                catching_up = frozenset(missed[0])
+                live = [topic for topic in topics if topic not in catching_up]
+                brought = Brought(catching_up, self._catch_up(client, self._history, *missed))
+        self._fanout.subscribe(state.number, [*topics, *self._notices.topics(concerns.fresh)])
+        if state.replay is not None:
+            state.replay.subscribe(live)
+        self._notices.tell_late(client, concerns.serving)
+        self._settle_later()
+        return brought
+
+    def _subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> Brought | None:
         if self._history is None:
             client.refuse_replay()
-            self.subscribe(client, topics)
-            return
+            return self._subscribe(client, topics)
         state: _ClientState = client.context
         concerns = self._subscriptions.subscribe(
             client, [topic for topic in topics if bar_interval(topic.event_type) is None]
@@ -218,8 +263,9 @@ class FilteredMarket(ServedMarket):
         )
         self._fanout.subscribe(state.number, self._notices.topics(concerns.fresh | bars.fresh))
         self._notices.tell_late(client, concerns.serving | bars.serving)
-        self._catch_up(client, self._history, topics, ReplayStart(since))
+        replayed = self._catch_up(client, self._history, topics, ReplayStart(since))
         self._fanout.subscribe(state.number, topics)  # it is muted until it has caught up
+        return Brought(frozenset(topics), replayed)
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Take topics from a client."""
@@ -241,6 +287,8 @@ class FilteredMarket(ServedMarket):
         if state.replays is not None:
             state.replays.cancel()
             self._replaying.discard(client)
+        if self._snapshots is not None:
+            self._snapshots.client_left(client)
         self._fanout.remove_client(state.number)
         topics = self._subscriptions.topics(client)
         self._subscriptions.remove_client(client)
@@ -251,7 +299,7 @@ class FilteredMarket(ServedMarket):
 
     def _catch_up(
         self, client: Client, history: History, topics: Sequence[Topic], start: ReplayStart
-    ) -> None:
+    ) -> Replayed:
         """Have a client brought the kept events of topics first. It is muted until it has caught up."""
         state: _ClientState = client.context
         if state.replays is None:
@@ -262,7 +310,7 @@ class FilteredMarket(ServedMarket):
                 make=partial(self._new_replay, client),
                 live=partial(self._go_live, client),
             )
-        state.replays.ask(topics, start)
+        return state.replays.ask(topics, start)
 
     def _new_replay(
         self, client: Client, start: ReplayStart, asked_at: int, ended: Callable[[Replay], None]

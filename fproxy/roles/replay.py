@@ -56,6 +56,24 @@ class ReplayStart:
     request: int = 0
 
 
+@dataclass(slots=True)
+class Replayed:
+    """What a replay has brought of its topics, up to the moment of the request.
+
+    Attributes:
+        since: the events whose own time is then or later, in Unix milliseconds; 0 for all.
+        first: of the messages from this number of the history on; None before it has begun.
+    """
+
+    since: int
+    first: int | None = None
+
+    @classmethod
+    def of(cls, start: ReplayStart) -> "Replayed":
+        """Return what a replay is to bring that has not begun."""
+        return cls(0 if start.resumes or start.number is not None else max(1, start.time))
+
+
 def replayed_message(start: ReplayStart, count: int, *, complete: bool) -> bytes:
     """Return the message that ends a replay: a JSON array with one status event.
 
@@ -80,7 +98,11 @@ def replayed_message(start: ReplayStart, count: int, *, complete: bool) -> bytes
 
 
 class Replay(ABC):
-    """One client's way from a time in the past to what is live."""
+    """One client's way from a time in the past to what is live.
+
+    Attributes:
+        replayed: what it has brought.
+    """
 
     def __init__(
         self,
@@ -109,7 +131,6 @@ class Replay(ABC):
         self._client = client
         self._history = history
         self._from = start
-        self._since = 0 if start.resumes or start.number is not None else max(1, start.time)
         self._is_complete = is_complete
         self._reaches_back = start.time >= history.complete_from
         self._counted = counted
@@ -128,6 +149,7 @@ class Replay(ABC):
         # What to tell the client, each before a message's number.
         self._notices: deque[tuple[int, bytes]] = deque()
         self._work: Work | None = None
+        self.replayed = Replayed.of(start)
 
     @property
     def started(self) -> bool:
@@ -166,6 +188,7 @@ class Replay(ABC):
         """Send messages that came after the request; arguments and result as of ``Fanout.replay``."""
 
     def _run(self) -> Steps:
+        self.replayed.first = self._cursor
         while self._cursor < self._boundary:
             if self._client.unsent_bytes > UNSENT_BYTES:
                 yield PAUSE
@@ -176,11 +199,12 @@ class Replay(ABC):
                         self._client.cut_off("replay")
                         return
                     self._reaches_back = False
+                    self.replayed.first = self._history.first
                 self._cursor = self._kept.replay(
                     self._history,
                     self._cursor,
                     self._boundary,
-                    since=self._since,
+                    since=self.replayed.since,
                     max_bytes=PIECE_BYTES,
                 )
             yield None

@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from fproxy._fastpath import History
 from fproxy.core.topics import Topic
-from fproxy.roles.replay import Replay, ReplayStart
+from fproxy.roles.replay import Replay, Replayed, ReplayStart
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import WorkSteps
 
@@ -20,11 +20,13 @@ class _Request(NamedTuple):
         start: from when on.
         asked_at: the number that the next message had then.
         topics: what of.
+        replayed: what will have been brought then.
     """
 
     start: ReplayStart
     asked_at: int
     topics: list[Topic]
+    replayed: Replayed
 
 
 class ReplayQueue(Generic[R]):
@@ -71,21 +73,27 @@ class ReplayQueue(Generic[R]):
         """What is brought by requests that wait for others to be carried out."""
         return frozenset(topic for request in self._waiting for topic in request.topics)
 
-    def ask(self, topics: Sequence[Topic], start: ReplayStart) -> None:
-        """Bring what has passed of topics, behind the acknowledgement, and then what is live."""
+    def ask(self, topics: Sequence[Topic], start: ReplayStart) -> Replayed:
+        """Bring what has passed of topics, behind the acknowledgement, and then what is live.
+
+        Returns:
+            what that has brought, once it is carried out.
+        """
         if self.current is None:
             self._live(False)
             self._prepare(start, self._history.next)
         assert self.current is not None
         if not self.current.started:
             self.current.ask(topics)
-            return
+            return self.current.replayed
         self.current.leave(topics)
         if not self._gathering:
             self._gathering = True
-            self._waiting.append(_Request(start, self._history.next, []))
+            replayed = Replayed.of(start)
+            self._waiting.append(_Request(start, self._history.next, [], replayed))
             self._client.after_reply(self._gathered)
         self._waiting[-1].topics.extend(topics)
+        return self._waiting[-1].replayed
 
     def recover(self, start: ReplayStart) -> None:
         """Bring everything from a message on, to a role of ours that has just come back."""
@@ -125,4 +133,6 @@ class ReplayQueue(Generic[R]):
             self._live(True)
             return
         request = self._waiting.popleft()
-        self._prepare(request.start, request.asked_at).ask(request.topics)
+        replay = self._prepare(request.start, request.asked_at)
+        replay.replayed = request.replayed
+        replay.ask(request.topics)

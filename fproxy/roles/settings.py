@@ -122,6 +122,8 @@ class FilteredProxySettings:
         resume: bring clients that connect and subscribe again what they missed meanwhile, as far as the history goes.
         resume_overlap: what they are brought begins so long before the moment up to which they have got everything, in
             seconds.
+        snapshot: send the last event of each topic to clients that do not say whether they want it.
+        snapshot_bytes: the most memory that last events may take; 0 to keep none.
     """
 
     markets: tuple[Market, ...] = (STOCKS,)
@@ -137,6 +139,8 @@ class FilteredProxySettings:
     resume: bool = False
     resume_overlap: float = 2.0
     history: HistorySettings = field(default_factory=HistorySettings)
+    snapshot: bool = False
+    snapshot_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

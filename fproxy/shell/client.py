@@ -200,6 +200,11 @@ class Client(asyncio.BufferedProtocol):
         if self._session is not None:
             self._session.refuse_replay()
 
+    def refuse_snapshot(self) -> None:
+        """Tell the client, behind the reply and once, that last events are not kept here."""
+        if self._session is not None:
+            self._session.refuse_snapshot()
+
     def close(self, code: int, reason: str) -> None:
         """Close the connection behind what has been written. Closing twice is fine.
 

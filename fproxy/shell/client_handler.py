@@ -69,3 +69,20 @@ class RecoveringHandler(Protocol):
 
         The status ``recovered`` with the number of the request ends that, once for each request.
         """
+
+
+@runtime_checkable
+class SnapshotHandler(Protocol):
+    """A role that can also send how things stand: the last event of each topic; any other gets ``subscribe``."""
+
+    def subscribe_with_snapshot(
+        self, client: "Client", topics: Sequence[Topic], since: int | None, *, asked: bool
+    ) -> Mapping[Topic, str | None] | None:
+        """Subscribe ``client``, and send the last event of each topic; see ``subscribe`` and ``subscribe_since``.
+
+        Args:
+            client: who wants them.
+            topics: what it wants.
+            since: from when on it wants what has passed, in Unix milliseconds; None for nothing.
+            asked: whether the client asked for it; else it said nothing, and the role decides.
+        """

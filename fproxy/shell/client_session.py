@@ -3,7 +3,7 @@
 The rules are ``fproxy.core.control``'s; this carries out what they ask for, in steps, between which the loop turns.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from websockets.frames import CloseCode, Frame
@@ -12,7 +12,8 @@ from websockets.protocol import Protocol as WebSocketProtocol
 from fproxy.core import control
 from fproxy.core.activity import ActivityKind
 from fproxy.core.client_key import ClientKey
-from fproxy.shell.client_handler import RecoveringHandler, ReplayingHandler
+from fproxy.core.topics import Topic
+from fproxy.shell.client_handler import RecoveringHandler, ReplayingHandler, SnapshotHandler
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.message_assembler import MessageAssembler
 from fproxy.shell.shared_state import SharedState
@@ -27,6 +28,11 @@ NO_REPLAY: Final = control.status_message(
     ("error", "'since' is not served here: no history is kept; subscribed to what comes from now on")
 )
 """What a client is told that asks a role for what has passed, which does not keep it."""
+
+NO_SNAPSHOT: Final = control.status_message(
+    ("error", "'snapshot' is not served here: no last events are kept; subscribed to what comes from now on")
+)
+"""What a client is told that asks a role for last events, which does not keep them."""
 
 
 _REFUSALS: Final[Mapping[str, str]] = {
@@ -130,8 +136,15 @@ class ClientSession:
 
     def refuse_replay(self) -> None:
         """Tell the client, behind the reply and once, that what has passed is not kept here."""
-        if self._say_no_replay not in (self._after_reply or ()):
-            self.after_reply(self._say_no_replay)
+        self._after_reply_once(self._say_no_replay)
+
+    def refuse_snapshot(self) -> None:
+        """Tell the client, behind the reply and once, that last events are not kept here."""
+        self._after_reply_once(self._say_no_snapshot)
+
+    def _after_reply_once(self, callback: Callable[[], None]) -> None:
+        if callback not in (self._after_reply or ()):
+            self.after_reply(callback)
 
     def _message_received(self, message: str | bytes) -> Iterator[None]:
         client = self._client
@@ -152,15 +165,11 @@ class ClientSession:
             case control.Reply(message, errors):
                 client.send_status(message)
                 self._metrics.control_errors.inc(errors)
-            case control.Subscribe(topics, since, recover, unserved):
-                if since is not None and isinstance(handler, ReplayingHandler):
-                    unserved.update(handler.subscribe_since(client, topics, since) or {})
-                elif recover is not None and isinstance(handler, RecoveringHandler):
+            case control.Subscribe(topics, since, recover, snapshot, unserved):
+                if recover is not None and isinstance(handler, RecoveringHandler):
                     unserved.update(handler.subscribe_recovering(client, topics, recover) or {})
                 else:
-                    unserved.update(handler.subscribe(client, topics) or {})
-                    if since is not None:
-                        self.refuse_replay()
+                    unserved.update(self._subscribe(topics, since, snapshot) or {})
             case control.Unsubscribe(topics):
                 handler.unsubscribe(client, topics)
             case control.Authenticated(account, key, recovery):
@@ -173,6 +182,27 @@ class ClientSession:
             case control.Close(code, reason):
                 client.close(code, reason)
 
+    def _subscribe(
+        self, topics: Sequence[Topic], since: int | None, snapshot: bool | None
+    ) -> Mapping[Topic, str | None] | None:
+        client, handler = self._client, self._handler
+        if snapshot is not False and isinstance(handler, SnapshotHandler):
+            return handler.subscribe_with_snapshot(client, topics, since, asked=snapshot is True)
+        if snapshot:
+            self.refuse_snapshot()
+        if since is None:
+            return handler.subscribe(client, topics)
+        if isinstance(handler, ReplayingHandler):
+            return handler.subscribe_since(client, topics, since)
+        self.refuse_replay()
+        return handler.subscribe(client, topics)
+
     def _say_no_replay(self) -> None:
+        self._say_error(NO_REPLAY)
+
+    def _say_no_snapshot(self) -> None:
+        self._say_error(NO_SNAPSHOT)
+
+    def _say_error(self, message: bytes) -> None:
         self._metrics.control_errors.inc()
-        self._client.send_status(NO_REPLAY)
+        self._client.send_status(message)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fproxy.core import control
+from fproxy.core import client_request, control
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.control import Authenticated, Close, Effect, Refused, Reply, Session, Subscribe, Unsubscribe
 from fproxy.core.topics import EVERYTHING, Topic
@@ -288,13 +288,15 @@ def test_an_answer_is_cut_at_its_limit_to_the_byte(beyond: int) -> None:
 
 
 def test_too_many_topics_in_one_message_are_refused_together() -> None:
-    text = the_error(send(joined(), message(action="subscribe", params="," * control.MAX_TOPICS_PER_MESSAGE)))
+    text = the_error(
+        send(joined(), message(action="subscribe", params="," * client_request.MAX_TOPICS_PER_MESSAGE))
+    )
     assert text == "too many topics in one message: 50001; at most 50000 are taken"
 
 
 def test_the_answer_to_the_worst_message_is_bounded() -> None:
     # What a client can make us send, beside the megabyte that it may send itself.
-    params = ",".join(["\U0001f4a9\x01"] * control.MAX_TOPICS_PER_MESSAGE)
+    params = ",".join(["\U0001f4a9\x01"] * client_request.MAX_TOPICS_PER_MESSAGE)
     effects = send(joined(), message(action="subscribe", params=params))
     assert sum(len(effect.message) for effect in effects if isinstance(effect, Reply)) < 12 * 1024 * 1024
 
@@ -399,7 +401,7 @@ def test_a_role_that_keeps_no_topics_has_no_limit() -> None:
 # Replay.
 
 
-@pytest.mark.parametrize("since", [0, 1, 1_736_503_800_000, control.MAX_SINCE_MS])
+@pytest.mark.parametrize("since", [0, 1, 1_736_503_800_000, client_request.MAX_SINCE_MS])
 def test_since_is_passed_on(since: int) -> None:
     effects = send(joined(), message(action="subscribe", params="100Ms.AAPL", since=since))
     assert effects[0] == Subscribe((topic_of("100Ms.AAPL"),), since)
@@ -423,6 +425,23 @@ def test_a_bad_since_refuses_the_message(since: object, what: str) -> None:
     assert "'since'" in text
     assert what in text
     assert len(text) < 200
+
+
+# Snapshots.
+
+
+@pytest.mark.parametrize("snapshot", [True, False])
+def test_snapshot_is_passed_on(snapshot: bool) -> None:
+    effects = send(joined(), message(action="subscribe", params="T.AAPL", since=1, snapshot=snapshot))
+    assert effects[0] == Subscribe((topic_of("T.AAPL"),), 1, snapshot=snapshot)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "what"), [(1, "a number"), ("true", "a string"), (None, "null"), ({}, "an object")]
+)
+def test_a_bad_snapshot_refuses_the_message(snapshot: object, what: str) -> None:
+    effects = send(joined(), message(action="subscribe", params="T.AAPL", snapshot=snapshot))
+    assert the_error(effects) == f"malformed message: 'snapshot' is {what}, not true or false"
 
 
 # Messages that cannot be carried out.
@@ -460,7 +479,7 @@ BAD_MESSAGES: list[tuple[str | bytes, str]] = [
     ('{"action":"Subscribe","params":"T.A"}', "unknown action: 'Subscribe'"),
     ('{"action":"sub\\u0000","params":"T.A"}', "unknown action: 'sub\\x00'"),
     ('{"action":"\\ud800"}', "unknown action: '\\ud800'"),
-    (json.dumps({"action": "x" * 10_000}), f"unknown action: '{'x' * control.MAX_ECHO}'..."),
+    (json.dumps({"action": "x" * 10_000}), f"unknown action: '{'x' * client_request.MAX_ECHO}'..."),
     ('{"action":"subscribe"}', "malformed message: no 'params'"),
     ('{"action":"unsubscribe"}', "malformed message: no 'params'"),
     ('{"action":"auth"}', "malformed message: no 'params'"),
@@ -531,6 +550,7 @@ requests = st.fixed_dictionaries(
         "action": st.sampled_from(["auth", "subscribe", "unsubscribe"]) | json_values,
         "params": st.lists(topic_texts).map(",".join) | st.just(KEY) | json_values,
         "since": json_values,
+        "snapshot": json_values,
     },
 )
 messages = st.one_of(st.binary(), st.text(), json_values.map(json.dumps), requests.map(json.dumps))

@@ -143,6 +143,10 @@ def test_every_setting_of_a_role_reaches_it(parsed: Callable[..., Any]) -> None:
             "off",
             "--resume",
             "on",
+            "--snapshot",
+            "on",
+            "--snapshot-bytes",
+            "8MiB",
             "--resume-overlap",
             "500ms",
             "--unsubscribe-linger",
@@ -166,6 +170,7 @@ def test_every_setting_of_a_role_reaches_it(parsed: Callable[..., Any]) -> None:
     assert settings.unsubscribe_linger == 0
     assert settings.gap_notices is False
     assert (settings.resume, settings.resume_overlap) == (True, 0.5)
+    assert (settings.snapshot, settings.snapshot_bytes) == (True, 8 << 20)
 
 
 def test_the_firehose_and_aggregator_take_their_own_settings(parsed: Callable[..., Any]) -> None:
@@ -211,6 +216,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(flag: str, value: str, allo
 
 def test_resuming_without_a_history_is_refused() -> None:
     assert "--resume (FPROXY_RESUME) needs a history" in error_of("--resume", "on", "--history", "0")
+    assert "--snapshot (FPROXY_SNAPSHOT) needs memory" in error_of("--snapshot", "on")
 
 
 def test_a_wrong_variable_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:

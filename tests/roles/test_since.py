@@ -60,7 +60,7 @@ class Client:
 
 @asynccontextmanager
 async def proxy_of(
-    firehose: ScriptedUpstream, aggregator: ScriptedUpstream, **more: Any
+    firehose: ScriptedUpstream, aggregator: ScriptedUpstream, metrics: Metrics | None = None, **more: Any
 ) -> AsyncIterator[FilteredProxy]:
     more.setdefault("server", ServerSettings(port=0))
     settings = FilteredProxySettings(
@@ -70,7 +70,7 @@ async def proxy_of(
         unsubscribe_linger=60.0,
         **more,
     )
-    proxy = FilteredProxy(settings, Metrics())
+    proxy = FilteredProxy(settings, metrics or Metrics())
     await proxy.start()
     try:
         await until_up(*proxy.markets["stocks"].streams.values())
@@ -92,8 +92,11 @@ async def client_of(proxy: FilteredProxy | Firehose, *topics: str, key: str = "a
         yield client
 
 
+System = tuple[FilteredProxy, ScriptedUpstream, ScriptedUpstream]
+
+
 @asynccontextmanager
-async def system(**more: Any) -> AsyncIterator[tuple[FilteredProxy, ScriptedUpstream, ScriptedUpstream]]:
+async def system(**more: Any) -> AsyncIterator[System]:
     async with ScriptedUpstream() as firehose, ScriptedUpstream() as aggregator:
         async with proxy_of(firehose, aggregator, **more) as proxy:
             yield proxy, firehose, aggregator

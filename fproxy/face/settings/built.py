@@ -63,6 +63,10 @@ def filtered_proxy_settings(values: Values) -> FilteredProxySettings:
         raise click.UsageError(
             "--resume (FPROXY_RESUME) needs a history (FPROXY_HISTORY, FPROXY_HISTORY_BYTES)"
         )
+    if settings.snapshot and not settings.snapshot_bytes:
+        raise click.UsageError(
+            "--snapshot (FPROXY_SNAPSHOT) needs memory for last events (FPROXY_SNAPSHOT_BYTES)"
+        )
     return settings
 
 

@@ -192,5 +192,20 @@ ROLE_SETTINGS: Final = (
         PROXY,
         "Seconds before the end of the last connection with which that begins; earlier where bytes were unsent.",
     ),
+    Declaration(
+        "snapshot",
+        "FPROXY_SNAPSHOT",
+        OnOff(),
+        PROXY,
+        "Send the last event of each topic also to clients that subscribe without asking for it.",
+    ),
+    Declaration(
+        "snapshot_bytes",
+        "FPROXY_SNAPSHOT_BYTES",
+        ByteSize(0),
+        PROXY,
+        "The most memory that the last events of topics may take, for each market; 0 to keep none. What was updated "
+        "longest ago makes room.",
+    ),
 )
 """Where each role listens, what it connects to, and what it does."""
