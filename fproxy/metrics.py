@@ -114,6 +114,7 @@ class Metrics:
         refused_origins: web pages of other hosts refused because any key would have let them in.
         auth_failures: clients refused, by ``reason`` (``bad_key``, ``timeout``, ``expired`` or ``market``).
         key_clients: clients connected and authenticated now with a ``key`` that has a name.
+        held_inputs: times that a client was not read for a while, as it had sent too many messages.
         revoked_clients: clients disconnected as their key is not good any more, by ``reason``.
         refused_connections: connections turned away, by ``reason``: which limit was reached.
         loop_lag: how late the event loop is, in seconds.
@@ -136,6 +137,10 @@ class Metrics:
         self.registry.register(ProcessCollector())
         self.observed = Observed()
         self.key_clients = self._gauge("key_clients", "Clients of a named key now.", "key")
+        self.held_inputs = self._counter(
+            "held_inputs",
+            "Times that a client was read no more for a while, as it had sent too many messages.",
+        )
         self.revoked_clients = self._counter(
             "revoked_clients", "Clients disconnected for a change of keys.", "reason"
         )

@@ -44,6 +44,7 @@ def market_server(
         port=settings.port,
         limits=settings.limits,
         max_clients=settings.max_clients,
+        connection_limits=settings.connections,
         reuse_port=settings.reuse_port,
         listening=settings.listening,
         close_code=settings.close_code,

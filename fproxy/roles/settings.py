@@ -14,6 +14,7 @@ from fproxy.core.client_key import ClientKey
 from fproxy.core.loopback import is_loopback
 from fproxy.core.market import STOCKS, Market
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.connection_limits import ConnectionLimits
 from fproxy.shell.socket_activation import ListeningSocket
 from fproxy.shell.upstream_options import UpstreamOptions
 
@@ -64,6 +65,7 @@ class ServerSettings:
             named ones.
         named_keys: the keys of the keys file, each with what it allows; None when there is no such file.
         limits: what clients may do, and for how long.
+        connections: who may connect, and how many.
         max_clients: how many connections to keep at once; None for as many as the process may open files.
         listening: a socket that listens already, to be used instead of ``host`` and ``port``; None to open one.
         reuse_port: whether other processes listen on the same port, and share its clients.
@@ -77,6 +79,7 @@ class ServerSettings:
     client_keys: tuple[str, ...] = field(default=(), repr=False)
     named_keys: tuple[ClientKey, ...] | None = field(default=None, repr=False)
     limits: ClientLimits = field(default_factory=ClientLimits)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     max_clients: int | None = None
     reuse_port: bool = False
     listening: ListeningSocket | None = None

@@ -10,6 +10,7 @@ import asyncio
 import enum
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from typing import Any, Final, cast
@@ -27,6 +28,8 @@ from fproxy.core.frames import PING_FRAME, text_frame
 from fproxy.core.market import STOCKS
 from fproxy.core.stream_position import RecoveryRequest
 from fproxy.core.topics import Topic
+from fproxy.shell import peer
+from fproxy.shell.admission import REFUSALS
 from fproxy.shell.client_closing import Draining, end_output, fitting_reason
 from fproxy.shell.client_handler import NumberingHandler
 from fproxy.shell.client_session import ClientSession
@@ -38,8 +41,6 @@ from fproxy.shell.slow_consumer import slow_consumer_message, slowness
 from fproxy.shell.timer_wheel import NO_TICK
 
 logger: Final = logging.getLogger("fproxy.server")
-
-_BUSY_RESPONSE: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class _Stage(enum.IntEnum):
@@ -75,7 +76,9 @@ class Client(asyncio.BufferedProtocol):
     __slots__ = (
         "_draining",
         "_endpoint",
+        "_forwarded",
         "_handshake",
+        "_input_held",
         "_input_waits",
         "_pinged",
         "_progress",
@@ -109,6 +112,10 @@ class Client(asyncio.BufferedProtocol):
         self._stage = _Stage.HANDSHAKE
         # Whether some of what was read is still to be taken.
         self._input_waits = False
+        # While nothing more is taken, as too much has come: what had been read already.
+        self._input_held: deque[bytes] | None = None
+        # The client's address as a reverse proxy has named it.
+        self._forwarded: str | None = None
         # Whether a ping was sent and nothing has been heard since.
         self._pinged = False
         self._handshake: Handshake | None = None
@@ -127,13 +134,8 @@ class Client(asyncio.BufferedProtocol):
 
     @property
     def peer(self) -> str:
-        """The client's address and port, as log lines show it."""
-        transport = getattr(self, "_transport", None)
-        address = transport and transport.get_extra_info("peername")
-        if not isinstance(address, tuple):
-            return "unknown"
-        host, port = address[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        """The client's address and port, or the address that a trusted proxy has named, as log lines show it."""
+        return peer.shown(getattr(self, "_transport", None), self._forwarded)
 
     @property
     def described(self) -> str:
@@ -224,6 +226,10 @@ class Client(asyncio.BufferedProtocol):
             self._protocol.send_close(code, fitting_reason(reason))
         self._send_protocol_frames(self._protocol)
 
+    def hold_refusal(self, seconds: float) -> None:
+        """Have the session called back, as at the end of the time to authenticate, when its answer may go out."""
+        self._shared.timers.schedule(self, seconds)
+
     def abort(self) -> None:
         """Drop the connection at once, with all that is unsent."""
         if self._stage is not _Stage.CLOSED:
@@ -241,19 +247,30 @@ class Client(asyncio.BufferedProtocol):
         shared.empty.clear()
         # What waits is kept by the writer, but for the little that a TLS transport has ahead.
         self._transport.set_write_buffer_limits(high=TRANSPORT_BYTES - 1)
+        host = peer.host_of(transport)
+        reason = shared.admission.arrived(self, host)
         if not shared.accepting:
-            self._transport.abort()
-        elif len(shared.clients) > shared.max_clients:
-            shared.busy_log.log(
-                "%s turned away: there are %d connections already", self.peer, shared.max_clients
-            )
-            self._transport.write(_BUSY_RESPONSE)
-            self._start_closing()
-            self._transport.close()
+            shared.loop.call_soon(self._transport.abort)
+        elif reason is not None:
+            self._turn_away(reason)
         else:
             shared.metrics.connections.inc()
-            self._handshake = Handshake(shared.endpoints, local_pages_only=shared.keys.is_open)
+            proxies = shared.admission.trusted_proxies
+            self._handshake = Handshake(
+                shared.endpoints,
+                local_pages_only=shared.keys.is_open,
+                allowed_origins=shared.connection_limits.allowed_origins,
+                proxies=proxies if proxies.trust(host) else None,
+            )
             shared.timers.schedule(self, shared.limits.handshake_timeout)
+
+    def _turn_away(self, reason: str) -> None:
+        """End the connection before it is one, for a limit that the metrics call by ``reason``."""
+        self._shared.admission.refused(reason, "%s turned away: %s", self.peer, REFUSALS[reason].log_text)
+        self._transport.write(REFUSALS[reason].response)
+        self._start_closing()
+        # Not at once: a transport that is closed in connection_made leaves its file registered with the loop.
+        self._shared.loop.call_soon(self._transport.close)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to read to."""
@@ -321,6 +338,7 @@ class Client(asyncio.BufferedProtocol):
             release(self._protocol)
         self._handshake = self._protocol = self._session = None
         shared.timers.cancel(self)
+        shared.admission.left(self)
         if left:
             self._leave()
         shared.clients.discard(self)
@@ -332,6 +350,9 @@ class Client(asyncio.BufferedProtocol):
     def input_received(self, data: bytes) -> Iterator[None]:
         """Take what was read, in steps."""
         self._input_waits = False
+        if self._input_held is not None:
+            self._input_held.append(data)
+            return
         try:
             if self._handshake is not None:
                 data = self._shake_hands(self._handshake, data)
@@ -347,8 +368,26 @@ class Client(asyncio.BufferedProtocol):
         self._transport.pause_reading()
 
     def resume_input(self) -> None:
-        """Read again."""
-        self._transport.resume_reading()
+        """Read again, unless the client's input is held up."""
+        if self._input_held is None:
+            self._transport.resume_reading()
+
+    def hold_input(self, seconds: float) -> None:
+        """Take no more for a while: the client has sent too much."""
+        if self._input_held is None:
+            self._input_held = deque()
+            self._transport.pause_reading()
+            self._shared.loop.call_later(seconds, self._release_input)
+
+    def _release_input(self) -> None:
+        held, self._input_held = self._input_held, None
+        while held and self._stage is not _Stage.CLOSED:
+            self._input_waits = not self._shared.pacer.received(self, held.popleft())
+            if self._input_held is not None:
+                self._input_held.extend(held)
+                return
+        if self._stage is not _Stage.CLOSED:
+            self._transport.resume_reading()
 
     # What the timer wheel calls.
 
@@ -379,16 +418,24 @@ class Client(asyncio.BufferedProtocol):
             return b""
         handshake.close()
         self._handshake = None
+        if outcome.forwarded is not None:
+            self._forwarded = outcome.forwarded
+            reason = self._shared.admission.identified(self, outcome.forwarded)
+            if reason is not None:
+                self._turn_away(reason)
+                return b""
         self._endpoint = outcome.endpoint
         self._transport.write(outcome.response)
         if outcome.endpoint is None:
             if outcome.refused_origin is not None:
                 self._shared.metrics.refused_origins.inc()
                 self._shared.origin_log.log(
-                    "%s refused: it is a web page of %.100r, and any key will do here; set FPROXY_CLIENT_KEYS to let "
-                    "pages of other hosts in",
+                    "%s refused: it is a web page of %.100r, and %s",
                     self.peer,
                     outcome.refused_origin,
+                    "FPROXY_ALLOWED_ORIGINS does not name that"
+                    if self._shared.connection_limits.allowed_origins
+                    else "any key will do here; set FPROXY_CLIENT_KEYS to let pages of other hosts in",
                 )
             self._start_closing()
             end_output(self._transport, self._shared.loop, peer_is_done=False)
@@ -438,6 +485,7 @@ class Client(asyncio.BufferedProtocol):
         self.account = account
         self.use_key(key)
         self._stage = _Stage.JOINED
+        shared.admission.authenticated(self)
         shared.metrics.of(self._endpoint.market.name).clients.inc()
         shared.timers.cancel(self)
         if shared.limits.ping_interval > 0:

@@ -16,6 +16,7 @@ from fproxy.core.topics import Topic
 from fproxy.shell.client_handler import RecoveringHandler, ReplayingHandler, SnapshotHandler
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.message_assembler import MessageAssembler
+from fproxy.shell.message_rate import MessageRate
 from fproxy.shell.shared_state import SharedState
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ class ClientSession:
         "_bytes_before_auth",
         "_client",
         "_handler",
+        "_held",
         "_metrics",
+        "_rate",
         "_rules",
         "_shared",
     )
@@ -81,6 +84,9 @@ class ClientSession:
             max_bar_intervals=shared.limits.max_bar_intervals,
         )
         self._bytes_before_auth = 0
+        self._rate = MessageRate(shared.connection_limits.max_control_rate, shared.loop.time)
+        # What remains to be carried out of the answer to a wrong key, while that is held back.
+        self._held: list[control.Effect] | None = None
         # What a role wants done behind the reply to the message being carried out, or None between messages.
         self._after_reply: list[Callable[[], None]] | None = None
 
@@ -94,7 +100,10 @@ class ClientSession:
             self._carry_out(effect)
 
     def auth_timed_out(self) -> None:
-        """The client had its time to authenticate."""
+        """The client had its time to authenticate, or to wait for the answer to a wrong key."""
+        held, self._held = self._held, None
+        for effect in held or ():
+            self._carry_out(effect)
         for effect in self._rules.auth_timed_out():
             self._carry_out(effect)
 
@@ -118,7 +127,11 @@ class ClientSession:
                 protocol.fail(CloseCode.INVALID_DATA, "a text message is not UTF-8")
                 return
             if message is not None:
+                self._rate.take()
                 yield from self._message_received(message)
+        if self._rate.debt:
+            self._shared.metrics.held_inputs.inc()
+            client.hold_input(self._rate.debt)
         if not client.authenticated and not client.closing:
             # Counted here, as the parser's own limit would also hold for what comes in one piece with auth.
             self._bytes_before_auth += len(data)
@@ -161,6 +174,9 @@ class ClientSession:
 
     def _carry_out(self, effect: control.Effect) -> None:
         client, shared, handler = self._client, self._shared, self._handler
+        if self._held is not None:
+            self._held.append(effect)
+            return
         match effect:
             case control.Reply(message, errors):
                 client.send_status(message)
@@ -179,6 +195,10 @@ class ClientSession:
                 what = _REFUSALS[reason]
                 shared.auth_failure_log.log("%s refused: %s", client.described, what)
                 shared.record(ActivityKind.CLIENT_REFUSED, f"{client.described} refused: {what}")
+                delay = shared.admission.failed_auth(client) if reason == "bad_key" else 0.0
+                if delay:
+                    self._held = []
+                    client.hold_refusal(delay)
             case control.Close(code, reason):
                 client.close(code, reason)
 

@@ -5,7 +5,7 @@ handshake, because a request and its parser weigh more than all else that the se
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
@@ -14,8 +14,10 @@ from websockets.http11 import Request
 from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 
+from fproxy.core.client_address import TrustedProxies
 from fproxy.core.frames import SERVER_NAME
 from fproxy.core.loopback import is_loopback_origin
+from fproxy.core.proxy_protocol import ProxyProtocolError, parse_header
 from fproxy.shell.endpoint import Endpoint
 
 MAX_REQUEST_BYTES: Final = 16 * 1024
@@ -31,6 +33,12 @@ NOT_A_WEBSOCKET: Final = (
     "What flows, and to whom, is on the page of the admin port: http://127.0.0.1:8764/ unless --admin-port says else.\n"
 )
 """What a request is told that does not ask for a WebSocket, as a browser's whose address bar names this port."""
+
+UNLISTED_PAGE: Final = "This page's origin is not among those that may connect (FPROXY_ALLOWED_ORIGINS).\n"
+"""What a web page is told whose origin is not listed, where some are."""
+
+ANY_ORIGIN: Final = "*"
+"""Among the origins that are let in: every page."""
 
 _END_OF_REQUEST: Final = b"\r\n\r\n"
 
@@ -49,6 +57,7 @@ class Outcome:
         endpoint: what is served on the path that was asked for, when it was accepted.
         rest: what the client sent behind its request.
         refused_origin: the origin for which it was refused; None when it was not for that.
+        forwarded: the client's address as a trusted reverse proxy has named it; None when none has.
     """
 
     response: bytes
@@ -56,14 +65,33 @@ class Outcome:
     endpoint: Endpoint | None = None
     rest: bytes = b""
     refused_origin: str | None = None
+    forwarded: str | None = None
 
 
 class Handshake:
     """The opening handshake of one client that is not over yet."""
 
-    __slots__ = ("_endpoints", "_local_pages_only", "_protocol", "_received", "_tail")
+    __slots__ = (
+        "_allowed_origins",
+        "_endpoints",
+        "_forwarded",
+        "_local_pages_only",
+        "_protocol",
+        "_proxies",
+        "_proxy_header",
+        "_received",
+        "_tail",
+    )
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], *, local_pages_only: bool = False) -> None:
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        *,
+        local_pages_only: bool = False,
+        allowed_origins: Collection[str] = (),
+        proxies: TrustedProxies | None = None,
+        forwarded: str | None = None,
+    ) -> None:
         """Prepare a handshake.
 
         Args:
@@ -71,15 +99,36 @@ class Handshake:
             local_pages_only: refuse web pages of other machines. Browsers let every page connect to whatever the
                 browser can reach, and say which page it is in ``Origin`` (RFC 6455, section 10.2); other clients
                 send none.
+            allowed_origins: the origins of pages that are let in, in lower case, and no others; ``*`` for all; empty
+                for what ``local_pages_only`` says.
+            proxies: the trusted reverse proxies, when the connection comes from one: whose it is, is then said by a
+                header of the PROXY protocol before the request, or by X-Forwarded-For in it.
+            forwarded: the client's address where such a header has said it already.
         """
         self._local_pages_only = local_pages_only
         self._endpoints = endpoints
         self._protocol = ServerProtocol(logger=quiet_logger)
         self._received = 0
         self._tail = b""
+        self._allowed_origins = allowed_origins
+        self._proxies = proxies
+        self._forwarded = forwarded
+        # What may be the beginning of a header of the PROXY protocol; None when that has been read, or none may come.
+        self._proxy_header: bytes | None = b"" if proxies is not None and forwarded is None else None
 
     def received(self, data: bytes) -> Outcome | None:
         """Take what was read next. Return how the handshake ended, or None when it goes on."""
+        if self._proxy_header is not None:
+            try:
+                header = parse_header(self._proxy_header + data)
+            except ProxyProtocolError:
+                return Outcome(b"", accepted=False)
+            if header is None:
+                self._proxy_header += data
+                return None
+            data = (self._proxy_header + data)[header.size :]
+            self._proxy_header = None
+            self._forwarded = header.address
         # The request is cut off at its end: the parser would go on to read frames, but is dropped now.
         seen = self._tail + data
         end = seen.find(_END_OF_REQUEST)
@@ -103,10 +152,16 @@ class Handshake:
         release(self._protocol)
 
     def _answered(self, request: Request, rest: bytes) -> Outcome:
-        if self._local_pages_only:
-            foreign = [text for text in request.headers.get_all("Origin") if not is_loopback_origin(text)]
-            if foreign:
-                return replace(self._rejected(HTTPStatus.FORBIDDEN, FOREIGN_PAGE), refused_origin=foreign[0])
+        if self._proxies is not None and (self._forwarded is None or self._proxies.trust(self._forwarded)):
+            named = self._proxies.forwarded_for(request.headers.get_all("X-Forwarded-For"))
+            self._forwarded = named or self._forwarded
+        return replace(self._answer_to(request, rest), forwarded=self._forwarded)
+
+    def _answer_to(self, request: Request, rest: bytes) -> Outcome:
+        for origin in request.headers.get_all("Origin"):
+            if not self._is_allowed(origin):
+                text = UNLISTED_PAGE if self._allowed_origins else FOREIGN_PAGE
+                return replace(self._rejected(HTTPStatus.FORBIDDEN, text), refused_origin=origin)
         path = request.path.partition("?")[0].rstrip("/") or "/"
         endpoint = self._endpoints.get(path)
         if endpoint is None:
@@ -122,6 +177,11 @@ class Handshake:
         self._protocol.send_response(response)
         accepted = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
         return Outcome(self._response(), accepted, endpoint=endpoint if accepted else None, rest=rest)
+
+    def _is_allowed(self, origin: str) -> bool:
+        if self._allowed_origins:
+            return ANY_ORIGIN in self._allowed_origins or origin.lower() in self._allowed_origins
+        return not self._local_pages_only or is_loopback_origin(origin)
 
     def _told_what_this_is(self, request: Request) -> Outcome:
         host = next(iter(request.headers.get_all("Host")), "HOST:PORT")

@@ -16,8 +16,10 @@ from fproxy._socket_writer import BacklogPool
 from fproxy.core.client_key import ClientKey
 from fproxy.core.client_keys import ClientKeys
 from fproxy.metrics import Metrics
+from fproxy.shell.admission import Admission
 from fproxy.shell.client import Client
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.connection_limits import ConnectionLimits
 from fproxy.shell.endpoint import Endpoint, by_path
 from fproxy.shell.input_pacer import InputPacer
 from fproxy.shell.key_holders import KeyHolders
@@ -75,6 +77,7 @@ class ClientServer:
         port: int = 0,
         limits: ClientLimits | None = None,
         max_clients: int | None = None,
+        connection_limits: ConnectionLimits | None = None,
         reuse_port: bool = False,
         listening: socket.socket | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -92,6 +95,7 @@ class ClientServer:
             limits: what clients may do.
             max_clients: how many connections to keep at once; None for as many as the process may open files
                 for, which is the most in any case.
+            connection_limits: what else limits who may connect.
             reuse_port: whether other processes may listen on the same port, and share its clients.
             listening: a socket that listens already, to be used instead of ``host`` and ``port``; the server closes it.
             ssl_context: for ``wss://``; None for ``ws://``.
@@ -110,6 +114,7 @@ class ClientServer:
         self.backlog = BacklogPool(max_bytes=self._limits.max_backlog or default_backlog())
         metrics.watch_backlog(self.backlog)
         self._max_clients = max_clients
+        self._connection_limits = connection_limits or ConnectionLimits()
         self._reuse_port = reuse_port
         self._listening = listening
         self._ssl_context = ssl_context
@@ -148,6 +153,7 @@ class ClientServer:
         """
         loop = asyncio.get_running_loop()
         limits = self._limits
+        max_clients = _affordable_clients(self._max_clients)
         shared = SharedState(
             loop=loop,
             keys=self._keys,
@@ -155,7 +161,11 @@ class ClientServer:
             metrics=self._metrics,
             limits=limits,
             endpoints=self._endpoints,
-            max_clients=_affordable_clients(self._max_clients),
+            max_clients=max_clients,
+            connection_limits=self._connection_limits,
+            admission=Admission(
+                self._connection_limits, max_clients=max_clients, metrics=self._metrics, clock=loop.time
+            ),
             timers=TimerWheel(loop, _resolution(limits)),
             pacer=InputPacer(loop),
             backlog=self.backlog,

@@ -12,7 +12,9 @@ from fproxy._socket_writer import BacklogPool
 from fproxy.core.activity import ActivityKind
 from fproxy.core.client_keys import ClientKeys
 from fproxy.metrics import Metrics
+from fproxy.shell.admission import Admission
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.connection_limits import ConnectionLimits
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.input_pacer import InputPacer
 from fproxy.shell.key_holders import KeyHolders
@@ -41,6 +43,8 @@ class SharedState:
         limits: what clients may do.
         endpoints: what is served, by its path.
         max_clients: how many connections there may be at once.
+        connection_limits: what else limits who may connect.
+        admission: who is let in.
         timers: every client's timeout.
         pacer: every client's input.
         backlog: what waits to be sent to all clients.
@@ -57,6 +61,8 @@ class SharedState:
     limits: ClientLimits
     endpoints: Mapping[str, Endpoint]
     max_clients: int
+    connection_limits: ConnectionLimits
+    admission: Admission
     timers: TimerWheel
     pacer: InputPacer
     backlog: BacklogPool
@@ -66,7 +72,6 @@ class SharedState:
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     auth_failure_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING))
-    busy_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING, 10.0))
     origin_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING, 10.0))
 
     def next_number(self) -> int:

@@ -5,6 +5,7 @@ Every message says what is allowed. The message about a secret never repeats it.
 
 import math
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -391,3 +392,45 @@ class Feed(ValueType):
         if feed not in FEEDS:
             self.fail(f"{value!r} is not {self.allowed}", param, ctx)
         return feed
+
+
+class Networks(ValueType):
+    """Addresses and networks separated by commas."""
+
+    name = "networks"
+    takes_many = True
+    allowed = "addresses and networks with commas between them, such as 10.0.0.0/8,::1"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the networks, or fail saying what they look like."""
+        if isinstance(value, tuple):
+            return value
+        texts = tuple(text.strip() for text in value.split(","))
+        for text in texts:
+            try:
+                ip_network(text)
+            except ValueError as error:
+                self.fail(f"{text!r} in {value!r} is none of {self.allowed} ({error})", param, ctx)
+        return texts
+
+
+class Origins(ValueType):
+    """Origins of web pages separated by commas; ``*`` for all."""
+
+    name = "origins"
+    takes_many = True
+    allowed = "origins with commas between them, such as https://desk.example,http://localhost:3000, or *"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the origins in lower case, or fail saying what they look like."""
+        if isinstance(value, tuple):
+            return value
+        texts = tuple(text.strip().lower() for text in value.split(","))
+        for text in texts:
+            if text not in ("*", "null") and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+", text):
+                self.fail(f"{text!r} in {value!r} is none of {self.allowed}", param, ctx)
+        return texts

@@ -4,7 +4,18 @@ from typing import Final
 
 from fproxy.face.settings.commands import CLIENTS, PROXY
 from fproxy.face.settings.declaration import Declaration
-from fproxy.face.settings.kinds import ByteSize, CloseCode, FilePath, Host, Seconds, SecretList, WholeNumber
+from fproxy.face.settings.kinds import (
+    ByteSize,
+    CloseCode,
+    FilePath,
+    Host,
+    Networks,
+    Number,
+    Origins,
+    Seconds,
+    SecretList,
+    WholeNumber,
+)
 
 MAX_DRAIN: Final = 3600.0
 """The longest time that may be asked for to let clients go, in seconds."""
@@ -97,6 +108,58 @@ CLIENT_SETTINGS: Final = (
         WholeNumber(1, 10**6),
         CLIENTS,
         "Connections to keep at once; unset: as many as the process may open files.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "max_unauthenticated",
+        "FPROXY_MAX_UNAUTHENTICATED",
+        WholeNumber(1, 10**6),
+        CLIENTS,
+        "Connections that have not authenticated to keep at once; then a new one costs the address that has the most "
+        "of them its oldest.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "max_connections_per_address",
+        "FPROXY_MAX_CONNECTIONS_PER_ADDRESS",
+        WholeNumber(1, 10**6),
+        CLIENTS,
+        "Connections that an address (of IPv6, a /64) may have at once. Unset: any number.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "max_auth_failures",
+        "FPROXY_MAX_AUTH_FAILURES",
+        WholeNumber(1, 10**6),
+        CLIENTS,
+        "Wrong keys that an address may send in a minute, each answered later than the one before; then its "
+        "connections are refused for a while. This machine's own are only slowed down.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "max_control_rate",
+        "FPROXY_MAX_CONTROL_RATE",
+        Number(zero="for any number", most=10**6),
+        CLIENTS,
+        "Messages a second that are taken from one client, after a burst of two seconds' worth; the rest waits.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "trusted_proxies",
+        "FPROXY_TRUSTED_PROXIES",
+        Networks(),
+        CLIENTS,
+        "Addresses and networks of the reverse proxies whose word about their clients' addresses is taken: "
+        "X-Forwarded-For, and the PROXY protocol (1 and 2).",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "allowed_origins",
+        "FPROXY_ALLOWED_ORIGINS",
+        Origins(),
+        CLIENTS,
+        "Origins of the web pages that may connect, such as https://desk.example, and no others; * for all. Unset: "
+        "all, but where any key will do only pages of this machine.",
         proxy_alone=True,
     ),
     Declaration(

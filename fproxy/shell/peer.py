@@ -1,0 +1,20 @@
+"""The other end of a connection: its address, and how log lines show it."""
+
+import asyncio
+
+
+def host_of(transport: asyncio.BaseTransport) -> str:
+    """Return the address of the other end; empty when the system does not tell any more."""
+    address = transport.get_extra_info("peername")
+    return str(address[0]) if isinstance(address, tuple) else ""
+
+
+def shown(transport: asyncio.BaseTransport | None, forwarded: str | None) -> str:
+    """Return how log lines show the other end: address and port, or the address that a reverse proxy has named."""
+    if forwarded is not None:
+        return forwarded
+    address = transport and transport.get_extra_info("peername")
+    if not isinstance(address, tuple):
+        return "unknown"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
