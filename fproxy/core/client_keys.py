@@ -9,9 +9,15 @@ from typing import Final
 from fproxy.core.client_key import ClientKey, key_digest
 
 _ACCOUNT_BYTES: Final = 16
+_SALT_BYTES: Final = 32
 
 _ANY: Final = ClientKey(digest=b"")
 """What every key is to a server that is open."""
+
+
+def new_salt() -> bytes:
+    """Return a new salt for the names of accounts."""
+    return secrets.token_bytes(_SALT_BYTES)
 
 
 class ClientKeys:
@@ -23,18 +29,21 @@ class ClientKeys:
 
     __slots__ = ("_always", "_has_file", "_keys", "_salt")
 
-    def __init__(self, keys: Iterable[str] = (), named: Iterable[ClientKey] | None = None) -> None:
+    def __init__(
+        self, keys: Iterable[str] = (), named: Iterable[ClientKey] | None = None, *, salt: bytes = b""
+    ) -> None:
         """Keep the digests of keys.
 
         Args:
             keys: keys that allow everything, for as long as the object lives.
             named: keys that may be replaced, each with what it allows; None for none. With none of them, but not None,
                 the object is not open.
+            salt: of the names of accounts, when they are to be those of another process; empty for a new one.
 
         Raises:
-            ValueError: one of the keys is empty or blank.
+            ValueError: one of the keys is empty or blank, or the salt is longer than 64 bytes.
         """
-        self._salt = secrets.token_bytes(32)
+        self._salt = salt or new_salt()
         accepted = list(keys)
         if not all(key.strip() for key in accepted):
             raise ValueError("an empty client key would let in clients that send none")

@@ -113,6 +113,11 @@ class Demand:
         """The topics that are active upstream, lingering ones included; a copy."""
         return frozenset(self._active)
 
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The topics that are wanted; a copy."""
+        return tuple(self._holders)
+
     def count(self, topic: str) -> int:
         """Return how many times ``topic`` is held."""
         return self._holders.get(topic, 0)

@@ -27,6 +27,7 @@ from fproxy.face.settings.built import (
 from fproxy.face.settings.options import given_flags, settings_of
 from fproxy.face.settings.sources import known_settings, read_again, unknown_settings
 from fproxy.face.tail_settings import tail_flags, tail_settings
+from fproxy.face.take_over_refusals import check_take_over, refuse_take_over
 from fproxy.metrics import Metrics
 from fproxy.roles.market_settings import RoleSettings, settings_of_market
 from fproxy.roles.settings import FilteredProxySettings, FirehoseSettings, ServerSettings
@@ -277,13 +278,15 @@ def serve_role(
             for watch in watches:
                 watch.read_again()
 
+        program = with_local_admin(role, admin, kind=kind, metrics=metrics)
         with regularly(watches):
             return await serve(
-                with_local_admin(role, admin, kind=kind, metrics=metrics),
+                program,
                 stop_at_eof=values["stop_at_eof"],
                 on_ready=ready,
                 on_reload=reload,
-                stop_timeout=STOP_TIMEOUT + values["drain"],
+                stop_timeout=STOP_TIMEOUT + values["drain"] + program.more_stop_time,
+                until=program.until_ended,
             )
 
     finish(main)
@@ -303,10 +306,17 @@ def serve_filtered_proxy(
         keys: the watch over its keys file, where it has one.
         on_ready: called once it has started.
     """
-    from fproxy.roles.filtered_proxy import FilteredProxy
+    from fproxy.face.succession import SucceedingProxy, SuccessionSettings, take_over_folder
 
-    def make(metrics: Metrics) -> FilteredProxy:
-        role = FilteredProxy(settings, metrics)
+    succession = SuccessionSettings(
+        take_over=values["take_over"],
+        folder=take_over_folder(values["take_over_dir"], os.environ),
+        time_limit=values["take_over_timeout"],
+        offer=not values["stop_at_eof"],  # a child is started again by its parent alone
+    )
+
+    def make(metrics: Metrics) -> SucceedingProxy:
+        role = SucceedingProxy(settings, metrics, succession)
         if keys is not None:
             keys.apply = role.replace_keys
         return role
@@ -337,10 +347,12 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
     begin(values)
     if values["workers"] > 1:
         refuse_handed_socket("--workers (FPROXY_WORKERS)")
+        refuse_take_over("--workers", values)
         check_workers(values)
     watch = keys_watch(values)
     values = {**with_handed_socket(values), "named_keys": watch and watch.keys}
     settings = filtered_proxy_settings(values)
+    check_take_over(values, settings)
     warn_if_open(settings.server, values)
     log.info("Starting Polygon Filtered WebSocket Proxy")
     for url in urls_of(settings, "firehose_url"):
@@ -365,6 +377,7 @@ def firehose(**values: Any) -> None:
     It listens on port 8767 and is what the filtered proxy and the ms-aggregator connect to.
     """
     begin(values)
+    refuse_take_over("firehose", values)
     values = with_handed_socket(values)
     settings = firehose_settings(values)
     require_vendor_key(settings)
@@ -386,6 +399,7 @@ def aggregator(**values: Any) -> None:
     It listens on port 8768 and is what the filtered proxy connects to for bars.
     """
     begin(values)
+    refuse_take_over("aggregator", values)
     values = with_handed_socket(values)
     settings = aggregator_settings(values)
     from fproxy.roles.aggregator import Aggregator
@@ -407,6 +421,7 @@ def sim(**values: Any) -> None:
     key unless --client-keys names some.
     """
     begin(values)
+    refuse_take_over("sim", values)
     values = with_handed_socket(values)
     settings = simulator_settings(values)
     from fproxy.roles.simulator import Simulator
@@ -426,6 +441,8 @@ def demo(ctx: click.Context, /, **values: Any) -> None:
     begin(values)
     refuse_handed_socket("fproxy demo")
     from fproxy.face.admin import admin_settings
+
+    refuse_take_over("demo", values)
     from fproxy.face.chain import chosen_port, demo_children, demo_text, run_children
 
     ports, simulator_port = chain_ports(values), chosen_port(values["simulator_port"])
@@ -454,6 +471,7 @@ def stack(ctx: click.Context, /, **values: Any) -> None:
     begin(values)
     refuse_handed_socket("fproxy stack")
     keys_watch(values)  # a file that cannot be used is refused here, rather than by a role that cannot start
+    refuse_take_over("stack", values)
     proxy_server = server_settings(values)
     require_vendor_key(firehose_settings(values))
     from fproxy.face.admin import admin_settings

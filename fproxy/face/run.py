@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from fproxy.face.event_loop import stop_signals
 from fproxy.face.garbage import relax_garbage_collection
@@ -39,6 +39,20 @@ class ListeningRole(Role, Protocol):
         """The port that clients connect to, once the role has started."""
 
 
+@runtime_checkable
+class EndingRole(Protocol):
+    """A role that may come to its end by itself.
+
+    Attributes:
+        more_stop_time: how much longer than others it may take to stop, in seconds.
+    """
+
+    more_stop_time: float
+
+    async def until_ended(self) -> int:
+        """Return the exit status once the role, which has started, has come to its end and is to be stopped."""
+
+
 async def serve(
     role: Role,
     *,
@@ -46,6 +60,7 @@ async def serve(
     on_ready: Callable[[], None] | None = None,
     on_reload: Callable[[], None] | None = None,
     stop_timeout: float = STOP_TIMEOUT,
+    until: Callable[[], Awaitable[int]] | None = None,
 ) -> int:
     """Serve with ``role`` until a signal asks to stop; return the program's exit status.
 
@@ -57,10 +72,13 @@ async def serve(
         on_ready: called once the role has started.
         on_reload: called at each SIGHUP: read again what can be read again.
         stop_timeout: how long stopping may take, in seconds.
+        until: returns, once the role has started and has come to its end by itself, the exit status.
     """
+    status = 0
     with stop_signals(at_eof=stop_at_eof, reload=on_reload) as stopping:
         starting = asyncio.ensure_future(role.start())
         signalled = asyncio.ensure_future(stopping.wait())
+        ends: list[asyncio.Future[Any]] = [signalled]
         try:
             await asyncio.wait((starting, signalled), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
@@ -68,16 +86,20 @@ async def serve(
                 relax_garbage_collection()
                 if on_ready is not None:
                     on_ready()
-                await signalled
+                if until is not None:
+                    ends.append(asyncio.ensure_future(until()))
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                if not signalled.done():
+                    status = await ends[-1]
         except (ServerStartError, ChildFailedError) as error:
             log.error("%s", error)
             return 1
         finally:
-            for task in (starting, signalled):
+            for task in (starting, *ends):
                 task.cancel()
-            await asyncio.gather(starting, signalled, return_exceptions=True)
+            await asyncio.gather(starting, *ends, return_exceptions=True)
             await _stop(role, stop_timeout)
-    return 0
+    return status
 
 
 async def _stop(role: Role, seconds: float) -> None:

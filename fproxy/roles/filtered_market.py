@@ -20,12 +20,13 @@ from fproxy.roles.kept_history import kept_history
 from fproxy.roles.kept_snapshots import kept_snapshots
 from fproxy.roles.replay import FilteredReplay, Replay, Replayed, ReplayStart
 from fproxy.roles.replay_queue import ReplayQueue
-from fproxy.roles.resumption import Resumption
+from fproxy.roles.resumption import EndedConnection, Resumption
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import FilteredProxySettings
 from fproxy.roles.snapshots import Brought, SnapshotSender, new_topics
 from fproxy.roles.stream_notices import StreamNotices
 from fproxy.roles.subscriptions import Subscriptions
+from fproxy.roles.succession import StreamPart, Succession
 from fproxy.roles.upstream_feed import UpstreamFeed
 from fproxy.shell.client import Client
 from fproxy.shell.clock import unix_ms
@@ -75,6 +76,7 @@ class FilteredMarket(ServedMarket):
     Attributes:
         market: the market.
         streams: what it gets from each upstream, with its state.
+        succession: what the proxy that takes over from this one needs, or this one of the one before it.
     """
 
     def __init__(self, market: Market, settings: FilteredProxySettings, metrics: Metrics) -> None:
@@ -149,7 +151,8 @@ class FilteredMarket(ServedMarket):
             for upstream in Upstream
         }
         self._replaying: set[Client] = set()
-        self._subscriptions = Subscriptions(filtered_proxy_route(market), demands, self._upstreams)
+        route = filtered_proxy_route(market)
+        self._subscriptions = Subscriptions(route, demands, self._upstreams)
         self._snapshot_always = settings.snapshot
         self._snapshots: SnapshotSender | None = None
         if self._last_events is not None:
@@ -160,6 +163,17 @@ class FilteredMarket(ServedMarket):
                 counted=counters.snapshot_events.inc,
                 event_topics=matcher(market),
             )
+        self.succession = Succession(
+            {
+                upstream: StreamPart(
+                    stream, demands[upstream], self._upstreams[upstream], self._feeds[upstream]
+                )
+                for upstream, stream in self.streams.items()
+            },
+            route=route,
+            resumption=self._resumption,
+            overlap=None if self._history is None else settings.resume_overlap,
+        )
 
     def prepare(self, steps: WorkSteps) -> None:
         """Prepare for clients."""
@@ -294,6 +308,12 @@ class FilteredMarket(ServedMarket):
         self._subscriptions.remove_client(client)
         if self._resumption is not None:
             self._resumption.client_left(client, topics, unix_ms())
+
+    def leaves_behind(self, client: Client) -> EndedConnection | None:
+        """Return what a client that is about to be let go leaves behind, to be resumed; None when it is not of here."""
+        if self._resumption is None or client not in self._resumption:
+            return None
+        return self._resumption.record(client, self._subscriptions.topics(client), unix_ms())
 
     # What has passed.
 

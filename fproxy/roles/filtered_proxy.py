@@ -1,10 +1,15 @@
 """The filtered proxy: what clients connect to."""
 
+from collections.abc import Awaitable, Callable, Mapping
+
 from fproxy.metrics import Metrics
 from fproxy.roles.filtered_market import FilteredMarket
 from fproxy.roles.market_settings import settings_of_market
+from fproxy.roles.resumption import EndedConnection
 from fproxy.roles.served_markets import ServedMarkets
 from fproxy.roles.settings import FilteredProxySettings
+from fproxy.roles.succession import Succession
+from fproxy.shell.client import Client
 
 
 class FilteredProxy(ServedMarkets[FilteredMarket]):
@@ -29,3 +34,23 @@ class FilteredProxy(ServedMarkets[FilteredMarket]):
             settings.server,
             metrics,
         )
+
+    @property
+    def successions(self) -> Mapping[str, Succession]:
+        """Each market's part in a take-over, by the market's name."""
+        return {name: served.succession for name, served in self.markets.items()}
+
+    async def hand_over(self, leave: Callable[[str, EndedConnection], Awaitable[None]]) -> None:
+        """Stop, now that another process serves the port.
+
+        Args:
+            leave: takes the market, and what each client leaves behind, before it is let go.
+        """
+
+        async def before_close(client: Client) -> None:
+            for name, served in self.markets.items():
+                left = served.leaves_behind(client)
+                if left is not None:
+                    await leave(name, left)
+
+        await self.stop(before_close=before_close)

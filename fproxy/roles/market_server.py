@@ -38,7 +38,7 @@ def market_server(
     endpoints.append(replace(endpoints[0], path="/", greets=False))
     return ClientServer(
         endpoints,
-        keys=ClientKeys(settings.client_keys, settings.named_keys),
+        keys=ClientKeys(settings.client_keys, settings.named_keys, salt=settings.account_salt),
         metrics=metrics,
         host=settings.host,
         port=settings.port,

@@ -1,7 +1,7 @@
 """What a role is made of: what serves each of its markets, behind one server."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
@@ -10,8 +10,10 @@ from fproxy.core.market import Market
 from fproxy.metrics import Metrics
 from fproxy.roles.market_server import market_server
 from fproxy.roles.settings import ServerSettings
+from fproxy.shell.client import Client
 from fproxy.shell.client_handler import ClientHandler
 from fproxy.shell.server import ClientServer
+from fproxy.shell.socket_activation import ListeningSocket
 from fproxy.shell.work_steps import WorkSteps
 
 
@@ -72,10 +74,11 @@ class ServedMarkets(Generic[M]):
             denials: the markets that nobody is let into, each with what clients are told.
         """
         self.markets = {served.market.name: served for served in markets}
-        self._steps: WorkSteps | None = None
         self._server = market_server(
             {served.market: served for served in markets}, settings, metrics, denials=denials
         )
+        self._steps: WorkSteps | None = None
+        self._connecting = False
 
     @property
     def server(self) -> ClientServer:
@@ -99,19 +102,42 @@ class ServedMarkets(Generic[M]):
         Raises:
             fproxy.shell.server.ServerStartError: it cannot listen.
         """
-        self._steps = steps = WorkSteps(asyncio.get_running_loop())
-        for served in self.markets.values():
-            served.prepare(steps)
+        self._prepare()
         await self._server.start()
-        for served in self.markets.values():
-            served.start()
+        self.connect()
 
-    async def stop(self) -> None:
-        """Let the clients go, each behind what is pending, then close the upstreams, and stop."""
+    def connect(self) -> None:
+        """Begin to connect upstream, if that has not begun: before :meth:`start`, to have it all when clients come."""
+        self._prepare()
+        if not self._connecting:
+            self._connecting = True
+            for served in self.markets.values():
+                served.start()
+
+    def duplicate_listening(self) -> ListeningSocket:
+        """Return a duplicate of the listening socket, for another process; the caller closes it.
+
+        Raises:
+            fproxy.shell.server.ServerStartError: there is not exactly one.
+        """
+        return self._server.duplicate_listening()
+
+    async def stop(self, *, before_close: Callable[[Client], Awaitable[None]] | None = None) -> None:
+        """Let the clients go, each behind what is pending, then close the upstreams, and stop.
+
+        Args:
+            before_close: awaited for each client before it is let go, when another process serves the port from now on.
+        """
         for served in self.markets.values():
             served.stopping()
-        await self._server.stop(flush=self._flush)
+        await self._server.stop(flush=self._flush, before_close=before_close)
         await asyncio.gather(*(served.stop() for served in self.markets.values()))
+
+    def _prepare(self) -> None:
+        if self._steps is None:
+            self._steps = WorkSteps(asyncio.get_running_loop())
+            for served in self.markets.values():
+                served.prepare(self._steps)
 
     def _flush(self) -> None:
         for served in self.markets.values():

@@ -72,6 +72,8 @@ class ServerSettings:
         close_code: the WebSocket close code with which clients are let go when the server stops: 1012 has the official
             clients come back, 1001 has the Python one end.
         drain: over how long they are let go, in seconds; 0 for at once.
+        account_salt: with which the names of accounts are made, when they are to be those of the process that is taken
+            over; empty for a new one.
     """
 
     host: str = "127.0.0.1"
@@ -85,6 +87,7 @@ class ServerSettings:
     listening: ListeningSocket | None = None
     close_code: int = 1012
     drain: float = 0.0
+    account_salt: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,6 +169,11 @@ class Client(asyncio.BufferedProtocol):
         return self._endpoint.handler.topics(self) or frozenset()
 
     @property
+    def established(self) -> bool:
+        """Whether the opening handshake is over."""
+        return self._stage is not _Stage.HANDSHAKE
+
+    @property
     def closing(self) -> bool:
         """Whether the client is closing or gone: nothing more is written, and what it says does not matter."""
         return self._stage >= _Stage.CLOSING

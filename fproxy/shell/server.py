@@ -3,9 +3,10 @@
 import asyncio
 import errno
 import logging
+import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -40,6 +41,12 @@ ACCEPT_QUEUE: Final = 1024
 RESERVED_FILES: Final = 64
 """How many of the files that the process may open are left for all else than clients."""
 
+
+HANDSHAKE_GRACE: Final = 2.0
+"""How long connections may still take to shake hands when another process has taken over, in seconds."""
+
+HANDSHAKE_LOOK: Final = 0.02
+"""How long between looks at whether they have, in seconds."""
 
 CLOSE_REASONS: Final[Mapping[int, str]] = {
     CloseCode.SERVICE_RESTART: "service restart",
@@ -145,6 +152,17 @@ class ClientServer:
         """How many connections there are, those in a handshake included."""
         return len(self._shared.clients) if self._shared else 0
 
+    def duplicate_listening(self) -> socket.socket:
+        """Return a duplicate of the listening socket, for another process; the caller closes it.
+
+        Raises:
+            ServerStartError: the server listens on several addresses, and so with several sockets, or not at all.
+        """
+        sockets = self._listener.sockets if self._listener is not None else ()
+        if len(sockets) != 1:
+            raise ServerStartError(f"the server listens with {len(sockets)} sockets; one can be handed over")
+        return socket.socket(fileno=os.dup(sockets[0].fileno()))
+
     async def start(self) -> None:
         """Start to accept clients.
 
@@ -206,7 +224,12 @@ class ClientServer:
         self._keys.replace(named)
         return iter(())
 
-    async def stop(self, timeout: float = 5.0, flush: Callable[[], None] = _nothing) -> None:  # noqa: ASYNC109
+    async def stop(
+        self,
+        timeout: float = 5.0,  # noqa: ASYNC109
+        flush: Callable[[], None] = _nothing,
+        before_close: Callable[[Client], Awaitable[None]] | None = None,
+    ) -> None:
         """Stop accepting, let the clients go, and drop those that are slow about it.
 
         The clients are let go one after the other, spread over the time to drain, and served until then. The close
@@ -216,13 +239,17 @@ class ClientServer:
         Args:
             timeout: how long the last clients may take to read what was sent to them and to close, in seconds.
             flush: sends clients what is pending; it is called before any of them is let go.
+            before_close: awaited for each client before it is let go, when another process serves the port from now on.
+                Connections in their handshake get the time for it then: whoever comes just now must not be refused.
         """
         shared, listener = self._shared, self._listener
         if shared is None or listener is None:
             return
         self._shared = self._listener = None
-        shared.accepting = False
         listener.close()
+        if before_close is not None:
+            await _until_established(shared)
+        shared.accepting = False
         reason = CLOSE_REASONS[self._close_code]
         loop = asyncio.get_running_loop()
         began, leaving = loop.time(), tuple(shared.clients)
@@ -231,6 +258,8 @@ class ClientServer:
             if wait > 0:
                 with suppress(TimeoutError):  # no client left is the end of it
                     await asyncio.wait_for(shared.empty.wait(), wait)
+            if before_close is not None:
+                await before_close(client)
             flush()
             client.close(self._close_code, reason)
         try:
@@ -245,6 +274,17 @@ class ClientServer:
         shared.timers.close()
         if self._lag_watch is not None:
             self._lag_watch.stop()
+
+
+async def _until_established(shared: SharedState) -> None:
+    """Wait until the connections that have been accepted have shaken hands, but not for long."""
+    end = shared.loop.time() + HANDSHAKE_GRACE
+    while True:
+        await asyncio.sleep(
+            HANDSHAKE_LOOK
+        )  # in the first of these turns the last ones accepted are announced
+        if all(client.established for client in shared.clients) or shared.loop.time() > end:
+            return
 
 
 def _resolution(limits: ClientLimits) -> float:

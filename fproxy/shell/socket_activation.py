@@ -28,6 +28,12 @@ def is_handed_over(environment: MutableMapping[str, str]) -> bool:
     return environment.get("LISTEN_PID") == str(os.getpid()) and environment.get("LISTEN_FDS", "0") != "0"
 
 
+def listens(handed: socket.socket) -> bool:
+    """Return whether a socket is a TCP socket that listens."""
+    is_stream = handed.family in (socket.AF_INET, socket.AF_INET6) and handed.type == socket.SOCK_STREAM
+    return is_stream and bool(handed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
 def take_socket(environment: MutableMapping[str, str]) -> socket.socket | None:
     """Return the listening socket that the process was handed, None for none, and take the variables away.
 
@@ -53,8 +59,7 @@ def take_socket(environment: MutableMapping[str, str]) -> socket.socket | None:
     if not is_socket:
         raise SocketActivationError(f"file {FIRST_FILE}, announced by LISTEN_FDS, is not a socket")
     listening = socket.socket(fileno=FIRST_FILE)
-    is_stream = listening.family in (socket.AF_INET, socket.AF_INET6) and listening.type == socket.SOCK_STREAM
-    if not is_stream or not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    if not listens(listening):
         listening.detach()  # it is not ours to close
         raise SocketActivationError(
             f"file {FIRST_FILE}, announced by LISTEN_FDS, is not a listening TCP socket"

@@ -24,7 +24,13 @@ async def start(tmp_path: Path) -> AsyncIterator[StartProgram]:
             *arguments,
             cwd=tmp_path,
             # Several run at once: only a test that is about admin pages has them.
-            env={**inherited, **own_path(), "FPROXY_ADMIN_PORT": "0", **settings},
+            env={
+                **inherited,
+                **own_path(),
+                "FPROXY_ADMIN_PORT": "0",
+                "XDG_RUNTIME_DIR": str(tmp_path),
+                **settings,
+            },
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -83,6 +83,19 @@ class FilePath(ValueType):
         return str(value)
 
 
+class FolderPath(ValueType):
+    """The path of a directory."""
+
+    name = "directory"
+    allowed = "the path of a directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return ``value``, or fail when something else has that name."""
+        if Path(value).exists() and not Path(value).is_dir():
+            self.fail(f"{value!r} is not a directory", param, ctx)
+        return str(value)
+
+
 class WholeNumber(ValueType):
     """A whole number within limits."""
 

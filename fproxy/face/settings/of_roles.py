@@ -8,6 +8,7 @@ from fproxy.face.settings.kinds import (
     ByteSize,
     EventTypes,
     Feed,
+    FolderPath,
     Markets,
     Number,
     OnOff,
@@ -40,6 +41,33 @@ ROLE_SETTINGS: Final = (
         "the vendor as upstream. --max-clients is for each; the admin pages tell of all. "
         "Linux.",
         default=1,
+    ),
+    Declaration(
+        "take_over",
+        "FPROXY_TAKE_OVER",
+        OnOff(),
+        ("proxy", "firehose", "aggregator", "sim", "stack", "demo"),
+        "Take over from the filtered proxy that serves the port now, without a gap; with none there, start as usual. "
+        "Not for the other roles, a stack, the demo or --workers. Linux.",
+        default=False,
+        switch=True,
+        in_files=False,
+    ),
+    Declaration(
+        "take_over_dir",
+        "FPROXY_TAKE_OVER_DIR",
+        FolderPath(),
+        ("proxy",),
+        "Directory, of this user alone, in which the next proxy finds this one to take over from it; unset: fproxy in "
+        "XDG_RUNTIME_DIR, or fproxy-UID in the directory for temporary files.",
+    ),
+    Declaration(
+        "take_over_timeout",
+        "FPROXY_TAKE_OVER_TIMEOUT",
+        Seconds(),
+        ("proxy",),
+        "Seconds that the next proxy may take to become ready; after them the one that serves goes on serving.",
+        default=30.0,
     ),
     Declaration(
         "firehose_port",

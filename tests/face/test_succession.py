@@ -1,0 +1,425 @@
+"""One proxy taking over from another: what the other one had is there before it serves, and nothing is lost."""
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted_upstream import PATIENCE, ScriptedUpstream
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from fproxy.core import takeover_messages as messages
+from fproxy.face.succession import SucceedingProxy, SuccessionSettings, take_over_folder, take_over_path
+from fproxy.metrics import Metrics
+from fproxy.roles.settings import FilteredProxySettings, ServerSettings
+from fproxy.shell import takeover_socket
+from fproxy.shell.server import ServerStartError
+from fproxy.shell.takeover_socket import TakeOverChannel
+from fproxy.shell.upstream import UpstreamOptions
+
+pytestmark = pytest.mark.skipif(not takeover_socket.is_supported(), reason="Linux tells whose a process is")
+
+
+def array(*numbers: int) -> bytes:
+    return b"[" + b",".join(b'{"ev":"T","sym":"A","t":%d,"q":%d}' % (1_000 + n, n) for n in numbers) + b"]"
+
+
+class Program:
+    """A proxy with upstreams of its own, run as the command does."""
+
+    def __init__(self, proxy: SucceedingProxy, firehose: ScriptedUpstream) -> None:
+        self.proxy = proxy
+        self.firehose = firehose
+        self.ending: asyncio.Task[int] | None = None
+
+    async def start(self) -> None:
+        try:
+            await self.proxy.start()
+        except BaseException:
+            await self.proxy.stop()
+            raise
+        self.ending = asyncio.create_task(self._end())
+
+    async def _end(self) -> int:
+        status = await self.proxy.until_ended()
+        await self.proxy.stop()
+        return status
+
+    async def stop(self) -> None:
+        if self.ending is None:
+            return
+        if not self.ending.done():
+            self.ending.cancel()
+            await asyncio.gather(self.ending, return_exceptions=True)
+            await self.proxy.stop()
+
+    @property
+    def served(self) -> Any:
+        """The market that is served."""
+        assert self.proxy._proxy is not None
+        return self.proxy._proxy.markets["stocks"]
+
+
+class Client:
+    """A program that keeps all that it gets."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.received: list[dict[str, Any]] = []
+
+    async def until(self, condition: Any) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self.received += json.loads(await self.connection.recv())
+
+    async def until_closed(self) -> int | None:
+        async with asyncio.timeout(PATIENCE):
+            try:
+                while True:
+                    self.received += json.loads(await self.connection.recv())
+            except ConnectionClosed:
+                return self.connection.close_code
+
+    async def until_status(self, status: str) -> dict[str, Any]:
+        await self.until(lambda: any(event.get("status") == status for event in self.received))
+        return next(event for event in self.received if event.get("status") == status)
+
+    @property
+    def numbers(self) -> list[int]:
+        return [event["q"] for event in self.received if event["ev"] == "T"]
+
+
+class Stage:
+    """Proxies that follow each other on one port."""
+
+    def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
+        self._stack = stack
+        self.folder = folder
+        self.port = 0
+
+    @property
+    def path(self) -> Path:
+        return take_over_path(self.folder, "127.0.0.1", self.port)
+
+    async def program(
+        self, *, take_over: bool, time_limit: float = PATIENCE, upstream: bool = True, **more: Any
+    ) -> Program:
+        firehose = ScriptedUpstream()
+        aggregator = await self._stack.enter_async_context(ScriptedUpstream())
+        if upstream:
+            await self._stack.enter_async_context(firehose)
+        settings = FilteredProxySettings(
+            server=ServerSettings(port=self.port, drain=more.pop("drain", 0.0)),
+            upstream=UpstreamOptions(reconnect_min=0.01, reconnect_max=0.02),
+            firehose_url=firehose.url if upstream else "ws://127.0.0.1:1",
+            aggregator_url=aggregator.url,
+            resume=True,
+            resume_overlap=0.2,
+        )
+        proxy = SucceedingProxy(
+            replace(settings, **more),
+            Metrics(),
+            SuccessionSettings(take_over=take_over, folder=self.folder, time_limit=time_limit, offer=True),
+        )
+        program = Program(proxy, firehose)
+        self._stack.push_async_callback(program.stop)
+        return program
+
+    async def first(self, **more: Any) -> Program:
+        program = await self.program(take_over=False, **more)
+        await program.start()
+        self.port = program.proxy.port
+        await self.until_offered()
+        await self.until(lambda: len(program.served.succession.streams_up) == 2)
+        return program
+
+    async def until_offered(self) -> None:
+        await self.until(self.path.exists)
+
+    async def until(self, condition: Any) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not condition():  # noqa: ASYNC110 (nothing to wait on)
+                await asyncio.sleep(0.005)
+
+    async def client(self, *topics: str, key: str = "any") -> Client:
+        connection = await self._stack.enter_async_context(
+            connect(f"ws://127.0.0.1:{self.port}/", max_size=None, max_queue=None)
+        )
+        client = Client(connection)
+        await connection.send(json.dumps({"action": "auth", "params": key}))
+        await client.until_status("auth_success")
+        if topics:
+            await connection.send(json.dumps({"action": "subscribe", "params": ",".join(topics)}))
+            await client.until_status("success")
+        return client
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        yield Stage(stack, tmp_path / "run")
+
+
+async def test_the_next_one_has_all_that_is_wanted_before_the_first_one_lets_anybody_go(stage: Stage) -> None:
+    first = await stage.first()
+    client = await stage.client("T.A,Q.*,100Ms.A")
+    await first.firehose.send(array(1))
+    await client.until(lambda: client.numbers == [1])
+    second = await stage.program(take_over=True)
+    second.firehose.delay = 0.2
+    starting = asyncio.create_task(second.start())
+    await second.firehose.until_subscribed("T.A", "Q.*")
+    assert not first.proxy._hand_over.succeeded.is_set()  # type: ignore[union-attr]
+    await first.firehose.send(array(2))
+    await starting
+    assert second.firehose.acknowledged >= {"T.A", "Q.*"}
+    await second.firehose.send(array(3))  # which only the next one gets: the client is with neither now
+    assert await client.until_closed() == 1012
+    assert client.numbers == [1, 2]
+    assert first.ending is not None
+    assert await first.ending == 0
+    await stage.until(lambda: second.served._history.next == 1)
+    back = await stage.client("T.A")
+    assert (await back.until_status("replayed"))["resumed"] is True
+    await second.firehose.send(array(4))
+    await back.until(lambda: back.numbers == [3, 4])
+    await stage.until_offered()
+    third = await stage.program(take_over=True)
+    await third.start()
+    assert await back.until_closed() == 1012
+
+
+async def test_what_was_left_behind_before_is_handed_over_and_resumed_once(stage: Stage) -> None:
+    first = await stage.first(resume_overlap=5.0)
+    for key in ("gone", "back"):
+        client = await stage.client("T.A", key=key)
+        await client.connection.close()
+        await client.connection.wait_closed()
+    resumption = first.served._resumption
+    await stage.until(lambda: len(resumption._ended) == 2)
+    back = await stage.client("T.A", key="back")
+    assert await back.until_status("replayed")
+    second = await stage.program(take_over=True, resume_overlap=0.0)
+    await second.start()
+    assert await back.until_closed() == 1012
+    for key in ("gone", "back"):
+        again = await stage.client("T.A", key=key)
+        assert (await again.until_status("replayed"))["resumed"] is True
+        other = await stage.client("T.A", key=key)
+        await second.firehose.send(array(7))
+        await other.until(lambda: other.numbers)  # noqa: B023
+        assert "replayed" not in [event.get("status") for event in other.received], "it is resumed once"
+
+
+async def test_one_that_does_not_become_ready_changes_nothing(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    first = await stage.first()
+    client = await stage.client("T.A")
+    second = await stage.program(take_over=True, time_limit=0.3, upstream=False)
+    with pytest.raises(ServerStartError, match=r"was not ready within 0.3 s; process \d+ goes on serving"):
+        await second.start()
+    await stage.until(lambda: "serving on as if nothing had happened" in caplog.text)
+    newcomer = await stage.client("T.A")
+    await first.firehose.send(array(1))
+    for each in (client, newcomer):
+        await each.until(lambda: each.numbers == [1])  # noqa: B023
+    third = await stage.program(take_over=True)
+    await third.start()
+    assert await client.until_closed() == 1012
+
+
+async def test_the_first_ones_patience_ends_too(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    program = await stage.first(time_limit=0.3)
+    client = await stage.client("T.A")
+    second = await stage.program(take_over=True, upstream=False)
+    with pytest.raises(ServerStartError, match=r"refuses: it was not ready within 0.3 s"):
+        await second.start()
+    assert "serving on as if nothing had happened" in caplog.text
+    await program.firehose.send(array(1))
+    await client.until(lambda: client.numbers == [1])
+
+
+async def test_one_that_dies_on_the_way_changes_nothing(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await stage.first()
+    client = await stage.client("T.A")
+    for heard in range(3):
+        channel = await takeover_socket.connect(stage.path)
+        assert channel is not None
+        await channel.send(messages.Hello("proxy", 1))
+        if heard:
+            await until(channel, messages.AllWanted)
+        if heard > 1:
+            await channel.send(messages.Ready())
+            await until(channel, messages.Serve)
+        channel.close()
+        await stage.until(lambda: caplog.text.count("serving on as if nothing") == heard + 1)  # noqa: B023
+    newcomer = await stage.client()
+    await first.firehose.send(array(1))
+    await client.until(lambda: client.numbers == [1])
+    assert newcomer.connection.close_code is None
+
+
+async def until(channel: TakeOverChannel, wanted: type[messages.Message]) -> messages.Message:
+    async with asyncio.timeout(PATIENCE):
+        while not isinstance(message := await channel.receive(), wanted):
+            pass
+    return message
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (messages.encode(messages.Hello("firehose", 1)), "to take over a firehose, and this is a proxy"),
+        (b"fpto" + struct.pack(">HI", 7, 0), "speaks version 7 of the take-over, this one 1"),
+        (b"GET / HTTP/1.1\r\n\r\n", "no fproxy that can be taken over"),
+        (b"fpto" + struct.pack(">HI", 1, 2**31), "are the most that is taken"),
+        (
+            messages.encode(messages.Hello("proxy", 1)) + messages.encode(messages.Done()),
+            "Done at the wrong time",
+        ),
+    ],
+)
+async def test_others_are_answered_and_change_nothing(stage: Stage, said: bytes, wanted: str) -> None:
+    await stage.first()
+    reader, writer = await asyncio.open_unix_connection(stage.path)
+    writer.write(said)
+    frames = messages.FrameReader()
+    async with asyncio.timeout(PATIENCE):
+        while not isinstance(answer := frames.next(), messages.Refusal):
+            if answer is None:
+                data = await reader.read(4096)
+                assert data, "it was not answered"
+                frames.feed(data)
+    assert wanted in answer.reason
+    writer.close()
+    await writer.wait_closed()
+    await stage.client("T.A")
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (b"220 mail.example ESMTP\r\n", "no fproxy that can be taken over: it says b'220 mail"),
+        (b"fpto" + struct.pack(">HI", 7, 0), "speaks version 7"),
+        (messages.encode(messages.Refusal("not today")), "it refuses: not today"),
+        (messages.encode(messages.Welcome(1, "00", ())), "did not hand its listening socket over"),
+    ],
+)
+async def test_something_else_at_the_socket_is_said(stage: Stage, said: bytes, wanted: str) -> None:
+    stage.port = 1
+    takeover_socket.make_private(stage.folder)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_unix_server(talk, stage.path):
+        program = await stage.program(take_over=True)
+        with pytest.raises(ServerStartError, match="cannot take over from the process at") as raised:
+            await program.start()
+    assert wanted in str(raised.value)
+
+
+async def test_another_socket_than_the_service_managers_is_refused(stage: Stage) -> None:
+    await stage.first()
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        server = ServerSettings(port=stage.port, listening=own)
+        program = await stage.program(take_over=True, server=server)
+        with pytest.raises(ServerStartError, match="another socket than the one that LISTEN_FDS announces"):
+            await program.start()
+
+
+async def test_with_nobody_there_it_starts_as_usual(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    program = await stage.program(take_over=True)
+    await program.start()
+    assert "nobody to take over from" in caplog.text
+    stage.port = program.proxy.port
+    await stage.client("T.A")
+
+
+async def test_who_is_just_connecting_is_not_refused(stage: Stage) -> None:
+    first = await stage.first()
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+    writer.write(b"GET /stocks HTTP/1.1\r\nHost: localhost\r\n")
+    await writer.drain()
+    await stage.until(lambda: first.proxy._proxy._server.connections == 1)  # type: ignore[union-attr]
+    second = await stage.program(take_over=True)
+    await second.start()
+    await stage.until(lambda: first.proxy._proxy._server._shared is None)  # type: ignore[union-attr]  # it stops
+    writer.write(
+        b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    answer = b""
+    async with asyncio.timeout(PATIENCE):
+        while b"service restart" not in answer:
+            piece = await reader.read(4096)
+            assert piece, "a reset, and no close frame"
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_nobody_is_let_go_before_the_next_one_has_noted_what_it_leaves_behind(stage: Stage) -> None:
+    first = await stage.first()
+    client = await stage.client("T.A")
+    channel = await serving_in_place(stage)
+    left = await until(channel, messages.Ended)
+    assert isinstance(left, messages.Ended)
+    assert (left.market, left.topics, left.last) == ("stocks", ("T.A",), True)
+    await first.firehose.send(array(1))
+    await client.until(lambda: client.numbers == [1])
+    await channel.send(messages.Kept("stocks", left.number))
+    assert await client.until_closed() == 1012
+    await until(channel, messages.Done)
+    channel.close()
+
+
+async def serving_in_place(stage: Stage) -> TakeOverChannel:
+    """Take over by hand, as a process does that serves from now on."""
+    channel = await takeover_socket.connect(stage.path)
+    assert channel is not None
+    await channel.send(messages.Hello("proxy", 1))
+    await until(channel, messages.AllWanted)
+    await channel.send(messages.Ready())
+    await until(channel, messages.Serve)
+    await channel.send(messages.Serving())
+    return channel
+
+
+async def test_the_next_one_gone_while_the_first_drains_costs_its_clients_no_more(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.first(drain=0.2)
+    clients = [await stage.client("T.A") for _ in range(4)]
+    channel = await serving_in_place(stage)
+    await until(channel, messages.Ended)
+    channel.close()
+    for client in clients:
+        assert await client.until_closed() == 1012
+    assert "has taken over, but is gone" in caplog.text
+
+
+def test_where_the_socket_is() -> None:
+    assert take_over_folder("/run/x", {}) == Path("/run/x")
+    assert take_over_folder(None, {"XDG_RUNTIME_DIR": "/run/user/7"}) == Path("/run/user/7/fproxy")
+    assert take_over_folder(None, {}).name.startswith("fproxy-")
+    folder = Path("/run")
+    assert take_over_path(folder, "127.0.0.1", 8765) == Path("/run/127.0.0.1-8765.sock")
+    names = {take_over_path(folder, host, 1).name for host in ("::1", "../::1", "a" * 300, "a" * 299)}
+    assert len(names) == 4
+    assert all("/" not in name and len(name) < 70 for name in names)
