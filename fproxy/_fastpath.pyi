@@ -369,9 +369,22 @@ class FanoutInput(MessageSink):
 
     Attributes:
         is_live: whether clients get the events; else the messages are kept only, as those that came before.
+        keeps_all: whether messages are kept whole; else of each just the events that count.
     """
 
     is_live: bool
+    keeps_all: bool
+
+    def leave_out(self, history: History, start: int) -> None:
+        """Leave out, from now on, what this upstream repeats of the events that are kept from a message on.
+
+        Args:
+            history: has the messages.
+            start: the number of the first.
+        """
+
+    def take_all(self) -> None:
+        """Leave nothing out any more."""
 
 class Broadcast(MessageSink):
     """Passes one upstream's messages on to every client: each as it came, framed once for all.

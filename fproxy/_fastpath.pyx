@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool as bool_t
 from libcpp.pair cimport pair
 from libcpp.string cimport string
+from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 from fproxy.core.scanned_event import ScannedEvent
@@ -88,6 +89,8 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         bool_t distribute(vector[pair[const char *, const char *]] &statuses) except +
         void publish(uint32_t topic, const char *begin, const char *end) except +
         const LastEvent &last_event(unsigned int source) const
+        const Events &events() const
+        void counted(string &counted) except +
         bool_t fed_data() const
         uint64_t data_messages(unsigned int source) const
         void withhold(vector[pair[const char *, const char *]] &statuses) except +
@@ -102,6 +105,14 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         const vector[uint32_t] &overfull() const
         void overfull_taken() except +
         void keep_last(CppSnapshots &snapshots, int64_t received, bool_t is_live) except +
+
+
+cdef extern from "known_events.hpp" namespace "fproxy" nogil:
+    cdef cppclass KnownEvents:
+        void add(const Events &events) except +
+        bool_t empty() const
+        void clear()
+        bool_t leave_out(const Events &events, string &rest) except +
 
 
 cdef extern from "history.hpp" namespace "fproxy" nogil:
@@ -425,22 +436,38 @@ cdef class Fanout:
     def feed(self, unsigned int source, object payload):
         return FanoutInput(self, source)(payload)
 
-    cdef object _take_message(self, unsigned int source, const char *begin, Py_ssize_t size, bint is_live):
+    cdef object _take_message(self, FanoutInput upstream, const char *begin, Py_ssize_t size):
         cdef vector[pair[const char *, const char *]] statuses
         cdef bint sound
         self._frames.check_idle()
-        sound = self._fanout.feed(source, begin, begin + size)
+        sound = self._fanout.feed(upstream._source, begin, begin + size)
         if not sound:
             raise frame_error(begin, size, self._fanout.failed_at())
+        if not upstream._known.empty() and upstream._known.leave_out(self._fanout.events(), upstream._rest):
+            self._fanout.withhold(statuses)
+            begin = upstream._rest.data()
+            size = upstream._rest.size()
+            if size == 0:
+                return status_events(statuses)
+            self._fanout.feed(upstream._source, begin, begin + size)
         if self._history is not None and self._fanout.fed_data():
-            self._history._history.append(source, begin, begin + size, coarse_unix_ms(), is_live)
+            self._keep(upstream, begin, size)
         if self._snapshots is not None and self._fanout.fed_data():
-            self._fanout.keep_last(self._snapshots._snapshots[0], coarse_unix_ms(), is_live)
-        if is_live:
+            self._fanout.keep_last(self._snapshots._snapshots[0], coarse_unix_ms(), upstream.is_live)
+        if upstream.is_live:
             self._distribute(statuses)
         else:
             self._fanout.withhold(statuses)
         return status_events(statuses)
+
+    cdef _keep(self, FanoutInput upstream, const char *begin, Py_ssize_t size):
+        if not upstream.keeps_all:
+            self._fanout.counted(upstream._rest)
+            begin = upstream._rest.data()
+            size = upstream._rest.size()
+            if size == 0:
+                return
+        self._history._history.append(upstream._source, begin, begin + size, coarse_unix_ms(), upstream.is_live)
 
     cdef _distribute(self, vector[pair[const char *, const char *]] &statuses):
         cdef bint more = True
@@ -566,7 +593,10 @@ cdef class Fanout:
 cdef class FanoutInput(MessageSink):
     cdef Fanout _fanout
     cdef unsigned int _source
+    cdef KnownEvents _known
+    cdef string _rest
     cdef public bint is_live
+    cdef public bint keeps_all
 
     def __init__(self, Fanout fanout not None, unsigned int source):
         if source >= 32:
@@ -574,9 +604,24 @@ cdef class FanoutInput(MessageSink):
         self._fanout = fanout
         self._source = source
         self.is_live = True
+        self.keeps_all = True
 
     cdef object take_message(self, const char *begin, Py_ssize_t size):
-        return self._fanout._take_message(self._source, begin, size, self.is_live)
+        return self._fanout._take_message(self, begin, size)
+
+    def leave_out(self, History history not None, uint64_t start):
+        cdef HistoryMessage message
+        cdef Events events
+        cdef Scanner scanner
+        cdef uint64_t number
+        self._known.clear()
+        for number in range(max(start, history._history.first()), history._history.next()):
+            message = history._history[0][number]
+            if message.source == self._source and scanner.scan(message.begin, message.end, events):
+                self._known.add(events)
+
+    def take_all(self):
+        self._known.clear()
 
 
 cdef class Broadcast(MessageSink):

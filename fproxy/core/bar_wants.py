@@ -27,9 +27,13 @@ class BarWants:
     """The millisecond-bar topics that clients have, as wants of one builder.
 
     Every topic passed in is one of a type of digits and ``Ms``. Times are seconds of any clock.
+
+    Attributes:
+        linger: how long it goes on building after the last release of a topic.
+        drops: how many topics have been given up.
     """
 
-    __slots__ = ("_holders", "_lingering", "_lingering_of", "_source", "linger")
+    __slots__ = ("_built_since", "_holders", "_lingering", "_lingering_of", "_source", "drops", "linger")
 
     def __init__(self, source: BarSource, *, linger: float = DEFAULT_LINGER) -> None:
         """Begin without wants.
@@ -39,13 +43,19 @@ class BarWants:
             linger: how long it goes on building after the last release of a topic.
         """
         self.linger = linger
+        self.drops = 0
         self._source = source
+        self._built_since: dict[Topic, int] = {}
         self._holders: dict[Topic, int] = {}
         self._lingering: OrderedDict[Topic, float] = OrderedDict()  # until when, the soonest first
         self._lingering_of: dict[str, set[Topic]] = {}  # the same topics, by symbol
 
-    def acquire(self, topic: Topic) -> None:
+    def acquire(self, topic: Topic, *, at: int = 0) -> None:
         """One more client wants a topic.
+
+        Args:
+            topic: what it wants.
+            at: when, in Unix milliseconds.
 
         Raises:
             BarLimitError: its symbol is wanted at as many intervals as may be, or there are too many bars already;
@@ -57,7 +67,12 @@ class BarWants:
                 self._end_lingering(topic)
             else:
                 self._want(topic)
+                self._built_since[topic] = at
         self._holders[topic] = holders + 1
+
+    def built_since(self, topic: Topic) -> int | None:
+        """Return from when on a topic's bars are built, in Unix milliseconds; None when they are not."""
+        return self._built_since.get(topic)
 
     def release(self, topic: Topic, now: float) -> None:
         """One client less wants a topic, which was acquired."""
@@ -97,6 +112,8 @@ class BarWants:
 
     def _unwant(self, topic: Topic) -> None:
         self._source.unwant(_interval(topic), topic.symbol)
+        self._built_since.pop(topic, None)
+        self.drops += 1
 
 
 def _interval(topic: Topic) -> int:

@@ -26,6 +26,7 @@ class FollowedStream:
         "_is_told",
         "_lost_at",
         "_position",
+        "_still_keeps",
         "_taken",
         "_wants_all",
         "is_counted",
@@ -33,18 +34,28 @@ class FollowedStream:
         "taken_when_told",
     )
 
-    def __init__(self, taken: Callable[[], int], *, wants_all: bool) -> None:
+    def __init__(
+        self,
+        taken: Callable[[], int],
+        *,
+        wants_all: bool = False,
+        still_keeps: Callable[[int], bool] | None = None,
+    ) -> None:
         """Begin without a position.
 
         Args:
-            taken: returns how many messages with market events have been taken, over all connections.
+            taken: returns how many messages have been taken, over all connections; of a server that sends every
+                message just those with market events.
             wants_all: ask the first server for everything that it keeps.
+            still_keeps: returns whether this role keeps all that it took from such a number on, to know it again: a
+                server whose messages cannot be counted repeats some.
         """
         self.is_counted = True
         self.is_filling = False
         self.taken_when_told = 0
         self._taken = taken
         self._wants_all = wants_all
+        self._still_keeps = still_keeps
         self._is_told = False  # whether this connection's server has said where its stream is
         self._is_recovering = False
         self._position: StreamPosition | None = None  # as the server said, or when the connection was lost
@@ -65,15 +76,23 @@ class FollowedStream:
 
     def request(self) -> RecoveryRequest:
         """Return what to ask a server for, on a new connection."""
+        if (
+            not self.is_counted
+            and self._still_keeps is not None
+            and not self._still_keeps(self.taken_when_told)
+        ):
+            self.forget()
         return RecoveryRequest(self._position, self._lost_at, self._wants_all)
 
     def told(self, status: PositionStatus) -> None:
         """The server says where its stream is: between what has been taken and what has not come yet."""
+        is_where_we_were = not self.is_counted and self._position == status.position
         self._is_told = True
         self._wants_all = False
         self._position = status.position
         self.is_counted = status.counted
-        self.taken_when_told = self._taken()
+        if not is_where_we_were:
+            self.taken_when_told = self._taken()
         if status.recovery is not None:
             self._is_recovering = True
             self.is_filling |= status.recovery.is_fresh

@@ -89,6 +89,8 @@ class SessionRecovery:
         if status is None or followed is None:
             return []
         was_asked, self._is_asked = self._is_asked, False
+        if not was_asked and self._waiting and not status.counted:
+            return []  # what comes before that position is still to come
         followed.told(status)
         recovery = status.recovery
         if recovery is None:

@@ -37,6 +37,20 @@ class Fanout {
         return true;
     }
 
+    // The events of that message.
+    const Events &events() const { return events_; }
+
+    // Put those of them that count into `counted`, as a message; it is empty when there are none.
+    void counted(std::string &counted) {
+        counted.clear();
+        for (const Event &event : events_) {
+            if (event.kind == EventKind::kStatus || !audiences_.topics().counts(event.type, source_)) continue;
+            counted.push_back(counted.empty() ? '[' : ',');
+            counted.append(event.begin, static_cast<size_t>(event.end - event.begin));
+        }
+        if (!counted.empty()) counted.push_back(']');
+    }
+
     // Whether the last message that was fed has market events.
     bool fed_data() const { return fed_data_; }
 

@@ -135,6 +135,9 @@ class TopicTable {
         return (row.sources >> source & 1) != 0 ? &row.audiences : nullptr;
     }
 
+    // Whether the events of a type count when they come from an upstream.
+    bool counts(const Text &type, unsigned source) { return (rows_[known_type(type).wildcard].sources >> source & 1) != 0; }
+
     const AudienceSet *match(const Event &event, unsigned source) { return end(begin(event), event, source); }
 
     // Whether an event that came from an upstream counts, whoever takes it.

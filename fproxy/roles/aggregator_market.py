@@ -4,13 +4,13 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from fproxy._bars import BarBuilder
-from fproxy._fastpath import Fanout
+from fproxy._fastpath import Fanout, History
 from fproxy.core.bar_errors import BarLimitError
 from fproxy.core.bar_wants import BarWants
 from fproxy.core.demand import Changes
@@ -19,11 +19,17 @@ from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import aggregator_route
 from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
+from fproxy.core.stream_notice import notice_message
+from fproxy.core.stream_position import RecoveryRequest, recovered_event
 from fproxy.core.topics import BARS, Topic, bar_interval
 from fproxy.core.trade_demand import TradeDemand
+from fproxy.core.upstream_effects import Recovering
 from fproxy.metrics import Metrics
 from fproxy.roles.aggregator_metrics import watch_bars
-from fproxy.roles.bar_replay import BarReplay
+from fproxy.roles.filtered_replays import FilteredReplays
+from fproxy.roles.followers import Followers
+from fproxy.roles.kept_history import kept_history
+from fproxy.roles.replay import ReplayStart
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import AggregatorSettings
 from fproxy.roles.stream_notices import StreamNotices
@@ -52,13 +58,25 @@ STALL: Final = 0.002
 """A timer this late, in seconds, shows that the loop was held up: trades may be waiting to be read."""
 
 
+MARKED_MESSAGES: Final = 64
+"""How many messages may come before roles that follow the stream are told where it is."""
+
+
 @dataclass(slots=True)
 class _ClientState:
-    """What the role keeps with a client: its number in the fan-out, its millisecond bars, its replays."""
+    """What the role keeps with a client.
+
+    Attributes:
+        number: the client's, in the fan-out.
+        bars: its millisecond bars.
+        lacks_from: of a role of ours that has come back, the first message that it may lack; None of every other.
+        recovering: the numbers of its requests for that.
+    """
 
     number: int
     bars: set[Topic] = field(default_factory=set)
-    replays: set[BarReplay] = field(default_factory=set)
+    lacks_from: int | None = None
+    recovering: set[int] = field(default_factory=set)
 
 
 class _BarTradeDemand(TradeDemand):
@@ -108,43 +126,61 @@ class AggregatorMarket(ServedMarket):
         counters = metrics.of(market.name)
         watch_bars(counters, self._builder)
         self._wants = BarWants(self._builder, linger=settings.unsubscribe_linger)
-        self._fanout = Fanout(event_topics=matcher(market))
+        self._history = kept_history(settings.history, counters)
+        self._fanout = self._new_fanout(self._history)
         counters.watch_fanout(self._fanout)
-        # What a firehose sends beside the native bars is for nobody here; millisecond bars are our own.
-        for event_type in market.event_types:
-            self._fanout.set_sources(
-                event_type, [FIREHOSE_SOURCE] if event_type in self._native_types else []
-            )
-        self._fanout.set_sources(BARS, [BARS_SOURCE])
+        self._native = self._fanout.input(FIREHOSE_SOURCE)
+        self._native.keeps_all = False
+        self._bars = self._fanout.input(BARS_SOURCE)
         self.stream = Stream(UPSTREAM_NAME, market=market.name, now=unix_ms())
         counters.watch_stream(self.stream)
         self._notices = StreamNotices(self._fanout, {Upstream.FIREHOSE: self.stream})
         self._demand = _BarTradeDemand(self._builder, self._wants, linger=settings.unsubscribe_linger)
+        self._feed = UpstreamFeed(
+            self.stream,
+            counters,
+            take=self._take,
+            drained=self._drained,
+            refused=self._refused,
+            last_event=lambda: self._fanout.last_event(FIREHOSE_SOURCE),
+            tell=self._tell,
+            recovering=self._recovering,
+            recovered=self._recovered,
+            unrecoverable=self._recovered,
+        )
         self._firehose = UpstreamConnection(
             name=UPSTREAM_NAME,
             url=settings.firehose_url,
             api_key=settings.polygon_api_key,
             demand=self._demand,
-            listener=UpstreamFeed(
-                self.stream,
-                counters,
-                take=self._take,
-                drained=self._drained,
-                refused=self._refused,
-                last_event=lambda: self._fanout.last_event(FIREHOSE_SOURCE),
-                tell=self._tell,
-                recovered=self._set_close_timer,
-                unrecoverable=self._set_close_timer,
-            ),
+            listener=self._feed,
             metrics=counters,
             options=settings.upstream,
-            followed=FollowedStream(partial(self._fanout.data_messages, FIREHOSE_SOURCE), wants_all=False),
+            followed=FollowedStream(
+                partial(self._fanout.data_messages, FIREHOSE_SOURCE), wants_all=self._history is not None
+            ),
         )
         self._subscriptions = Subscriptions(
             aggregator_route(market), {Upstream.FIREHOSE: self._demand}, {Upstream.FIREHOSE: self._firehose}
         )
+        self._replays: FilteredReplays | None = None
+        self._followers: Followers | None = None
+        if self._history is not None:
+            self._followers = Followers(
+                self._history,
+                # What nobody wanted for a while is missing for who comes back.
+                gaps=lambda: self.stream.gaps + self._wants.drops + self._demand.drops,
+                is_counted=False,
+            )
+            self._replays = FilteredReplays(
+                self._fanout,
+                self._history,
+                matching=self._new_fanout,
+                topics=self._subscriptions.topics,
+                is_complete=self._is_complete,
+                counted=counters.replayed_events.inc,
+            )
         self._loop: asyncio.AbstractEventLoop
-        self._steps: WorkSteps
         self._close_timer: asyncio.TimerHandle | None = None  # for the next window that closes by the clock
         self._housekeeping_timer: asyncio.TimerHandle | None = None
         self._lost_windows = 0  # as last logged
@@ -153,7 +189,8 @@ class AggregatorMarket(ServedMarket):
     def prepare(self, steps: WorkSteps) -> None:
         """Prepare for clients."""
         self._loop = asyncio.get_running_loop()
-        self._steps = steps
+        if self._replays is not None:
+            self._replays.prepare(steps)
 
     def start(self) -> None:
         """Begin to connect to the firehose."""
@@ -186,50 +223,70 @@ class AggregatorMarket(ServedMarket):
         self._notices.tell_joined(client)
         self._fanout.subscribe(client.context.number, self._notices.topics([Upstream.FIREHOSE]))
 
+    def client_follows(self, client: Client, request: RecoveryRequest) -> None:
+        """Tell a role of ours where the stream is, and what it will be brought when it subscribes again."""
+        if self._followers is None:
+            return
+        self._fanout.flush()
+        start = self._followers.welcome(client, request, complete_from=self._feed.whole_since)
+        if request.position is not None:
+            client.context.lacks_from = start.number
+
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str]:
         """Give a client topics, build bars for them, and ask the firehose for what they need.
 
         Returns:
             the topics that are not served, each with the reason.
         """
-        state: _ClientState = client.context
         admitted, unserved = self._admit(client, topics)
-        replayed = {topic for replay in state.replays for topic in replay.waiting}
-        self._fanout.subscribe(state.number, [topic for topic in admitted if topic not in replayed])
+        self._fanout.subscribe(client.context.number, admitted)
+        if self._replays is not None:
+            self._replays.subscribe(client, admitted)
         return unserved
 
     def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> Mapping[Topic, str]:
-        """Do as :meth:`subscribe`, and send the kept bars that ended after ``since`` before the live ones."""
+        """Do as :meth:`subscribe`, and first send the kept bars of the topics that ended at ``since`` or later."""
+        if self._replays is None:
+            client.refuse_replay()
+            return self.subscribe(client, topics)
         admitted, unserved = self._admit(client, topics)
-        bars = [topic for topic in admitted if bar_interval(topic.event_type) is not None]
-        state: _ClientState = client.context
-        for replay in state.replays:
-            for topic in bars:
-                replay.drop(topic)
-        # Until they have caught up, their live bars come from the replay.
-        self._fanout.unsubscribe(state.number, bars)
-        self._fanout.subscribe(state.number, [topic for topic in admitted if topic not in bars])
-        if bars:
-            state.replays.add(
-                BarReplay(
-                    client,
-                    bars,
-                    since,
-                    builder=self._builder,
-                    steps=self._steps,
-                    caught_up=self._caught_up,
-                    ended=self._replay_ended,
-                )
-            )
+        self._catch_up(client, self._replays, admitted, ReplayStart(since))
         return unserved
+
+    def subscribe_recovering(
+        self, client: Client, topics: Sequence[Topic], request: int
+    ) -> Mapping[Topic, str]:
+        """Do as :meth:`subscribe`, and first send what a role of ours missed of the topics."""
+        state: _ClientState = client.context
+        client.after_reply(partial(self._end_recovery, client, request))
+        if self._replays is None or state.lacks_from is None:
+            return self.subscribe(client, topics)
+        admitted, unserved = self._admit(client, topics)
+        if admitted:
+            state.recovering.add(request)
+            start = ReplayStart(number=state.lacks_from, request=request)
+            self._catch_up(client, self._replays, admitted, start)
+        return unserved
+
+    def _end_recovery(self, client: Client, request: int) -> None:
+        """Say so when there is nothing to recover for a request; else its replay does."""
+        state: _ClientState = client.context
+        if request not in state.recovering:
+            state.recovering.add(request)
+            client.send_status(notice_message(recovered_event(request)))
+
+    def _catch_up(
+        self, client: Client, replays: FilteredReplays, topics: Sequence[Topic], start: ReplayStart
+    ) -> None:
+        replays.ask(client, client.context.number, topics, start)
+        self._fanout.subscribe(client.context.number, topics)  # it is muted until it has caught up
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Take topics from a client."""
         state: _ClientState = client.context
-        for replay in state.replays:
-            for topic in topics:
-                replay.drop(topic)
         self._fanout.unsubscribe(state.number, topics)
+        if self._replays is not None:
+            self._replays.drop(client, topics)
         gone = state.bars.intersection(topics)
         state.bars -= gone
         self._release(gone)  # before their trades, so that it is not later that they have lingered enough
@@ -242,8 +299,10 @@ class AggregatorMarket(ServedMarket):
     def client_left(self, client: Client) -> None:
         """Forget a client."""
         state: _ClientState = client.context
-        for replay in state.replays:
-            replay.cancel()
+        if self._replays is not None:
+            self._replays.client_left(client)
+        if self._followers is not None:
+            self._followers.client_left(client)
         self._fanout.remove_client(state.number)
         self._release(state.bars)  # before their trades, as in unsubscribe
         self._subscriptions.remove_client(client)
@@ -259,7 +318,7 @@ class AggregatorMarket(ServedMarket):
                 continue
             if bar_interval(topic.event_type) is not None and topic not in state.bars:
                 try:
-                    self._wants.acquire(topic)
+                    self._wants.acquire(topic, at=unix_ms())
                 except BarLimitError as error:
                     unserved[topic] = str(error)
                     continue
@@ -282,16 +341,40 @@ class AggregatorMarket(ServedMarket):
         for topic in bars:
             self._wants.release(topic, now)
 
-    def _caught_up(self, client: Client, topic: Topic) -> None:
-        self._fanout.subscribe(client.context.number, [topic])
+    def _new_fanout(self, history: History | None = None) -> Fanout:
+        """Return a fan-out of native bars as the firehose sends them, and of our own."""
+        fanout = Fanout(history=history, event_topics=matcher(self.market))
+        # What a firehose sends beside the native bars is for nobody here.
+        for event_type in self.market.event_types:
+            fanout.set_sources(event_type, [FIREHOSE_SOURCE] if event_type in self._native_types else [])
+        fanout.set_sources(BARS, [BARS_SOURCE])
+        return fanout
 
-    def _replay_ended(self, client: Client, replay: BarReplay) -> None:
-        client.context.replays.discard(replay)
+    def _is_complete(self, client: Client, start: ReplayStart, topics: Collection[Topic]) -> bool:
+        """Return whether no bar of topics is missing since then."""
+        if self.stream.interruption is not None or start.time < self._feed.whole_since:
+            return False
+        for topic in topics:
+            if bar_interval(topic.event_type) is not None:
+                built_since = self._wants.built_since(topic)
+                if built_since is None or built_since > start.time:
+                    return False
+        return self._subscriptions.flow_since(topics, start.time)
+
+    def _mark_position(self) -> None:
+        """Tell roles that follow the stream where it is, behind all that has come so far."""
+        if self._followers is None or self._replays is None:
+            return
+        self._fanout.flush()
+        mark = notice_message(self._followers.mark())
+        for client in self._followers:
+            if not self._replays.catches_up(client):
+                client.send_status(mark)
 
     # What the firehose calls.
 
     def _take(self, payload: memoryview) -> list[bytes] | None:
-        statuses = self._fanout.feed(FIREHOSE_SOURCE, payload)
+        statuses: list[bytes] | None = self._native(payload)
         self._builder.feed(payload, self._clock())
         self._hand_out_bars()
         if statuses:
@@ -299,7 +382,15 @@ class AggregatorMarket(ServedMarket):
         return statuses
 
     def _drained(self) -> None:
-        self._fanout.flush()
+        self._flush()
+        self._set_close_timer()
+
+    def _recovering(self, recovering: Recovering) -> None:
+        # What the firehose keeps from before the aggregator began is for those who ask for it.
+        self._native.is_live = not recovering.is_fresh
+
+    def _recovered(self) -> None:
+        self._native.is_live = True
         self._set_close_timer()
 
     def _refused(self, topics: Sequence[str], message: str) -> None:
@@ -308,6 +399,8 @@ class AggregatorMarket(ServedMarket):
     def _tell(self, notice: bytes) -> None:
         self._log_lost_windows()
         self._notices.tell(Upstream.FIREHOSE, notice)
+        if self._replays is not None:
+            self._replays.tell(notice)
 
     # Bars.
 
@@ -316,7 +409,16 @@ class AggregatorMarket(ServedMarket):
 
     def _hand_out_bars(self) -> None:
         for message in self._builder.collect():
-            self._fanout.feed(BARS_SOURCE, message)
+            self._bars(message)
+
+    def _flush(self) -> None:
+        self._fanout.flush()
+        if (
+            self._history is not None
+            and self._followers is not None
+            and self._history.next - self._followers.marked_at >= MARKED_MESSAGES
+        ):
+            self._mark_position()
 
     def _set_close_timer(self) -> None:
         """Have windows closed by the clock when no trade closes them, unless trades are late: then they alone do."""
@@ -341,7 +443,7 @@ class AggregatorMarket(ServedMarket):
             return
         self._builder.advance(self._clock())
         self._hand_out_bars()
-        self._fanout.flush()
+        self._flush()
         self._set_close_timer()
 
     def _keep_house(self) -> None:
@@ -352,7 +454,10 @@ class AggregatorMarket(ServedMarket):
             self._builder.advance(self._clock())
             self._hand_out_bars()
         self._fanout.settle()
+        self._mark_position()
         self._fanout.flush()
+        if self._history is not None:
+            self._history.trim(unix_ms())
         self._log_lost_windows()
         self._housekeeping_timer = self._loop.call_later(HOUSEKEEPING_INTERVAL, self._keep_house)
 

@@ -1,7 +1,7 @@
 """One market of the filtered proxy: two upstreams in, one stream out to each client, with just what it wants."""
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -118,10 +118,7 @@ class FilteredMarket(ServedMarket):
             linger = max(linger, settings.history.history)
         self._demands = demands = {upstream: Demand(linger=linger) for upstream in Upstream}
         self._inputs = {upstream: self._fanout.input(SOURCES[upstream]) for upstream in Upstream}
-        followed = FollowedStream(
-            partial(self._fanout.data_messages, SOURCES[Upstream.FIREHOSE]),
-            wants_all=self._history is not None,
-        )
+        self._followed = self._followed_streams(self._history)
         self._feeds = {
             upstream: UpstreamFeed(
                 stream,
@@ -146,7 +143,7 @@ class FilteredMarket(ServedMarket):
                 listener=self._feeds[upstream],
                 metrics=counters,
                 options=settings.upstream,
-                followed=followed if upstream is Upstream.FIREHOSE else None,
+                followed=self._followed.get(upstream),
             )
             for upstream in Upstream
         }
@@ -352,12 +349,12 @@ class FilteredMarket(ServedMarket):
             ended=ended,
         )
 
-    def _is_complete(self, start: ReplayStart, concerned: Set[Upstream]) -> bool:
-        """Return whether no event of these streams is missing since then."""
+    def _is_complete(self, start: ReplayStart, concerned: Set[Upstream], topics: Collection[Topic]) -> bool:
+        """Return whether no event of topics is missing since then: neither for a gap nor for want of a subscription."""
         return all(
             self.streams[upstream].interruption is None and start.time >= self._feeds[upstream].whole_since
             for upstream in concerned
-        )
+        ) and self._subscriptions.flow_since(topics, start.time)
 
     def _go_live(self, client: Client, live: bool) -> None:
         """A client gets what is live from now on, or has to catch up first."""
@@ -387,6 +384,17 @@ class FilteredMarket(ServedMarket):
         if self._fanout.settle():
             self._settle_later()
 
+    def _followed_streams(self, history: History | None) -> dict[Upstream, FollowedStream]:
+        """Return where the proxy stands in the streams of its upstreams: nowhere yet."""
+        messages_taken = partial(self._fanout.data_messages, SOURCES[Upstream.FIREHOSE])
+        followed = {Upstream.FIREHOSE: FollowedStream(messages_taken, wants_all=history is not None)}
+        if history is not None:
+            # What an aggregator repeats is known again by what is kept of it.
+            followed[Upstream.AGGREGATOR] = FollowedStream(
+                lambda: history.next, still_keeps=lambda number: history.first <= number
+            )
+        return followed
+
     # What the upstreams call.
 
     def _drained(self) -> None:
@@ -397,9 +405,13 @@ class FilteredMarket(ServedMarket):
     def _recovering(self, upstream: Upstream, recovering: Recovering) -> None:
         # What the upstream keeps from before the proxy began is for those who ask for it.
         self._inputs[upstream].is_live = not recovering.is_fresh
+        followed = self._followed[upstream]
+        if not followed.is_counted and self._history is not None:
+            self._inputs[upstream].leave_out(self._history, followed.taken_when_told)
 
     def _recovered(self, upstream: Upstream) -> None:
         self._inputs[upstream].is_live = True
+        self._inputs[upstream].take_all()
 
     def _refused(self, upstream: Upstream, topics: Sequence[str], message: str) -> None:
         self._subscriptions.refused(upstream, topics)

@@ -1,7 +1,6 @@
 """One market of the firehose: the vendor's one connection, shared; every client gets everything."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from functools import partial
 from typing import Final
 
@@ -12,15 +11,10 @@ from fproxy.core.routes import firehose_route
 from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
 from fproxy.core.stream_notice import interruption_event, notice_message
-from fproxy.core.stream_position import (
-    PositionStatus,
-    RecoveryRequest,
-    StreamPosition,
-    new_epoch,
-    recovery_start,
-)
+from fproxy.core.stream_position import RecoveryRequest
 from fproxy.core.topics import Topic, bar_interval
 from fproxy.metrics import Metrics
+from fproxy.roles.followers import Followers
 from fproxy.roles.held_answers import HeldAnswers
 from fproxy.roles.kept_history import kept_history
 from fproxy.roles.replay import Replay, ReplayStart, WholeReplay
@@ -70,11 +64,6 @@ class FirehoseMarket(ServedMarket):
         self._replays: dict[Client, ReplayQueue[WholeReplay]] = {}
         self._steps: WorkSteps
         self._clients: set[Client] = set()
-        # Roles of ours, which follow the stream by number.
-        self._followers: set[Client] = set()
-        self._drops = 0  # topics that the vendor was asked for no more
-        self._epoch = new_epoch()
-        self._began = unix_ms()
         # Those that have subscribed while the vendor is away, and wait for the acknowledgement.
         self._to_tell: set[Client] = set()
         self.stream = Stream(UPSTREAM_NAME, market=market.name, now=unix_ms())
@@ -103,8 +92,15 @@ class FirehoseMarket(ServedMarket):
             is_vendor=True,
         )
         self._on_demand = settings.on_demand
-        # The types of which clients get everything, whatever is subscribed to.
-        self._sends_all_of = () if settings.on_demand else tuple(settings.data_types)
+        self._followers: Followers | None = None
+        if self._history is not None:
+            self._followers = Followers(
+                self._history,
+                # What nobody wanted for a while is missing for who comes back.
+                gaps=lambda: self.stream.gaps + demand.drops,
+                is_counted=True,
+                all_of=() if settings.on_demand else tuple(settings.data_types),
+            )
         self._subscriptions = Subscriptions(
             firehose_route(market), {Upstream.FIREHOSE: demand}, {Upstream.FIREHOSE: self._vendor}
         )
@@ -142,18 +138,10 @@ class FirehoseMarket(ServedMarket):
     def client_follows(self, client: Client, request: RecoveryRequest) -> None:
         """Bring a role of ours what it missed, and tell it where the stream is."""
         history = self._history
-        if history is None:
+        if history is None or self._followers is None:
             return
-        position = self._position(history)
-        start = recovery_start(request, position, first=history.first, began=self._began)
-        status = PositionStatus(
-            replace(position, next=start.number),
-            recovery=start,
-            complete_from=max(history.complete_from, self._feed.whole_since),
-            all_of=self._sends_all_of,
-        )
-        client.send_status(notice_message(status.event()))
-        self._followers.add(client)
+        complete_from = max(history.complete_from, self._feed.whole_since)
+        start = self._followers.welcome(client, request, complete_from=complete_from)
         self._replays_of(client, history).recover(ReplayStart(number=start.number))
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str | None]:
@@ -208,7 +196,8 @@ class FirehoseMarket(ServedMarket):
         if replays is None or replays.current is None:
             self._broadcast.remove_client(client.sink)
         self._clients.discard(client)
-        self._followers.discard(client)
+        if self._followers is not None:
+            self._followers.client_left(client)
         self._held.drop(client, self._subscriptions.topics(client))
         self._subscriptions.remove_client(client)
 
@@ -224,9 +213,6 @@ class FirehoseMarket(ServedMarket):
             )
         return self._replays[client]
 
-    def _position(self, history: History) -> StreamPosition:
-        return StreamPosition(self._epoch, history.next, self.stream.gaps + self._drops)
-
     def _new_replay(
         self, client: Client, start: ReplayStart, asked_at: int, ended: Callable[[Replay], None]
     ) -> WholeReplay:
@@ -236,10 +222,18 @@ class FirehoseMarket(ServedMarket):
             history=self._history,
             start=start,
             asked_at=asked_at,
-            is_complete=lambda: self.stream.interruption is None and start.time >= self._feed.whole_since,
+            is_complete=partial(self._is_complete, start),
             matching=Fanout(event_topics=matcher(self.market)),
             counted=self._metrics.replayed_events.inc,
             ended=ended,
+        )
+
+    def _is_complete(self, start: ReplayStart, topics: Collection[Topic]) -> bool:
+        """Return whether no event of topics is missing since then: neither for a gap nor for want of a subscription."""
+        return (
+            self.stream.interruption is None
+            and start.time >= self._feed.whole_since
+            and self._subscriptions.flow_since(topics, start.time)
         )
 
     def _go_live(self, client: Client, live: bool) -> None:
@@ -286,14 +280,12 @@ class FirehoseMarket(ServedMarket):
             replays.current.tell(notice)
 
     def _given_up(self, topics: Sequence[str]) -> None:
-        """The vendor sends topics no more: who comes back and wants them again will have missed something."""
-        if self._history is None:
+        if self._followers is None:
             return
-        self._drops += len(topics)
         self._broadcast.flush()
-        position = PositionStatus(self._position(self._history)).event()
-        for client in tuple(self._followers):
-            self._send_notice(client, position)
+        mark = self._followers.mark()
+        for client in self._followers:
+            self._send_notice(client, mark)
 
     def _tell_late(self, client: Client) -> None:
         self._to_tell.discard(client)

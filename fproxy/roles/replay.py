@@ -10,7 +10,7 @@ left the live distribution takes over, between two messages. So no event is miss
 import json
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -111,7 +111,7 @@ class Replay(ABC):
         history: History,
         start: ReplayStart,
         asked_at: int,
-        is_complete: Callable[[], bool],
+        is_complete: Callable[[Collection[Topic]], bool],
         matching: Fanout,
         counted: Callable[[int], None],
         ended: Callable[["Replay"], None],
@@ -123,7 +123,7 @@ class Replay(ABC):
             history: has the messages.
             start: from when on.
             asked_at: the number that the next message had when the client asked.
-            is_complete: returns whether nothing is missing since then, as far as the streams go.
+            is_complete: returns whether nothing of topics is missing since then, as far as the streams go.
             matching: matches the kept events: a fan-out without clients, which routes and spells as the live one does.
             counted: gets the number of events that were replayed.
             ended: the client has caught up, and has to get what is live from this very moment on.
@@ -148,6 +148,7 @@ class Replay(ABC):
         self._leaves: deque[tuple[int, frozenset[Topic]]] = deque()
         # What to tell the client, each before a message's number.
         self._notices: deque[tuple[int, bytes]] = deque()
+        self._asked: set[Topic] = set()
         self._work: Work | None = None
         self.replayed = Replayed.of(start)
 
@@ -158,7 +159,9 @@ class Replay(ABC):
 
     def ask(self, topics: Iterable[Topic]) -> None:
         """Bring what is kept of topics; to be called before ``start``."""
-        self._joins.appendleft((self._cursor, deque(topics)))
+        asked = deque(topics)
+        self._asked.update(asked)
+        self._joins.appendleft((self._cursor, asked))
 
     def start(self, steps: WorkSteps) -> None:
         """Begin to send."""
@@ -170,6 +173,7 @@ class Replay(ABC):
     def unsubscribe(self, topics: Iterable[Topic]) -> None:
         """The client gives topics up, at once."""
         gone = frozenset(topics)
+        self._asked -= gone
         for index, (position, joining) in enumerate(self._joins):
             self._joins[index] = (position, deque(topic for topic in joining if topic not in gone))
         self._kept.unsubscribe(self._reader, gone)
@@ -211,7 +215,11 @@ class Replay(ABC):
         count = self._kept.events_collected
         self._counted(count)
         if self._from.number is None:
-            complete = self._reaches_back and self._is_complete()
+            complete = self._reaches_back
+            asked = tuple(self._asked)
+            for first in range(0, len(asked), PIECE_TOPICS):
+                complete = complete and self._is_complete(asked[first : first + PIECE_TOPICS])
+                yield None
             self._client.send_status(replayed_message(self._from, count, complete=complete))
         self._cursor = max(self._cursor, self._live_from)
         while self._joins or self._leaves or self._notices or self._cursor < self._history.next:

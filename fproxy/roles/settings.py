@@ -196,6 +196,7 @@ class AggregatorSettings:
         all_trades: count every trade, whatever its conditions say.
         max_bar_windows: how many bars of a market may be under construction at once, some 200 bytes each.
         unsubscribe_linger: how long an upstream subscription outlives the last client that wanted it.
+        history: how much of what has passed to keep.
     """
 
     markets: tuple[Market, ...] = (STOCKS,)
@@ -212,3 +213,4 @@ class AggregatorSettings:
     all_trades: bool = False
     max_bar_windows: int = 1_000_000
     unsubscribe_linger: float = 30.0
+    history: HistorySettings = field(default_factory=HistorySettings)

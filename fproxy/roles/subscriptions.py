@@ -120,6 +120,15 @@ class Subscriptions:
         self._release(client, self._topics.pop(client))
         del self._concerned[client]
 
+    def flow_since(self, topics: Iterable[Topic], time: int) -> bool:
+        """Return whether the upstreams send everything of topics since a time, in Unix milliseconds, or earlier."""
+        for topic in topics:
+            for upstream, text in self._route(topic):
+                since = self._demands[upstream].flows_since(text)
+                if since is None or since > time:
+                    return False
+        return True
+
     def refused(self, upstream: Upstream, topics: Sequence[str]) -> None:
         """Tell every client whose subscriptions an upstream has refused, in the next turn of the loop.
 

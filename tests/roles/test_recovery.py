@@ -366,3 +366,68 @@ async def test_windows_across_a_gap_of_the_aggregator_are_whole() -> None:
 async def until_number(client: Client, count: int) -> None:
     """Wait until a client has so many trades."""
     await client.until(lambda: sum(event["ev"] == "T" for event in client.received) == count)
+
+
+@asynccontextmanager
+async def proxy_behind_cuttable_aggregator() -> AsyncIterator[
+    tuple[ScriptedUpstream, CutLine, FilteredProxy, Aggregator]
+]:
+    """A vendor, a firehose, an ms-aggregator, a line that can be cut, and a filtered proxy."""
+    async with (
+        ScriptedUpstream() as vendor,
+        firehose_of(vendor) as firehose,
+        aggregator_behind(firehose.port) as aggregator,
+        CutLine(lambda: aggregator.port) as line,
+    ):
+        settings = FilteredProxySettings(
+            server=ServerSettings(port=0),
+            upstream=PROMPT,
+            firehose_url=f"ws://127.0.0.1:{firehose.port}",
+            aggregator_url=f"ws://127.0.0.1:{line.port}",
+            unsubscribe_linger=60.0,
+        )
+        proxy = FilteredProxy(settings, Metrics())
+        await proxy.start()
+        try:
+            await until_up(*proxy.markets["stocks"].streams.values())
+            yield vendor, line, proxy, aggregator
+        finally:
+            await proxy.stop()
+
+
+def native_bar(number: int) -> bytes:
+    return b'{"ev":"A","sym":"A","s":%d,"e":%d,"q":%d}' % (TIME + number - 1_000, TIME + number, number)
+
+
+async def test_bars_missed_between_aggregator_and_proxy_come_in_order_and_once() -> None:
+    chance = random.Random(3)
+    async with proxy_behind_cuttable_aggregator() as (vendor, line, proxy, aggregator):
+        async with (
+            client_of(proxy, "100Ms.A", "A.A") as client,
+            client_of(aggregator, "100Ms.A", "A.A") as watcher,
+        ):
+            sent = 0
+            for cut in range(40):
+                line.cut_after(chance.randrange(1, 3_000))
+                while line.cuts == cut:
+                    for _ in range(chance.randrange(1, 5)):
+                        await send_trades_of(vendor, 10 * sent, 10 * sent + 10)
+                        await vendor.send(array(native_bar(sent), trade("A", sent)))
+                        sent += 1
+                    await watcher.until(lambda sent=sent: numbers_of(watcher, "A") == list(range(sent)))
+            await until_up(proxy.markets["stocks"].streams[Upstream.AGGREGATOR])
+            await send_trades_of(vendor, 10 * sent, 10 * sent + 11)
+            await vendor.send(array(native_bar(sent)))
+            for kind in ("A", "100Ms"):
+                await watcher.until(lambda kind=kind: len(numbers_of(watcher, kind)) > sent)
+                await client.until(
+                    lambda kind=kind: numbers_of(client, kind)[-1:] == numbers_of(watcher, kind)[-1:]
+                )
+                assert numbers_of(client, kind) == numbers_of(watcher, kind)
+            told = notices(client)
+            assert told
+            assert all(notice["recovered"] for notice in told[1::2])
+
+
+def numbers_of(client: Client, kind: str) -> list[int]:
+    return [event.get("q", event.get("s")) for event in client.received if event["ev"] == kind]

@@ -19,7 +19,7 @@ CLIENTS: Final = ("proxy", "firehose", "aggregator", "sim", "stack")
 UPSTREAMS: Final = ("proxy", "firehose", "aggregator", "stack")
 """What has an upstream."""
 PROXY: Final = ("proxy", "stack")
-HISTORY: Final = ("proxy", "firehose", "stack")
+HISTORY: Final = ("proxy", "firehose", "aggregator", "stack")
 FIREHOSE: Final = ("firehose", "stack")
 AGGREGATOR: Final = ("aggregator", "stack")
 SIMULATION: Final = ("sim", "demo")

@@ -196,7 +196,7 @@ ROLE_SETTINGS: Final = (
         "FPROXY_HISTORY",
         Seconds(zero="to keep nothing"),
         HISTORY,
-        "Seconds for which upstream messages are kept, for clients that ask for what has passed.",
+        "Seconds for which messages are kept, for clients that ask for what has passed.",
     ),
     Declaration(
         "history_bytes",

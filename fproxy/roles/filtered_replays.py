@@ -1,0 +1,124 @@
+"""How the clients of a fan-out catch up with what has passed, each muted until it has."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
+
+from fproxy._fastpath import Fanout, History
+from fproxy.core.topics import Topic
+from fproxy.roles.replay import FilteredReplay, Replay, ReplayStart
+from fproxy.roles.replay_queue import ReplayQueue
+from fproxy.shell.client import Client
+from fproxy.shell.work_steps import WorkSteps
+
+
+class FilteredReplays:
+    """The replays of a fan-out's clients."""
+
+    def __init__(
+        self,
+        fanout: Fanout,
+        history: History,
+        *,
+        matching: Callable[[], Fanout],
+        topics: Callable[[Client], Collection[Topic]],
+        is_complete: Callable[[Client, ReplayStart, Collection[Topic]], bool],
+        counted: Callable[[int], None],
+    ) -> None:
+        """Begin with nobody.
+
+        Args:
+            fanout: distributes what is live.
+            history: has what has passed.
+            matching: returns a fan-out without clients that routes and spells as the live one does.
+            topics: returns what a client is subscribed to.
+            is_complete: returns whether, from a start on, no event of topics is missing for a client.
+            counted: gets the numbers of events that are replayed.
+        """
+        self._fanout = fanout
+        self._history = history
+        self._matching = matching
+        self._topics = topics
+        self._is_complete = is_complete
+        self._counted = counted
+        self._steps: WorkSteps
+        self._numbers: dict[Client, int] = {}
+        self._queues: dict[Client, ReplayQueue[FilteredReplay]] = {}
+
+    def prepare(self, steps: WorkSteps) -> None:
+        """Prepare for clients; ``steps`` carries replays out."""
+        self._steps = steps
+
+    def ask(self, client: Client, number: int, topics: Sequence[Topic], start: ReplayStart) -> None:
+        """Bring a client what is kept of topics first; it is muted from now on until it has caught up.
+
+        Args:
+            client: whom.
+            number: the client's, in the fan-out.
+            topics: what of. It is to be subscribed to them behind this.
+            start: from when on.
+        """
+        if client not in self._queues:
+            self._numbers[client] = number
+            self._queues[client] = ReplayQueue(
+                client,
+                history=self._history,
+                steps=self._steps,
+                make=partial(self._new_replay, client),
+                live=partial(self._go_live, client),
+            )
+        self._queues[client].ask(topics, start)
+
+    def subscribe(self, client: Client, topics: Iterable[Topic]) -> None:
+        """A client gets topics from now on, without what has passed."""
+        replay = self._current(client)
+        if replay is not None:
+            replay.subscribe(topics)
+
+    def drop(self, client: Client, topics: Sequence[Topic]) -> None:
+        """A client gives topics up."""
+        if client in self._queues:
+            self._queues[client].drop(topics)
+
+    def tell(self, event: bytes) -> None:
+        """Send a status event to every client that catches up, behind what has come so far."""
+        for client in self._queues:
+            replay = self._current(client)
+            if replay is not None:
+                replay.tell(event)
+
+    def catches_up(self, client: Client) -> bool:
+        """Return whether a client gets what has passed now, and so nothing live."""
+        return self._current(client) is not None
+
+    def client_left(self, client: Client) -> None:
+        """Forget a client."""
+        queue = self._queues.pop(client, None)
+        if queue is not None:
+            queue.cancel()
+            del self._numbers[client]
+
+    def _current(self, client: Client) -> FilteredReplay | None:
+        queue = self._queues.get(client)
+        return None if queue is None else queue.current
+
+    def _new_replay(
+        self, client: Client, start: ReplayStart, asked_at: int, ended: Callable[[Replay], None]
+    ) -> FilteredReplay:
+        asked = self._queues[client].waiting_topics
+        return FilteredReplay(
+            client,
+            held=[topic for topic in self._topics(client) if topic not in asked],
+            history=self._history,
+            start=start,
+            asked_at=asked_at,
+            is_complete=partial(self._is_complete, client, start),
+            matching=self._matching(),
+            counted=self._counted,
+            ended=ended,
+        )
+
+    def _go_live(self, client: Client, live: bool) -> None:
+        if live:
+            self._fanout.unmute(self._numbers[client])
+        else:
+            self._fanout.mute(self._numbers[client])
