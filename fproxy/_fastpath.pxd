@@ -1,6 +1,7 @@
 """What other compiled modules may use of the fast path."""
 
 from libc.stddef cimport size_t
+from libc.stdint cimport uint64_t
 from libcpp cimport bool as bool_t
 
 
@@ -13,6 +14,10 @@ cdef extern from "backlog.hpp" namespace "fproxy" nogil:
 
 
 cdef class FrameSink:
+    # What distributes counts here what it has written.
+    cdef readonly uint64_t events_written
+    cdef readonly uint64_t bytes_written
+
     # Take complete WebSocket frames; the bytes are good only until this returns. A sink that has to keep them for later
     # shares them with the others that get the same. What goes wrong is the sink's to deal with: the clients after it
     # must get theirs.

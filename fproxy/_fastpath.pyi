@@ -44,6 +44,14 @@ class Sink(Protocol):
 class FrameSink:
     """A compiled sink, written to without a Python object; see ``_fastpath.pxd``."""
 
+    @property
+    def events_written(self) -> int:
+        """How many events of upstreams were written to it; what a broadcast sends once more does not count."""
+
+    @property
+    def bytes_written(self) -> int:
+        """How many bytes of frames they have written."""
+
 class MessageSink:
     """A compiled taker of one upstream's messages, which needs no Python object of them; see ``_fastpath.pxd``."""
 
@@ -353,6 +361,14 @@ class Fanout:
         """Events that at least one client took."""
 
     @property
+    def deliveries(self) -> int:
+        """Events written, once for each client that got them."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of frames written, likewise."""
+
+    @property
     def exact_messages(self) -> int:
         """Messages that needed the exact scanner."""
 
@@ -415,6 +431,14 @@ class Broadcast(MessageSink):
 
     def flush(self) -> None:
         """Write the messages that came since the last time to every client."""
+
+    @property
+    def deliveries(self) -> int:
+        """Events written, once for each client that got them."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of frames written, likewise."""
 
     @property
     def events_in(self) -> int:

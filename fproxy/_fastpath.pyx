@@ -101,6 +101,7 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         uint64_t exact_messages() const
         const vector[uint32_t] &ready() const
         pair[const char *, size_t] take(uint32_t audience) except +
+        size_t take_events(uint32_t audience)
         void all_taken() except +
         const vector[uint32_t] &overfull() const
         void overfull_taken() except +
@@ -183,6 +184,7 @@ cdef extern from "broadcast.hpp" namespace "fproxy" nogil:
         size_t pending_bytes() const
         const LastEvent &last_event() const
         pair[const char *, size_t] take() except +
+        size_t take_events()
 
 
 _logger = logging.getLogger("fproxy.fastpath")
@@ -316,6 +318,9 @@ cdef class Frames:
     cdef SharedFrames frames
     cdef bytes shared
     cdef bint being_written
+    cdef size_t events
+    cdef uint64_t deliveries
+    cdef uint64_t sent_bytes
 
     # To be called before anything that may write, or change to whom: a sink that came back here while it is written to
     # would move the bytes and the members that the loop above it still reads.
@@ -323,8 +328,9 @@ cdef class Frames:
         if self.being_written:
             raise ReentrancyError("a sink that is being written to must not feed, flush or change what writes to it")
 
-    cdef start(self, pair[const char *, size_t] ready, bint for_one):
+    cdef start(self, pair[const char *, size_t] ready, size_t events, bint for_one):
         self.frames.start(ready.first, ready.second, for_one)
+        self.events = events
         self.shared = None
         self.being_written = True
 
@@ -334,8 +340,16 @@ cdef class Frames:
         self.shared = None
 
     cdef write_to(self, object sink):
+        cdef FrameSink frame_sink
+        if sink is _nowhere:
+            return
+        self.deliveries += self.events
+        self.sent_bytes += self.frames.size
         if isinstance(sink, FrameSink):
-            (<FrameSink>sink).write_frames(&self.frames)
+            frame_sink = <FrameSink>sink
+            frame_sink.events_written += self.events
+            frame_sink.bytes_written += self.frames.size
+            frame_sink.write_frames(&self.frames)
             return
         try:
             if self.shared is None:
@@ -540,7 +554,7 @@ cdef class Fanout:
                 if ready.second == 0:
                     continue
                 members = &self._fanout.audiences().members(audiences[i])
-                frames.start(ready, members.size() == 1)
+                frames.start(ready, self._fanout.take_events(audiences[i]), members.size() == 1)
                 for j in range(members.size()):
                     frames.write_to(<object>PyList_GET_ITEM(self._sinks, members[0][j]))
         finally:
@@ -557,6 +571,14 @@ cdef class Fanout:
     @property
     def events_collected(self):
         return self._fanout.events_collected()
+
+    @property
+    def deliveries(self):
+        return self._frames.deliveries
+
+    @property
+    def sent_bytes(self):
+        return self._frames.sent_bytes
 
     @property
     def exact_messages(self):
@@ -689,7 +711,7 @@ cdef class Broadcast(MessageSink):
         ready = self._broadcast.take()
         if ready.second == 0:
             return
-        frames.start(ready, len(self._sinks) == 1)
+        frames.start(ready, self._broadcast.take_events(), len(self._sinks) == 1)
         try:
             for sink in self._sinks:
                 frames.write_to(sink)
@@ -698,6 +720,14 @@ cdef class Broadcast(MessageSink):
 
     def last_event(self):
         return last_event_bytes(self._broadcast.last_event())
+
+    @property
+    def deliveries(self):
+        return self._frames.deliveries
+
+    @property
+    def sent_bytes(self):
+        return self._frames.sent_bytes
 
     @property
     def events_in(self):

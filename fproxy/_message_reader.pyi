@@ -26,11 +26,14 @@ class MessageReader:
         at_message_start: whether the next data frame begins a message that should be handed on. To be set to false
             within a message of several frames, and once the connection is ending.
         messages: how many messages have come, those of several frames included.
+        bytes_read: how many bytes they had.
     """
 
     at_message_start: bool
     @property
     def messages(self) -> int: ...
+    @property
+    def bytes_read(self) -> int: ...
     def __init__(
         self,
         *,

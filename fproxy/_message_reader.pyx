@@ -32,6 +32,7 @@ if picows.__version__ != FPROXY_PICOWS_VERSION.decode():
 cdef class MessageReader:
     cdef public bint at_message_start
     cdef readonly unsigned long long messages
+    cdef readonly unsigned long long bytes_read
     cdef object _take
     cdef MessageSink _sink  # the same, when it needs no Python object
     cdef object _statuses_came
@@ -75,6 +76,7 @@ cdef class MessageReader:
 
     cdef _read(self, char *begin, Py_ssize_t size):
         self.messages += 1
+        self.bytes_read += size
         try:
             if self._sink is not None:
                 statuses = self._sink.take_message(begin, size)

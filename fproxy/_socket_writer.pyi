@@ -78,6 +78,10 @@ class SocketWriter(FrameSink):
     def waiting_bytes(self) -> int:
         """How many bytes wait, those that a TLS transport has not included."""
 
+    @property
+    def lag(self) -> float:
+        """For how long the oldest of it has waited, in seconds; 0 when nothing waits."""
+
     def write(self, frames: bytes) -> None:
         """Write complete WebSocket frames. Never blocks."""
 

@@ -189,6 +189,10 @@ cdef class SocketWriter(FrameSink):
     def waiting_bytes(self):
         return self._backlog.bytes()
 
+    @property
+    def lag(self):
+        return 0.0 if self._backlog.empty() else max(0, coarse_monotonic_ms() - self._backlog.since()) / 1000
+
     cdef void write_frames(self, SharedFrames *frames) noexcept:
         cdef long sent = 0
         if not self._accepting:

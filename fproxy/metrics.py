@@ -11,7 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from fproxy.core.stream import Stream, StreamState
-from fproxy.observed import Observed, ObservedHistory
+from fproxy.observed import Observed, ObservedDistributor, ObservedHistory
 from fproxy.process_state import ProcessCollector
 
 NAMESPACE: Final = "fproxy"
@@ -32,6 +32,12 @@ class FanoutCounts(Protocol):
 
     @property
     def events_in(self) -> int: ...  # noqa: D102
+
+    @property
+    def deliveries(self) -> int: ...  # noqa: D102
+
+    @property
+    def sent_bytes(self) -> int: ...  # noqa: D102
 
     @property
     def events_collected(self) -> int: ...  # noqa: D102
@@ -160,6 +166,7 @@ class Metrics:
             ("upstream_connects", "Connections made upstream.", "upstream"),
             ("upstream_failures", "Failed or dropped upstream connections.", "upstream", "reason"),
             ("frames", "Messages received from an upstream.", "upstream"),
+            ("received_bytes", "Bytes of messages received from an upstream.", "upstream"),
             ("refused_frames", "Upstream messages that were not sound JSON.", "upstream"),
             ("replayed_events", "Kept events sent to clients once more."),
             ("snapshot_events", "Last events of topics sent to clients that subscribed to them."),
@@ -228,6 +235,7 @@ class MarketMetrics:
         upstream_connects: connections made to an ``upstream``.
         upstream_failures: failed attempts to connect to an ``upstream``, and drops, by ``reason``.
         frames: messages received from an ``upstream``.
+        received_bytes: bytes of these messages.
         refused_frames: messages of an ``upstream`` that were not sound JSON, and were not forwarded.
         refused_topics: topics that an ``upstream`` refused to serve.
         replayed_events: kept events that were sent to clients which asked for what has passed.
@@ -250,6 +258,7 @@ class MarketMetrics:
         self.upstream_connects = LabelledMetric(self._counter("upstream_connects"), market)
         self.upstream_failures = LabelledMetric(self._counter("upstream_failures"), market)
         self.frames = LabelledMetric(self._counter("frames"), market)
+        self.received_bytes = LabelledMetric(self._counter("received_bytes"), market)
         self.refused_frames = LabelledMetric(self._counter("refused_frames"), market)
         self.refused_topics = LabelledMetric(self._counter("refused_topics"), market)
 
@@ -260,7 +269,12 @@ class MarketMetrics:
     def watch_fanout(self, fanout: FanoutCounts) -> None:
         """Read a fan-out's counts whenever the metrics are read."""
         self.watch(_FanoutCollector, fanout)
-        self.observed.distributors.append(fanout)
+        self.watch_distributor(fanout)
+
+    def watch_distributor(self, distributor: ObservedDistributor) -> None:
+        """Read what a fan-out or a broadcast has delivered whenever the metrics are read."""
+        self.watch(_DeliveryCollector, distributor)
+        self.observed.distributors.append(distributor)
 
     def watch_history(self, history: ObservedHistory) -> None:
         """Read how much a history holds whenever the metrics are read."""
@@ -323,6 +337,17 @@ class _SnapshotCollector(MarketCollector[SnapshotState]):
         yield from self.families(
             CounterMetricFamily,
             (("snapshot_evictions", "Topics whose last event was evicted for another's.", "evicted"),),
+        )
+
+
+class _DeliveryCollector(MarketCollector[ObservedDistributor]):
+    def collect(self) -> Iterator[Metric]:
+        return self.families(
+            CounterMetricFamily,
+            (
+                ("deliveries", "Events written, once for each client that got them.", "deliveries"),
+                ("sent_bytes", "Bytes of market data written to clients.", "sent_bytes"),
+            ),
         )
 
 

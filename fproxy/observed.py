@@ -37,11 +37,17 @@ class ObservedUpstream(Protocol):
     def messages(self) -> int: ...  # noqa: D102
 
 
-class ObservedFanout(Protocol):
+class ObservedDistributor(Protocol):
     """What distributes events: its counts only grow."""
 
     @property
     def events_in(self) -> int: ...  # noqa: D102
+
+    @property
+    def deliveries(self) -> int: ...  # noqa: D102
+
+    @property
+    def sent_bytes(self) -> int: ...  # noqa: D102
 
 
 class ObservedHistory(Protocol):
@@ -73,7 +79,7 @@ class Observed:
     streams: list[Stream] = field(default_factory=list)
     upstreams: dict[tuple[str, str], ObservedUpstream] = field(default_factory=dict)
     timers: list[DurationCounts] = field(default_factory=list)
-    distributors: list[ObservedFanout] = field(default_factory=list)
+    distributors: list[ObservedDistributor] = field(default_factory=list)
     histories: list[tuple[str, ObservedHistory]] = field(default_factory=list)
 
     def messages(self, stream: Stream) -> int:

@@ -164,6 +164,8 @@ class LocalSource:
         distributors = self._observed.distributors
         counts = {
             "events": float(sum(distributor.events_in for distributor in distributors)),
+            "deliveries": float(sum(distributor.deliveries for distributor in distributors)),
+            "sent_bytes": float(sum(distributor.sent_bytes for distributor in distributors)),
             "cpu_seconds": cpu_seconds(),
         }
         gauges = {

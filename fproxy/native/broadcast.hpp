@@ -25,6 +25,7 @@ class Broadcast {
         for (const Event &event : events_)
             if (event.kind == EventKind::kStatus) statuses.emplace_back(event.begin, event.end);
         events_in_ += events_.size();
+        pending_.count_events(events_.size() - statuses.size());
         last_event_.keep(events_);
         if (statuses.empty() && static_cast<size_t>(end - begin) <= max_payload_) {
             if (events_.size() != 0) send(begin, end, history, now);
@@ -53,6 +54,9 @@ class Broadcast {
 
     // What is to be written to every client: whole WebSocket frames, valid until the next feed.
     std::pair<const char *, size_t> take() { return pending_.finish(); }
+
+    // How many events of the upstream were in what was taken just now; those that are sent again do not count.
+    size_t take_events() { return pending_.take_events(); }
 
   private:
     size_t max_payload_;

@@ -101,7 +101,7 @@ class Fanout {
         event.begin = begin;
         event.end = end;
         frame_end_ = end;
-        collect(event, audiences_.topics().audiences(topic));
+        collect(event, audiences_.topics().audiences(topic), 0);
         audiences_.topics().forget_unused(topic);
     }
 
@@ -137,6 +137,9 @@ class Fanout {
     // What is to be written to each member of an audience: whole WebSocket frames, valid until the next feed; nothing
     // when it was taken before.
     std::pair<const char *, size_t> take(AudienceId audience) { return audiences_.pending(audience).finish(); }
+
+    // How many events of upstreams were in what was taken just now.
+    size_t take_events(AudienceId audience) { return audiences_.pending(audience).take_events(); }
 
     // To be called when everything that was ready has been taken.
     void all_taken() {
@@ -211,7 +214,8 @@ class Fanout {
         return next_event_ < events_.size();
     }
 
-    FPROXY_INLINE void collect(const Event &event, const AudienceSet &audiences) {
+    // `counted` is 1, or 0 for what is no event of an upstream.
+    FPROXY_INLINE void collect(const Event &event, const AudienceSet &audiences, size_t counted = 1) {
         if (audiences.empty()) return;
         const size_t length = static_cast<size_t>(event.end - event.begin);
         audiences.for_each([&](AudienceId audience) {
@@ -219,9 +223,10 @@ class Fanout {
             if (pending.empty()) ready_.push_back(audience);
             const bool was_overfull = pending.size() > kOverfull;
             pending.append(event.begin, length, static_cast<size_t>(frame_end_ - event.begin), max_payload_);
+            pending.count_events(counted);
             if (__builtin_expect(pending.size() > kOverfull && !was_overfull, 0)) overfull_.push_back(audience);
         });
-        ++events_collected_;
+        events_collected_ += counted;
     }
 
     void feed_bar(const Event &event) {

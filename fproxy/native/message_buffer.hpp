@@ -25,12 +25,19 @@ class MessageBuffer {
         std::swap(end_, other.end_);
         std::swap(payload_, other.payload_);
         std::swap(first_, other.first_);
+        std::swap(events_, other.events_);
         return *this;
     }
     ~MessageBuffer() { std::free(bytes_); }
 
     bool empty() const { return end_ == 0; }
     size_t size() const { return end_ - begin_; }
+
+    // Count events of what is appended, for take_events().
+    void count_events(size_t events) { events_ += events; }
+
+    // How many events have been counted since this was called last.
+    size_t take_events() { return std::exchange(events_, 0); }
 
     // Append an event's text, which with what follows it has `readable` bytes. A message holds at most `max_payload` bytes,
     // unless a single event is longer.
@@ -103,6 +110,7 @@ class MessageBuffer {
     size_t end_ = 0;      // of what is there; zero when nothing is
     size_t payload_ = 0;  // of the message under assembly; zero when there is none
     bool first_ = false;  // whether nothing is in front of that message
+    size_t events_ = 0;   // that have been counted
 
     void reserve(size_t size) {
         size_t capacity = capacity_ < 512 ? 512 : capacity_;

@@ -59,7 +59,7 @@ class FirehoseMarket(ServedMarket):
         self._metrics = counters = metrics.of(market.name)
         self._history = kept_history(settings.history, counters)
         self._broadcast = Broadcast(history=self._history)
-        counters.observed.distributors.append(self._broadcast)
+        counters.watch_distributor(self._broadcast)
         # How those clients catch up that have ever asked for what has passed.
         self._replays: dict[Client, ReplayQueue[WholeReplay]] = {}
         self._steps: WorkSteps

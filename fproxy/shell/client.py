@@ -183,6 +183,11 @@ class Client(asyncio.BufferedProtocol):
         """How many bytes wait to be sent."""
         return self._unsent()
 
+    @property
+    def lag(self) -> float:
+        """For how long the oldest of them has waited, in seconds; 0 when none waits."""
+        return 0.0 if self._writer is None else self._writer.lag
+
     def delivery_log(self, now: int) -> DeliveryLog:
         """Return a log of what reaches the client, which has got all that came before ``now``, in Unix milliseconds."""
         return DeliveryLog(self._transport, self._unsent, now=now)

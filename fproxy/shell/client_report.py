@@ -19,15 +19,15 @@ def client_report(client: Client, *, with_topics: bool = False) -> ClientReport:
     topics = client.topics
     report: ClientReport = {
         "id": client.number,
-        "name": "",
+        "name": client.key.name if client.key is not None else "",
         "address": client.peer,
         "market": client.market,
         "connected": client.connected,
         "topics": len(topics),
-        "events": 0,
-        "bytes": 0,
+        "events": client.sink.events_written,
+        "bytes": client.sink.bytes_written,
         "unsent_bytes": client.unsent_bytes,
-        "lag": 0.0,
+        "lag": client.lag,
         "dropped": 0,
     }
     if with_topics and len(topics) <= LISTED_TOPICS:

@@ -109,13 +109,14 @@ class UpstreamConnection:
         self._collect_timer: asyncio.TimerHandle | None = None
         self._link: UpstreamLink | None = None
         self._was_ready = False  # whether the present connection has been ready
-        self._earlier_messages = 0
-        self._collected_messages = 0
+        self._earlier_messages = self._earlier_bytes = 0
+        self._collected_messages = self._collected_bytes = 0
         # A metric with labels appears when it is first used; an operator wants to see these from the start.
         self._up_gauge = metrics.upstream_up.labels(name)
         self._up_gauge.set(0)
         self._connect_counter = metrics.upstream_connects.labels(name)
         self._message_counter = metrics.frames.labels(name)
+        self._byte_counter = metrics.received_bytes.labels(name)
         self._refused_counter = metrics.refused_topics.labels(name)
         self._failure_counter = metrics.upstream_failures
         metrics.observed.upstreams[metrics.market, name] = self
@@ -129,6 +130,11 @@ class UpstreamConnection:
     def messages(self) -> int:
         """How many messages have come, over all connections."""
         return self._earlier_messages + (self._link.messages if self._link is not None else 0)
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes they had."""
+        return self._earlier_bytes + (self._link.bytes_read if self._link is not None else 0)
 
     def start(self) -> None:
         """Begin to connect, and return at once.
@@ -179,6 +185,9 @@ class UpstreamConnection:
             self._listener.messages_came()
             self._message_counter.inc(messages - self._collected_messages)
             self._collected_messages = messages
+            size = self.bytes_read
+            self._byte_counter.inc(size - self._collected_bytes)
+            self._collected_bytes = size
 
     async def _run(self) -> None:
         while True:
@@ -251,6 +260,7 @@ class UpstreamConnection:
             link.lost("stopped")
             self._up_gauge.set(0)
             self._earlier_messages += link.messages
+            self._earlier_bytes += link.bytes_read
             self._link = None
 
     def _became_ready(self) -> None:

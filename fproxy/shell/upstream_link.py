@@ -198,6 +198,11 @@ class UpstreamLink(WSListener):
         """How many messages have come."""
         return self._reader.messages
 
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes they had."""
+        return self._reader.bytes_read
+
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The handshake is done: authenticate."""
         self._transport = transport

@@ -135,6 +135,33 @@ async def test_clients_are_told_without_their_keys(role: Operated) -> None:
     await role.until("/clients", '"total":0')
 
 
+async def test_the_counts_are_what_clients_received(role: Operated) -> None:
+    everything, trades = await role.client("*"), await role.client("T.AAPL")
+    quote = b'{"ev":"Q","sym":"MSFT"}'
+    for _ in range(3):
+        await role.firehose.send(b"[" + TRADE % 1 + b"," + quote + b"]")
+    received = {everything: 0, trades: 0}
+    size = dict.fromkeys(received, 0)
+    for client, wanted in ((everything, 6), (trades, 3)):
+        while received[client] < wanted:
+            message = await client.recv(decode=False)
+            received[client] += len(json.loads(message))
+            size[client] += len(message) + (2 if len(message) < 126 else 4)  # with its header
+    page = await role.json("/clients?sort=connected")
+    told = {client["address"]: client for client in page["clients"]}
+    for client in received:
+        report = told["{}:{}".format(*client.local_address[:2])]
+        assert (report["events"], report["bytes"]) == (received[client], size[client])
+    (process,) = (await role.json("/state"))["processes"]
+    assert process["counts"]["deliveries"] == 9
+    await role.firehose.stop()  # a notice is no event
+    await role.until("/state", '"down"')
+    (process,) = (await role.json("/state"))["processes"]
+    assert process["counts"]["deliveries"] == 9
+    for client in received:
+        await client.close()
+
+
 async def test_the_hottest_topics_are_counted_from_the_history(role: Operated) -> None:
     client = await role.client("T.AAPL")
     quote = b'{"ev":"Q","sym":"MSFT"}'
