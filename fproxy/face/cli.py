@@ -335,7 +335,7 @@ def fproxy() -> None:
     """One stream of market data in, any number of clients out, each with just the topics it asked for.
 
     The filtered proxy merges a firehose and a millisecond aggregator, and serves clients of Polygon.io
-    (Massive) unmodified on ws://HOST:PORT/stocks.
+    (Massive) unmodified on ws://HOST:PORT/stocks; with --markets on the paths of other markets, too.
     """
 
 

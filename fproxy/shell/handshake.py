@@ -185,7 +185,7 @@ class Handshake:
 
     def _told_what_this_is(self, request: Request) -> Outcome:
         host = next(iter(request.headers.get_all("Host")), "HOST:PORT")
-        text = NOT_A_WEBSOCKET.format(host=host, path=max(self._endpoints, key=len))
+        text = NOT_A_WEBSOCKET.format(host=host, path=next(iter(self._endpoints)))
         response = self._protocol.reject(HTTPStatus.UPGRADE_REQUIRED, text)
         response.headers["Upgrade"] = "websocket"  # RFC 9110, section 15.5.22
         self._protocol.send_response(response)
