@@ -203,7 +203,7 @@ ROLE_SETTINGS: Final = (
         "FPROXY_HISTORY_BYTES",
         ByteSize(0),
         HISTORY,
-        "The most memory that they may take; 0 to keep nothing.",
+        "The most memory that they may take for each market; 0 to keep nothing.",
     ),
     Declaration(
         "resume",
