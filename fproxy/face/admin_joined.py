@@ -339,4 +339,4 @@ def _hottest(topics: Sequence[TopicReport]) -> list[TopicReport]:
         else:
             clients = known["clients"] + topic["clients"]
             joined[key] = {**max(known, topic, key=lambda each: each["events"]), "clients": clients}
-    return sorted(joined.values(), key=lambda topic: -topic["events"])
+    return sorted(joined.values(), key=lambda topic: -topic["events"] / topic["seconds"])
