@@ -1,7 +1,7 @@
 // The upstream messages of the last while, whole: a ring of blocks that readers go through by number.
 //
-// One copy a message and no work an event: whoever reads scans again, which is rare. Bounded by age and by bytes,
-// whichever is reached first; blocks that are not needed go back to the system.
+// One copy a message, past the cache, and no work an event: whoever reads scans again, which is rare. Bounded by age and by
+// bytes, whichever is reached first; blocks that are not needed go back to the system.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,10 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <new>
 #include <utility>
+
+#include "streaming_copy.hpp"
 
 namespace fproxy {
 
@@ -35,7 +38,7 @@ class History {
         const size_t size = static_cast<size_t>(end - begin);
         forget_before(now - span_);
         if (blocks_.empty() || !blocks_.back().takes(size)) {
-            if (!add_block(std::max(block_bytes_, size))) {
+            if (!add_block(std::max(block_bytes_, whole_lines(size)))) {
                 ++first_;
                 complete_from_ = now + 1;
                 return;
@@ -43,8 +46,8 @@ class History {
         }
         Block &block = blocks_.back();
         char *const at = block.data.get() + block.used;
-        std::memcpy(at, begin, size);
-        block.used += size;
+        streaming_copy(at, begin, size);
+        block.used += whole_lines(size);
         ++block.messages;
         entries_.push_back(Entry{at, now, static_cast<uint32_t>(size), source, is_live});
     }
@@ -85,18 +88,23 @@ class History {
         uint32_t was_live : 1;
     };
 
+    // Messages begin at lines of the cache, which are written whole.
+    struct FreeLines {
+        void operator()(char *data) const { ::operator delete[](data, std::align_val_t{kCacheLine}); }
+    };
+
     struct Block {
-        std::unique_ptr<char[]> data;
+        std::unique_ptr<char[], FreeLines> data;
         size_t room = 0;
         size_t used = 0;
         size_t messages = 0;  // that are in it and not forgotten
 
         // Very short messages take more room to be found again than for themselves: that is bounded too.
-        bool takes(size_t size) const { return room - used >= size && messages * sizeof(Entry) <= room; }
+        bool takes(size_t size) const { return room - used >= whole_lines(size) && messages * sizeof(Entry) <= room; }
 
         static Block of(size_t room) {
             Block block;
-            block.data.reset(new char[room]);
+            block.data.reset(new (std::align_val_t{kCacheLine}) char[room]);
             block.room = room;
             return block;
         }
@@ -112,9 +120,10 @@ class History {
     Block spare_;             // the block that was emptied last, to be filled again without new pages
     size_t allocated_ = 0;    // for blocks, the spare one included
 
-    // False, with everything forgotten, when there is no room for so much.
+    // False, with everything forgotten, when there is no room for so much. The spare block makes room itself: to forget more
+    // than that would free it, and touch new pages for each block.
     bool add_block(size_t room) {
-        while (!entries_.empty() && bytes() + room > most_bytes_) forget_oldest();
+        while (!entries_.empty() && bytes() - spare_.room + room > most_bytes_) forget_oldest();
         if (spare_.room < room) free_block(std::exchange(spare_, Block{}));
         if (spare_.room == 0) {
             if (bytes() + room > most_bytes_) return false;

@@ -1,6 +1,7 @@
 """The ring of messages against a plain list, and what is replayed from it against a JSON oracle."""
 
 import json
+import resource
 from typing import Any
 
 import pytest
@@ -80,6 +81,22 @@ def test_an_idle_history_gives_its_memory_back() -> None:
     assert history.bytes > 40 << 20
     history.trim(NOW + 2_000)
     assert history.bytes <= 1 << 20
+
+
+def test_a_full_history_is_filled_again_without_new_pages() -> None:
+    history = History(max_bytes=32 << 20, span_ms=60_000)
+    message = b"x" * 15_000
+
+    def fill() -> int:
+        """Write as much as the history holds; return how many pages were touched for the first time."""
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(history.next - history.first or 2_300):
+            history.append(0, message, now=NOW)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+
+    fill()
+    assert history.first > 0, "full"
+    assert fill() < (32 << 20) // resource.getpagesize() // 20
 
 
 @pytest.mark.parametrize("bad", [{"max_bytes": 0, "span_ms": 1}, {"max_bytes": 1, "span_ms": 0}])
