@@ -9,6 +9,7 @@ from typing import Final
 from typing_extensions import Buffer
 
 from fproxy.core.bar_counts import BarCounts
+from fproxy.core.market import Market
 
 MAX_DELAY_MS: Final[int]
 """The longest delay, in milliseconds."""
@@ -16,8 +17,13 @@ MAX_DELAY_MS: Final[int]
 class BarBuilder:
     """Builds bars from the trades in upstream messages.
 
-    **Which trades count** in what: `fproxy.core.trade_conditions`, extended hours included. Open and close are the
-    first and last by the trades' own times; among trades of the same millisecond, by arrival.
+    **What stands for a trade** is the market's to say (``Market.bars_from``): of indices each value (``V``), of
+    forex the mean of each quote's ask and bid (``C``). These have no size, so their bars have no ``v`` and
+    ``vw``, and ``n`` counts them. Symbols are passed in, and come in the bars, as topics spell them.
+
+    **Which trades count** in what: `fproxy.core.trade_conditions`, by the market's own rules, extended hours included;
+    conditions without a rule forbid nothing and are counted. Open and close are the first and last by the trades'
+    own times; among trades of the same millisecond, by arrival.
 
     **Windows** go by the trades' own times and are aligned to the Unix epoch. The time is the stream's: the
     latest time that a trade has stated, moved on by the clock while no later one comes. A window closes
@@ -47,6 +53,7 @@ class BarBuilder:
     The clock is any that does not jump, in milliseconds, such as the event loop's.
 
     Args:
+        market: whose bars.
         delay_ms: how long after its end a window waits for late trades; 0 to `MAX_DELAY_MS`.
         all_trades: count every trade in everything, whatever its conditions say.
         history_ms: how long closed bars are kept for `history`.
@@ -58,7 +65,7 @@ class BarBuilder:
             they count as lost.
 
     Raises:
-        ValueError: a delay or a span is out of range.
+        ValueError: a delay or a span is out of range, or the market has nothing that bars are built of.
     """
 
     max_intervals: Final[int]
@@ -66,6 +73,7 @@ class BarBuilder:
 
     def __init__(
         self,
+        market: Market = ...,
         *,
         delay_ms: int = 20,
         all_trades: bool = False,

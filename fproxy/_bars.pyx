@@ -10,8 +10,10 @@ from libcpp.vector cimport vector
 from fproxy.core.bar_allowance import MAX_BAR_WILDCARDS
 from fproxy.core.bar_counts import BarCounts
 from fproxy.core.bar_errors import TooManyIntervalsError, TooManyWindowsError
+from fproxy.core.market import STOCKS, Spelling
+from fproxy.core.spelling import spelled_symbol
 from fproxy.core.topics import MAX_BAR_INTERVAL_MS
-from fproxy.core.trade_conditions import CONDITIONS, effect_of
+from fproxy.core.trade_conditions import effect_of
 
 
 cdef extern from "<string_view>" namespace "std" nogil:
@@ -26,9 +28,21 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         kOpenClose
         kVolume
 
+    enum class BarShape(uint8_t):
+        kTrades
+        kValues
+        kQuotes
+
     cdef cppclass ConditionEffects:
         ConditionEffects() except +
         void set(uint32_t, uint8_t) except +
+
+    struct Separators:
+        char of_events
+        char of_topics
+
+    cdef cppclass CppBarSource "fproxy::bars::BarSource":
+        CppBarSource(const string &, BarShape, const ConditionEffects &, Separators) except +
 
     struct BarLimits:
         int64_t delay_ms
@@ -50,13 +64,14 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         uint64_t late
         uint64_t misdated
         uint64_t unusable
+        uint64_t unknown_conditions
         uint64_t bars
         uint64_t lost
         uint64_t refused
         uint64_t restarts
 
     cdef cppclass Builder "fproxy::bars::BarBuilder":
-        Builder(const BarLimits &, const ConditionEffects &) except +
+        Builder(const BarLimits &, const CppBarSource &) except +
         Wish want(int32_t, string_view) except +
         cpp_bool unwant(int32_t, string_view) except +
         void trades_started(string_view) except +
@@ -85,12 +100,6 @@ cdef string_view _view(bytes text) noexcept:
     return string_view(<const char *> text, <size_t> len(text))
 
 
-cdef bytes _name(str symbol):
-    if not symbol:
-        raise ValueError("a symbol is empty")
-    return symbol.encode("utf-8", "surrogatepass")
-
-
 cdef int32_t _interval(int64_t interval_ms) except -1:
     if not 1 <= interval_ms <= MAX_BAR_INTERVAL_MS:
         raise ValueError(f"interval outside 1 to {MAX_BAR_INTERVAL_MS} ms: {interval_ms}")
@@ -102,13 +111,32 @@ cdef list _messages(const vector[string] &texts):
     return [texts[i].data()[:texts[i].size()] for i in range(texts.size())]
 
 
+# By the keys of the price and of the size.
+_SHAPES = {
+    (("p",), "s"): BarShape.kTrades,
+    (("val",), None): BarShape.kValues,
+    (("a", "b"), None): BarShape.kQuotes,
+}
+
+
+cdef Separators _separators(object spelling) except *:
+    cdef Separators separators
+    if spelling.prefix or len(spelling.separator) != 1:
+        raise ValueError(f"bars cannot be built of events that spell symbols so: {spelling}")
+    separators.of_events = <char> ord(spelling.separator)
+    separators.of_topics = <char> ord(Spelling().separator)
+    return separators
+
+
 cdef class BarBuilder:
     cdef Builder *_builder
+    cdef object _market
     cdef readonly int max_intervals
     cdef readonly Py_ssize_t max_windows
 
     def __cinit__(
         self,
+        object market=STOCKS,
         *,
         int64_t delay_ms=20,
         bint all_trades=False,
@@ -132,23 +160,40 @@ cdef class BarBuilder:
         limits.intervals = max_intervals
         limits.wildcards = min(max_intervals, <size_t> MAX_BAR_WILDCARDS)
         limits.windows = max_windows
+        source = market.bars_from
+        if source is None:
+            raise ValueError(f"no bars are built for {market.name}")
         cdef ConditionEffects effects
-        if not all_trades:
-            for number in CONDITIONS:
-                effect = effect_of((number,), extended_hours=True)
-                effects.set(
-                    number,
-                    kHighLow * effect.high_low | kOpenClose * effect.open_close | kVolume * effect.volume,
-                )
+        for number in source.conditions:
+            effect = effect_of(() if all_trades else (number,), extended_hours=True, rules=source.conditions)
+            effects.set(
+                number,
+                kHighLow * effect.high_low | kOpenClose * effect.open_close | kVolume * effect.volume,
+            )
+        cdef BarShape shape = _SHAPES[source.price_keys, source.size_key]
+        cdef string event_type = source.event_type.encode()
+        cdef Separators separators = _separators(market.event_types[source.event_type].spelling)
         self.max_intervals = <int> max_intervals
         self.max_windows = <Py_ssize_t> max_windows
-        self._builder = new Builder(limits, effects)
+        self._market = market
+        cdef CppBarSource *native_source = new CppBarSource(event_type, shape, effects, separators)
+        try:
+            self._builder = new Builder(limits, native_source[0])
+        finally:
+            del native_source
 
     def __dealloc__(self):
         del self._builder
 
+    # A topic's symbol as events spell it.
+    cdef bytes _name(self, str symbol):
+        if not symbol:
+            raise ValueError("a symbol is empty")
+        spelled = spelled_symbol(self._market, self._market.bars_from.event_type, symbol)
+        return spelled.encode("utf-8", "surrogatepass")
+
     def want(self, int64_t interval_ms, str symbol not None):
-        cdef bytes name = _name(symbol)
+        cdef bytes name = self._name(symbol)
         cdef Wish wish = self._builder.want(_interval(interval_ms), _view(name))
         if wish == Wish.kTooManyIntervals:
             most = min(self.max_intervals, MAX_BAR_WILDCARDS) if symbol == "*" else self.max_intervals
@@ -157,16 +202,16 @@ cdef class BarBuilder:
             raise TooManyWindowsError(f"of {self.max_windows} bars that may be under construction there are too many")
 
     def unwant(self, int64_t interval_ms, str symbol not None):
-        cdef bytes name = _name(symbol)
+        cdef bytes name = self._name(symbol)
         if not self._builder.unwant(_interval(interval_ms), _view(name)):
             raise KeyError(f"nobody wants {interval_ms} ms of {symbol!r}")
 
     def trades_started(self, str symbol not None):
-        cdef bytes name = _name(symbol)
+        cdef bytes name = self._name(symbol)
         self._builder.trades_started(_view(name))
 
     def trades_stopped(self, str symbol not None):
-        cdef bytes name = _name(symbol)
+        cdef bytes name = self._name(symbol)
         self._builder.trades_stopped(_view(name))
 
     def gap(self):
@@ -194,7 +239,7 @@ cdef class BarBuilder:
         return _messages(self._builder.collect())
 
     def history(self, int64_t interval_ms, str symbol not None, int64_t since_ms, *, size_t max_bytes=_NO_LIMIT):
-        cdef bytes name = _name(symbol)
+        cdef bytes name = self._name(symbol)
         cdef cpp_bool is_all = True
         cdef list messages = _messages(
             self._builder.history(_interval(interval_ms), _view(name), since_ms, max_bytes, is_all)
@@ -209,6 +254,7 @@ cdef class BarBuilder:
             counts.late,
             counts.misdated,
             counts.unusable,
+            counts.unknown_conditions,
             counts.bars,
             counts.lost,
             counts.refused,

@@ -12,6 +12,7 @@ class BarCounts(NamedTuple):
         misdated_trades: trades passed over because they were dated far ahead of the stream, and the trades after
             them were not.
         unusable_trades: trades of wanted symbols without a price, a size or a time that a trade can have.
+        unknown_conditions: conditions of such trades that the market has no rule for; they forbid nothing.
         bars: bars built.
         lost_windows: windows given up, instead of sent incomplete, because trades of them were missed or they were
             too many.
@@ -23,6 +24,7 @@ class BarCounts(NamedTuple):
     late_trades: int
     misdated_trades: int
     unusable_trades: int
+    unknown_conditions: int
     bars: int
     lost_windows: int
     refused_windows: int

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from fproxy.core.trade_conditions import CONDITIONS, CRYPTO_CONDITIONS, OPTION_CONDITIONS, TradeCondition
+
 
 class Upstream(enum.Enum):
     """The upstreams of a filtered proxy; the value is what logs and metrics call it."""
@@ -72,11 +74,13 @@ class BarSource:
         event_type: the code of the events.
         price_keys: the keys of the price; of several, the price is their mean.
         size_key: the key of the size; None when the events have none, and so the bars no volume.
+        conditions: what each condition in the events' ``c`` allows; any other allows everything, and is counted.
     """
 
     event_type: str
     price_keys: tuple[str, ...] = ("p",)
     size_key: str | None = "s"
+    conditions: Mapping[int, TradeCondition] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -158,7 +162,7 @@ _ALL: Final = (
         EventType(name="LV", in_everything=False),
         _native_bars("A"),
         _native_bars("AM"),
-        bars_from=BarSource(event_type="T"),
+        bars_from=BarSource(event_type="T", conditions=CONDITIONS),
     ),
     _market(
         "options",
@@ -169,7 +173,7 @@ _ALL: Final = (
         EventType(name="LV", time_unit=TimeUnit.NANOSECONDS, in_everything=False),
         _native_bars("A"),
         _native_bars("AM"),
-        bars_from=BarSource(event_type="T"),
+        bars_from=BarSource(event_type="T", conditions=OPTION_CONDITIONS),
     ),
     _market(
         "crypto",
@@ -181,7 +185,7 @@ _ALL: Final = (
         EventType(name="FMV", spelling=Spelling(prefix="X:")),
         EventType(name="LV", spelling=Spelling(prefix="X:"), in_everything=False),
         _native_bars("AM", Spelling(prefix="X:"), in_everything=False),
-        bars_from=BarSource(event_type="XT"),
+        bars_from=BarSource(event_type="XT", conditions=CRYPTO_CONDITIONS),
     ),
     _market(
         "forex",

@@ -1,6 +1,6 @@
 """Which parts of a bar a trade may change, by its conditions.
 
-The rules are those that the SIPs (CTA for tapes A and B, UTP for tape C) publish for their consolidated
+The rules for stocks are those that the SIPs (CTA for tapes A and B, UTP for tape C) publish for their consolidated
 high, low, last and volume, in the numbering of conditions that the vendor uses on the wire; the vendor serves
 the same table as ``update_rules.consolidated`` of its reference data on trade conditions
 (``/v3/reference/conditions``, asset class "stocks", data type "trade"). The vendor builds its second and
@@ -11,6 +11,9 @@ day's high and low are those of the session, but the vendor's second and minute 
 extended-hours trades, or there would be no bars outside the session. ``extended_hours`` chooses between
 the two.
 
+Options have conditions of their own, the OPRA's, in the vendor's numbering with the vendor's rules (the same reference
+data, asset class "options"). Conditions of crypto trades say who was the aggressor, and forbid nothing.
+
 The bars made by these rules, here and in the simulated market alike:
 
 - high and low are those of the trades that may set them; a window without such a trade has no bar;
@@ -20,7 +23,7 @@ The bars made by these rules, here and in the simulated market alike:
 - volume, volume-weighted price and count of trades are over the trades that may update volume.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 
@@ -93,22 +96,69 @@ CONDITIONS: Final[dict[int, TradeCondition]] = {
     52: TradeCondition("Contingent Trade", False, False, True),
     53: TradeCondition("Qualified Contingent Trade", False, False, True),
 }
-"""Every condition with a rule, by its number in a trade's ``c``; one that is not here allows everything."""
+"""Every condition of stocks with a rule, by its number in a trade's ``c``; one that is not here allows everything."""
+
+OPTION_CONDITIONS: Final[dict[int, TradeCondition]] = {
+    201: TradeCondition("Canceled", False, False, False),
+    202: TradeCondition("Late and Out Of Sequence", False, False, False),
+    203: TradeCondition("Last and Canceled", False, False, False),
+    204: TradeCondition("Late", False, False, False),
+    205: TradeCondition("Opening Trade and Canceled", False, False, False),
+    206: TradeCondition("Opening Trade, Late, and Out Of Sequence", False, False, False),
+    207: TradeCondition("Only Trade and Canceled", False, False, False),
+    208: TradeCondition("Opening Trade and Late", True, True, True),
+    209: TradeCondition("Automatic Execution", True, True, True),
+    210: TradeCondition("Reopening Trade", True, True, True),
+    219: TradeCondition("Intermarket Sweep Order", True, True, True),
+    227: TradeCondition("Single Leg Auction Non ISO", True, True, True),
+    228: TradeCondition("Single Leg Auction ISO", True, True, True),
+    229: TradeCondition("Single Leg Cross Non ISO", True, True, True),
+    230: TradeCondition("Single Leg Cross ISO", True, True, True),
+    231: TradeCondition("Single Leg Floor Trade", True, True, True),
+    232: TradeCondition("Multi Leg auto-electronic trade", True, True, True),
+    233: TradeCondition("Multi Leg Auction", True, True, True),
+    234: TradeCondition("Multi Leg Cross", True, True, True),
+    235: TradeCondition("Multi Leg floor trade", True, True, True),
+    236: TradeCondition("Multi Leg auto-electronic trade against single leg(s)", True, True, True),
+    237: TradeCondition("Stock Options Auction", True, True, True),
+    238: TradeCondition("Multi Leg Auction against single leg(s)", True, True, True),
+    239: TradeCondition("Multi Leg floor trade against single leg(s)", True, True, True),
+    240: TradeCondition("Stock Options auto-electronic trade", True, True, True),
+    241: TradeCondition("Stock Options Cross", True, True, True),
+    242: TradeCondition("Stock Options floor trade", True, True, True),
+    243: TradeCondition("Stock Options auto-electronic trade against single leg(s)", True, True, True),
+    244: TradeCondition("Stock Options Auction against single leg(s)", True, True, True),
+    245: TradeCondition("Stock Options floor trade against single leg(s)", True, True, True),
+    246: TradeCondition("Multi Leg Floor Trade of Proprietary Products", False, False, True),
+    247: TradeCondition("Multilateral Compression Trade of Proprietary Products", False, False, True),
+    248: TradeCondition("Extended Hours Trade", False, False, True),
+}
+"""The same for options."""
+
+CRYPTO_CONDITIONS: Final[dict[int, TradeCondition]] = {
+    0: TradeCondition("Not known", True, True, True),
+    1: TradeCondition("Sellside", True, True, True),
+    2: TradeCondition("Buyside", True, True, True),
+}
+"""The same for crypto."""
 
 
-def effect_of(conditions: Iterable[int], *, extended_hours: bool) -> ConditionEffect:
+def effect_of(
+    conditions: Iterable[int], *, extended_hours: bool, rules: Mapping[int, TradeCondition] = CONDITIONS
+) -> ConditionEffect:
     """Return what a trade may change: only what every one of its conditions allows.
 
     Args:
         conditions: the numbers in the trade's ``c``; none of them for a trade without ``c``. A number that is
-            not in `CONDITIONS` allows everything.
+            not in ``rules`` allows everything.
         extended_hours: True for second, minute and millisecond bars, in which condition 12 itself forbids
             nothing (the trade's other conditions still count); False for the consolidated rules as the SIPs
             state them.
+        rules: the conditions of the market.
     """
     high_low = open_close = volume = True
     for number in conditions:
-        condition = CONDITIONS.get(number)
+        condition = rules.get(number)
         if condition is None or (extended_hours and number == EXTENDED_HOURS):
             continue
         high_low = high_low and condition.updates_high_low

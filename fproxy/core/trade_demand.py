@@ -1,5 +1,7 @@
 """Which trades flow from an upstream, and from when on: what bars of whole windows depend on.
 
+Where a market's bars are built of other events, quotes or values, those are meant wherever this speaks of trades.
+
 A symbol's trades flow from the moment when the upstream acknowledges the subscription until the moment when the
 subscription is given up, refused, or lost with the connection. Acknowledgements come in order with the trades, so they
 tell exactly. An upstream that does not acknowledge anything (simple firehoses send everything to everyone) is taken
@@ -23,19 +25,11 @@ from fproxy.core.status_event import (
 )
 from fproxy.core.topics import WILDCARD
 
-TRADE_TYPE: Final = "T"
-"""The event type of trades."""
-
-ALL_TRADES: Final = f"{TRADE_TYPE}.{WILDCARD}"
-"""The topic of all trades."""
-
 ANSWER_TIME: Final = 2.0
 """How long an upstream that acknowledges nothing has before its silence counts as an acknowledgement, in seconds."""
 
 LATE_ANSWER_TIME: Final = 10.0
 """The same for one that has answered anything on this connection, such as auth: it is late, and not silent."""
-
-_PREFIX: Final = f"{TRADE_TYPE}."
 
 
 class TradeFollower(Protocol):
@@ -55,6 +49,7 @@ class TradeDemand(Demand):
     """A demand that tells a follower of the trades under it which of them flow."""
 
     __slots__ = (
+        "_all_trades",
         "_answers",
         "_catches_up",
         "_deferred",
@@ -63,14 +58,18 @@ class TradeDemand(Demand):
         "_follower",
         "_interrupted",
         "_is_undecided",
+        "_prefix",
         "_unanswered",
     )
 
-    def __init__(self, follower: TradeFollower, *, linger: float = DEFAULT_LINGER) -> None:
+    def __init__(
+        self, follower: TradeFollower, *, event_type: str = "T", linger: float = DEFAULT_LINGER
+    ) -> None:
         """Prepare a demand for nothing.
 
         Args:
             follower: whom to tell.
+            event_type: the type of the trades.
             linger: how long an active topic stays active after its last release, in seconds.
 
         Raises:
@@ -78,6 +77,8 @@ class TradeDemand(Demand):
         """
         super().__init__(linger=linger)
         self._follower = follower
+        self._prefix = f"{event_type}."
+        self._all_trades = f"{event_type}.{WILDCARD}"
         self._flowing: set[str] = set()  # topics of trades
         self._answers = False  # whether the upstream has acknowledged anything on this connection
         self._interrupted = False  # whether it says that it misses trades itself
@@ -99,14 +100,14 @@ class TradeDemand(Demand):
         """Return what has to be said upstream now, and take it as said; see ``Demand.changes``."""
         changes = super().changes(now)
         for topic in changes.subscribe:
-            if topic.startswith(_PREFIX):
+            if topic.startswith(self._prefix):
                 due, _ = self._unanswered.get(topic, (0, now))
                 self._unanswered[topic] = (due + 1, now)
                 # The upstream subscribes to it before it gives up the wildcard that has covered it.
-                if ALL_TRADES in self._flowing:
+                if self._all_trades in self._flowing:
                     self._start(topic)
         for topic in changes.unsubscribe:
-            if topic.startswith(_PREFIX):
+            if topic.startswith(self._prefix):
                 self._stop(topic)
         if self._is_undecided:
             # What was given up while there was no connection to say so on.
@@ -210,14 +211,14 @@ class TradeDemand(Demand):
         elif topic not in self._flowing:
             self._flowing.add(topic)
             if not self._interrupted:
-                self._follower.trades_started(topic.removeprefix(_PREFIX))
+                self._follower.trades_started(topic.removeprefix(self._prefix))
 
     def _stop(self, topic: str) -> None:
         self._deferred.discard(topic)
         if topic in self._flowing:
             self._flowing.remove(topic)
             if not self._interrupted:
-                self._follower.trades_stopped(topic.removeprefix(_PREFIX))
+                self._follower.trades_stopped(topic.removeprefix(self._prefix))
 
     def _interrupt(self) -> None:
         if not self._interrupted:
@@ -228,4 +229,4 @@ class TradeDemand(Demand):
         if self._interrupted:
             self._interrupted = False
             for topic in self._flowing:
-                self._follower.trades_started(topic.removeprefix(_PREFIX))
+                self._follower.trades_started(topic.removeprefix(self._prefix))

@@ -25,13 +25,14 @@ namespace fproxy::bars {
 
 class BarBuilder {
   public:
-    BarBuilder(const BarLimits &limits, const ConditionEffects &effects)
+    BarBuilder(const BarLimits &limits, const BarSource &source)
         : limits_(limits),
-          effects_(effects),
-          reader_(effects_),
+          source_(source),
+          reader_(source_),
+          symbols_(source_.separators),
           clock_(kLongestIntervalMs + limits.delay_ms),
           retained_(limits.retained_trades, kLongestIntervalMs + limits.delay_ms),
-          windows_(limits, clock_, symbols_, counts_),
+          windows_(limits, source_.has_volume(), clock_, symbols_, counts_),
           coverage_(limits, clock_, symbols_, windows_, counts_),
           wants_(limits, symbols_, coverage_, windows_, retained_) {}
 
@@ -85,7 +86,7 @@ class BarBuilder {
         const bool is_compact = scanner_.exact_messages() == exact_before;
         rebuild();
         for (const Event &event : events_) {
-            if (event.type.length != 1 || event.type.key != packed("T") || !event.symbol.present()) continue;
+            if (!source_.takes(event)) continue;
             const uint32_t index = symbols_.find(event.symbol);
             const bool wanted =
                 index == SymbolTable::kAbsent ? coverage_.takes_any_symbol() : symbols_[index]->is_followed();
@@ -95,6 +96,7 @@ class BarBuilder {
                 ++counts_.unusable;
                 continue;
             }
+            counts_.unknown_conditions += wanted ? trade.unknown_conditions : 0u;
             if (wanted)
                 place(event.symbol, index, trade, now);
             else
@@ -151,7 +153,7 @@ class BarBuilder {
             if (interval->wildcard_wants != 0)
                 is_all = windows_.history().replay(interval_ms, since, interval->wildcard_position, nullptr, {}, take);
         } else {
-            const Symbol asked(text_of(symbol));
+            const Symbol asked(text_of(symbol), source_.separators);
             const std::string opening = interval->opening + asked.json + "\"";
             is_all = windows_.history().replay(interval_ms, since, 0, &asked.key, opening, take);
         }
@@ -179,7 +181,7 @@ class BarBuilder {
     static constexpr int kRestartAfter = 16;     // as many trades in a row dated far behind are a stream begun again
 
     const BarLimits limits_;
-    const ConditionEffects effects_;
+    const BarSource source_;
     const TradeReader reader_;
     Scanner scanner_;
     Events events_;

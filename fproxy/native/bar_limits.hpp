@@ -27,6 +27,7 @@ struct BarCounts {
     uint64_t late = 0;        // trades too late for at least one window
     uint64_t misdated = 0;    // trades passed over because they were dated far ahead of the stream
     uint64_t unusable = 0;    // trades without a price, a size or a time that a trade can have
+    uint64_t unknown_conditions = 0;  // conditions of wanted trades without a rule
     uint64_t bars = 0;        // bars built
     uint64_t lost = 0;        // windows without a bar because trades of them were missed, or may have been
     uint64_t refused = 0;     // those of them for which too many others were open

@@ -43,8 +43,8 @@ struct Series {
 };
 
 struct Symbol {
-    std::string name;
-    std::string json;  // the name as it stands in a JSON string
+    std::string name;  // as events spell it
+    std::string json;  // as topics do, as it stands in a JSON string
     uint64_t key;      // see Text::key
     int64_t whole_from = kNever;  // all trades of this time and later have been seen
     uint32_t awaiting_at = kNotAwaiting;  // its place among those that await the stream
@@ -52,7 +52,8 @@ struct Symbol {
     bool to_rebuild = false;      // a series of it is
     std::vector<Series> series;
 
-    explicit Symbol(const Text &text) : name(text.data, text.length), json(json_text(name)), key(text.key) {}
+    Symbol(const Text &text, const Separators &separators)
+        : name(text.data, text.length), json(json_text(separators.topic_name(name))), key(text.key) {}
 
     static constexpr uint32_t kNotAwaiting = UINT32_MAX;
 
@@ -103,7 +104,7 @@ class SymbolTable {
   public:
     static constexpr uint32_t kAbsent = Window::kNoSymbol;
 
-    SymbolTable() : slots_(HashOfSlot{}) {}
+    explicit SymbolTable(const Separators &separators) : separators_(separators), slots_(HashOfSlot{}) {}
 
     uint32_t find(const Text &name) const {
         const Slot *const found = slots_.find(KeyedHash::of_process().of(name.key, name.length), [&](const Slot &slot) {
@@ -117,10 +118,10 @@ class SymbolTable {
         uint32_t index;
         if (free_.empty()) {
             index = static_cast<uint32_t>(symbols_.size());
-            symbols_.push_back(std::make_unique<Symbol>(name));
+            symbols_.push_back(std::make_unique<Symbol>(name, separators_));
         } else {
             index = free_.back();
-            symbols_[index] = std::make_unique<Symbol>(name);
+            symbols_[index] = std::make_unique<Symbol>(name, separators_);
             free_.pop_back();
         }
         slots_.insert(Slot{name.key, name.length, index});
@@ -155,6 +156,7 @@ class SymbolTable {
         uint64_t operator()(const Slot &slot) const { return KeyedHash::of_process().of(slot.key, slot.length); }
     };
 
+    const Separators separators_;
     OpenTable<Slot, HashOfSlot> slots_;
     std::vector<std::unique_ptr<Symbol>> symbols_;
     std::vector<uint32_t> free_;

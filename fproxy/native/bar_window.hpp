@@ -66,8 +66,8 @@ struct Window {
         }
     }
 
-    // Append the bar's members from the open to the count of trades.
-    void write(std::string &text) const {
+    // Append the bar's members from the open to the count of trades, with or without the volume and what goes by it.
+    void write(std::string &text, bool has_volume) const {
         char buffer[7 * kLongestDecimal + 64];
         char *at = buffer;
         const auto member = [&at](const char *name, Wide digits, int scale) {
@@ -78,11 +78,13 @@ struct Window {
         member(",\"h\":", high.digits, high.scale);
         member(",\"l\":", low.digits, low.scale);
         member(",\"c\":", close.digits, close.scale);
-        member(",\"v\":", volume.digits, volume.scale);
-        if (volume.digits == 0)
-            member(",\"vw\":", close.digits, close.scale);
-        else
-            member(",\"vw\":", weighted_mean(notional, volume, decimals), decimals);
+        if (has_volume) {
+            member(",\"v\":", volume.digits, volume.scale);
+            if (volume.digits == 0)
+                member(",\"vw\":", close.digits, close.scale);
+            else
+                member(",\"vw\":", weighted_mean(notional, volume, decimals), decimals);
+        }
         member(",\"n\":", trades, 0);
         text.append(buffer, static_cast<size_t>(at - buffer));
     }

@@ -22,9 +22,11 @@ namespace fproxy::bars {
 
 class BarWindows {
   public:
-    BarWindows(const BarLimits &limits, const StreamClock &clock, SymbolTable &symbols, BarCounts &counts)
+    // `has_volume` says whether bars state one.
+    BarWindows(const BarLimits &limits, bool has_volume, const StreamClock &clock, SymbolTable &symbols, BarCounts &counts)
         : delay_(limits.delay_ms),
           most_(limits.windows),
+          has_volume_(has_volume),
           clock_(clock),
           symbols_(symbols),
           counts_(counts),
@@ -121,6 +123,7 @@ class BarWindows {
 
     const int64_t delay_;
     const size_t most_;
+    const bool has_volume_;
     const StreamClock &clock_;
     SymbolTable &symbols_;
     BarCounts &counts_;
@@ -170,7 +173,7 @@ class BarWindows {
         text += "\",\"T\":\"b\",\"S\":\"";
         text += symbol.json;
         text += "\",";
-        window.write(text);
+        window.write(text, has_volume_);
         text += ending;
     }
 };

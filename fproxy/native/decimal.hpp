@@ -50,6 +50,18 @@ struct Decimal {
         return digits < Wide{other.digits} * kPowersOfTen[scale - other.scale];
     }
 
+    // Become the mean of this number and another. False, with any value, when it has too many digits to be kept exactly.
+    bool average_with(const Decimal &other, int least_scale) {
+        const int common = scale < other.scale ? other.scale : scale;
+        if (common == kMaxScale) return false;
+        const Wide sum = Wide{digits} * kPowersOfTen[common - scale] + Wide{other.digits} * kPowersOfTen[common - other.scale];
+        if (sum >= kTooLarge / 5) return false;
+        digits = static_cast<uint64_t>(sum) * 5;  // a half is one decimal more
+        scale = common + 1;
+        settle(least_scale);
+        return true;
+    }
+
     // Give the number `least_scale` if that fits, or the smallest larger scale that holds it: numbers of one kind then
     // nearly always have the same scale, and compare and add up as integers.
     void settle(int least_scale) {

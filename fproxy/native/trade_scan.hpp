@@ -1,12 +1,13 @@
-// Reading the trades of one upstream message: price, size, time, and what the conditions let each of them change.
+// Reading what bars are built of from one upstream message: price, size, time, and what the conditions let each change.
 //
-// The message is scanned and found sound by scan.hpp; only events of type T are read further. Numbers are taken from
-// their text, so that no digit is lost in a double.
+// The message is scanned and found sound by scan.hpp; only the events that bars are built of are read further. Numbers are
+// taken from their text, so that no digit is lost in a double.
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "bar_source.hpp"
+#include "compact_scan.hpp"
 #include "decimal.hpp"
 #include "event.hpp"
 #include "text.hpp"
@@ -14,142 +15,216 @@
 
 namespace fproxy::bars {
 
-// What a trade may change in a bar: bits of Trade::effect.
-enum Effect : uint8_t { kHighLow = 1, kOpenClose = 2, kVolume = 4, kEverything = 7 };
-
 constexpr int kPriceScale = 4;  // the vendor's prices have up to four decimals,
 constexpr int kSizeScale = 6;   // and its decimal sizes six
 
 // Later times (in the year 5138) are nanoseconds or worse in the place of milliseconds.
 constexpr uint64_t kLatestTime = 100'000'000'000'000;
 
+// A trade, or what stands for one where there are none: a quote, or a value. These have no size.
 struct Trade {
     int64_t time = 0;  // Unix milliseconds
     Decimal price;
     Decimal size;
     uint8_t effect = kEverything;
-};
-
-// What each condition allows. A condition without an entry allows everything.
-class ConditionEffects {
-  public:
-    void set(uint32_t condition, uint8_t effect) {
-        if (condition >= effects_.size()) effects_.resize(condition + 1, kEverything);
-        effects_[condition] = effect;
-    }
-
-    uint8_t of(uint64_t condition) const { return condition < effects_.size() ? effects_[condition] : uint8_t{kEverything}; }
-
-  private:
-    std::vector<uint8_t> effects_;
+    uint8_t unknown_conditions = 0;  // how many of its conditions have no rule, up to 255
 };
 
 // Walks the members of one event that is known to be sound JSON; so it looks for no end but the closing brace.
 class TradeReader {
   public:
-    explicit TradeReader(const ConditionEffects &effects) : effects_(effects) {}
+    explicit TradeReader(const BarSource &source) : source_(source) {}
 
-    // Read the trade in an event of type T. False when it lacks a price, a size or a time that a trade can have. Of a
-    // repeated key the last value counts.
+    // Read an event. False when it lacks a price, a size or a time that a trade can have. Of a repeated key the last value
+    // counts.
     bool read(const Event &event, Trade &trade) const {
-        const char *at = event.begin + 1;
-        bool has_price = false, has_size = false, has_decimal_size = false, has_time = false;
-        Decimal size, decimal_size;
-        trade.effect = kEverything;
-        skip_space(at);
-        while (*at != '}') {
-            const Field field = key(at);
-            skip_space(at);
-            ++at;  // the colon
-            skip_space(at);
-            switch (field) {
-                case kPrice: has_price = number(at, kPriceScale, trade.price); break;
-                case kSize: has_size = number(at, kSizeScale, size); break;
-                case kDecimalSize: has_decimal_size = number_or_text(at, kSizeScale, decimal_size); break;
-                case kTime: has_time = time(at, trade.time); break;
-                case kConditions: trade.effect = conditions(at); break;
-                case kOther: skip_value(at); break;
-            }
-            skip_space(at);
-            if (*at != ',') break;
-            ++at;
-            skip_space(at);
-        }
-        trade.size = has_decimal_size ? decimal_size : size;
-        return has_price && has_time && (has_size || has_decimal_size);
+        return with_shape([&](auto shape) { return read_exact(shape, event, trade); });
     }
 
     // The same for an event that the compact scanner has vouched for, in a message that ends at `message_end`.
     bool read_compact(const Event &event, const char *message_end, Trade &trade) const {
         const size_t length = static_cast<size_t>(event.end - event.begin);
-        if (message_end - event.end >= kPadding) return read_padded(event.begin, event.end, trade);
+        if (message_end - event.end >= kPadding)
+            return with_shape([&](auto shape) { return read_padded(shape, event.begin, event.end, trade); });
         if (length > kMostCopied) return read(event, trade);
         char copy[kMostCopied + kPadding] = {};
         std::memcpy(copy, event.begin, length);
-        return read_padded(copy, copy + length, trade);
+        return with_shape([&](auto shape) { return read_padded(shape, copy, copy + length, trade); });
     }
 
   private:
     static constexpr ptrdiff_t kPadding = 65;  // what for_each_key reads past the end
     static constexpr size_t kMostCopied = 512;
 
-    bool read_padded(const char *begin, const char *end, Trade &trade) const {
-        bool has_price = false, has_size = false, has_decimal_size = false, has_time = false;
-        Decimal decimal_size;
-        trade.effect = kEverything;
-        for_each_key(begin, end, [&](const char *colon) {
-            // The eight characters that end with the colon; no key here is so near the beginning that it has fewer,
-            // except the first two characters of the shortest: {"p":
-            const uint64_t word = colon - begin >= 7 ? load8(colon - 7) : load8(begin) << (8 * (7 - (colon - begin)));
-            const char *at = colon + 1;
-            switch (word >> 32) {
-                case packed("\"p\":"): has_price = number(at, kPriceScale, trade.price); break;
-                case packed("\"s\":"): has_size = number(at, kSizeScale, trade.size); break;
-                case packed("\"t\":"): has_time = time(at, trade.time); break;
-                case packed("\"c\":"): trade.effect = conditions(at); break;
-                case packed("ds\":"):
-                    if ((word >> 24 & 0xFF) == '"') has_decimal_size = number_or_text(at, kSizeScale, decimal_size);
-                    break;
+    enum class Field { kOther, kPrice, kSecondPrice, kSize, kDecimalSize, kTime, kConditions };
+
+    // Which key is which, by the name, or by the eight characters that end with the colon behind it.
+    struct TradeKeys {
+        static constexpr bool kHasSize = true, kIsMean = false;
+
+        static Field field_of(const char *name, size_t length) {
+            if (length == 1) {
+                switch (*name) {
+                    case 'p': return Field::kPrice;
+                    case 's': return Field::kSize;
+                    case 't': return Field::kTime;
+                    case 'c': return Field::kConditions;
+                    default: return Field::kOther;
+                }
             }
-        });
-        if (has_decimal_size) trade.size = decimal_size;
-        return has_price && has_time && (has_size || has_decimal_size);
+            return length == 2 && name[0] == 'd' && name[1] == 's' ? Field::kDecimalSize : Field::kOther;
+        }
+
+        FPROXY_INLINE static Field field_before(uint64_t word) {
+            switch (word >> 32) {
+                case packed("\"p\":"): return Field::kPrice;
+                case packed("\"s\":"): return Field::kSize;
+                case packed("\"t\":"): return Field::kTime;
+                case packed("\"c\":"): return Field::kConditions;
+                case packed("ds\":"): return (word >> 24 & 0xFF) == '"' ? Field::kDecimalSize : Field::kOther;
+                default: return Field::kOther;
+            }
+        }
+    };
+
+    struct ValueKeys {
+        static constexpr bool kHasSize = false, kIsMean = false;
+
+        static Field field_of(const char *name, size_t length) {
+            if (length == 1 && *name == 't') return Field::kTime;
+            return length == 3 && std::memcmp(name, "val", 3) == 0 ? Field::kPrice : Field::kOther;
+        }
+
+        FPROXY_INLINE static Field field_before(uint64_t word) {
+            if (word >> 32 == packed("\"t\":")) return Field::kTime;
+            return word >> 16 == packed("\"val\":") ? Field::kPrice : Field::kOther;
+        }
+    };
+
+    struct QuoteKeys {
+        static constexpr bool kHasSize = false, kIsMean = true;
+
+        static Field field_of(const char *name, size_t length) {
+            if (length != 1) return Field::kOther;
+            switch (*name) {
+                case 'a': return Field::kPrice;
+                case 'b': return Field::kSecondPrice;
+                case 't': return Field::kTime;
+                default: return Field::kOther;
+            }
+        }
+
+        FPROXY_INLINE static Field field_before(uint64_t word) {
+            switch (word >> 32) {
+                case packed("\"a\":"): return Field::kPrice;
+                case packed("\"b\":"): return Field::kSecondPrice;
+                case packed("\"t\":"): return Field::kTime;
+                default: return Field::kOther;
+            }
+        }
+    };
+
+    // What has been found of a trade so far.
+    struct Reading {
+        bool has_price = false, has_second_price = false, has_size = false, has_decimal_size = false, has_time = false;
+        Decimal second_price, decimal_size;
+    };
+
+    const BarSource &source_;
+
+    template <class Read>
+    FPROXY_INLINE bool with_shape(Read read) const {
+        switch (source_.shape) {
+            case BarShape::kValues: return read(ValueKeys{});
+            case BarShape::kQuotes: return read(QuoteKeys{});
+            default: return read(TradeKeys{});
+        }
     }
 
-    enum Field { kOther, kPrice, kSize, kDecimalSize, kTime, kConditions };
+    template <class Keys>
+    bool read_exact(Keys keys, const Event &event, Trade &trade) const {
+        const char *at = event.begin + 1;
+        Reading reading;
+        begin(trade);
+        skip_space(at);
+        while (*at != '}') {
+            const Field field = key(keys, at);
+            skip_space(at);
+            ++at;  // the colon
+            skip_space(at);
+            if (field == Field::kOther)
+                skip_value(at);
+            else
+                take(field, at, trade, reading);
+            skip_space(at);
+            if (*at != ',') break;
+            ++at;
+            skip_space(at);
+        }
+        return finish(keys, trade, reading);
+    }
 
-    const ConditionEffects &effects_;
+    template <class Keys>
+    bool read_padded(Keys keys, const char *begin_at, const char *end, Trade &trade) const {
+        Reading reading;
+        begin(trade);
+        for_each_key(begin_at, end, [&](const char *colon) {
+            // The eight characters that end with the colon; no key here is so near the beginning that it has fewer,
+            // except the first characters of the shortest, such as {"p":
+            const ptrdiff_t before = colon - begin_at;
+            const uint64_t word = before >= 7 ? load8(colon - 7) : load8(begin_at) << (8 * (7 - before));
+            const Field field = Keys::field_before(word);
+            const char *at = colon + 1;
+            if (field != Field::kOther) take(field, at, trade, reading);
+        });
+        return finish(keys, trade, reading);
+    }
+
+    static void begin(Trade &trade) {
+        trade.effect = kEverything;
+        trade.unknown_conditions = 0;
+    }
+
+    // Read the value of a key, and move past it.
+    FPROXY_INLINE void take(Field field, const char *&at, Trade &trade, Reading &reading) const {
+        switch (field) {
+            case Field::kPrice: reading.has_price = number(at, kPriceScale, trade.price); break;
+            case Field::kSecondPrice: reading.has_second_price = number(at, kPriceScale, reading.second_price); break;
+            case Field::kSize: reading.has_size = number(at, kSizeScale, trade.size); break;
+            case Field::kDecimalSize: reading.has_decimal_size = number_or_text(at, kSizeScale, reading.decimal_size); break;
+            case Field::kTime: reading.has_time = time(at, trade.time); break;
+            case Field::kConditions: conditions(at, trade); break;
+            case Field::kOther: break;
+        }
+    }
+
+    // Put together what was read; false when something lacks.
+    template <class Keys>
+    FPROXY_INLINE static bool finish(Keys, Trade &trade, const Reading &reading) {
+        if (reading.has_decimal_size) trade.size = reading.decimal_size;
+        if (!reading.has_price || !reading.has_time) return false;
+        if (Keys::kHasSize) return reading.has_size || reading.has_decimal_size;
+        return !Keys::kIsMean || (reading.has_second_price && trade.price.average_with(reading.second_price, kPriceScale));
+    }
 
     static void skip_space(const char *&at) {
         while (__builtin_expect(static_cast<unsigned char>(*at) <= ' ', 0)) ++at;
     }
 
-    static Field field_of(const char *name, size_t length) {
-        if (length == 1) {
-            switch (*name) {
-                case 'p': return kPrice;
-                case 's': return kSize;
-                case 't': return kTime;
-                case 'c': return kConditions;
-                default: return kOther;
-            }
-        }
-        return length == 2 && name[0] == 'd' && name[1] == 's' ? kDecimalSize : kOther;
-    }
-
-    static Field key(const char *&at) {
+    template <class Keys>
+    static Field key(Keys, const char *&at) {
         const char *const begin = ++at;
         while (*at != '"') {
             if (__builtin_expect(*at == '\\', 0)) {
                 char plain[kLongestText];
                 at = begin;
                 const size_t length = decode(at, plain);
-                return field_of(plain, length);
+                return Keys::field_of(plain, length);
             }
             ++at;
         }
         const size_t length = static_cast<size_t>(at++ - begin);
-        return field_of(begin, length);
+        return Keys::field_of(begin, length);
     }
 
     // The longest text that is looked at when it holds escapes: numbers in strings are shorter.
@@ -255,24 +330,26 @@ class TradeReader {
         return character == ',' || character == '}' || character == ']' || static_cast<unsigned char>(character) <= ' ';
     }
 
-    // What all conditions together allow: an array of numbers, or one number alone. What is no such number allows all.
-    uint8_t conditions(const char *&at) const {
-        if (*at != '[') return condition(at);
+    // Note what all conditions together allow: an array of numbers, or one number alone. What is no such number allows all.
+    void conditions(const char *&at, Trade &trade) const {
+        trade.effect = kEverything;
+        trade.unknown_conditions = 0;
+        if (*at != '[') return condition(at, trade);
         ++at;
-        uint8_t effect = kEverything;
         for (skip_space(at); *at != ']'; skip_space(at)) {
-            effect &= condition(at);
+            condition(at, trade);
             skip_space(at);
             if (*at == ',') ++at;
         }
         ++at;
-        return effect;
     }
 
-    uint8_t condition(const char *&at) const {
-        Decimal number_found;
-        if (!number(at, 0, number_found) || number_found.scale != 0) return kEverything;
-        return effects_.of(number_found.digits);
+    void condition(const char *&at, Trade &trade) const {
+        Decimal found;
+        const bool is_code = number(at, 0, found) && found.scale == 0;
+        const auto [effect, unknown] = source_.effects.of(is_code ? found.digits : UINT64_MAX);
+        trade.effect &= effect;
+        if (__builtin_expect(unknown && trade.unknown_conditions != UINT8_MAX, 0)) ++trade.unknown_conditions;
     }
 
     static void skip_string(const char *&at) {

@@ -87,8 +87,8 @@ class _BarTradeDemand(TradeDemand):
 
     __slots__ = ("_wants",)
 
-    def __init__(self, builder: BarBuilder, wants: BarWants, *, linger: float) -> None:
-        super().__init__(builder, linger=linger)
+    def __init__(self, builder: BarBuilder, wants: BarWants, *, event_type: str, linger: float) -> None:
+        super().__init__(builder, event_type=event_type, linger=linger)
         self._wants = wants
 
     def changes(self, now: float) -> Changes:
@@ -114,11 +114,12 @@ class AggregatorMarket(ServedMarket):
 
         Raises:
             fproxy.core.urls.UrlError: the firehose's URL is not one of an upstream.
-            ValueError: the bar delay is out of range.
+            ValueError: the bar delay is out of range, or the market has nothing that bars are built of.
         """
         self.market = market
         self._native_types = market.types_from(Upstream.AGGREGATOR)
         self._builder = BarBuilder(
+            market,
             delay_ms=math.ceil(settings.bar_delay_ms),
             all_trades=settings.all_trades,
             max_windows=settings.max_bar_windows,
@@ -135,7 +136,13 @@ class AggregatorMarket(ServedMarket):
         self.stream = Stream(UPSTREAM_NAME, market=market.name, now=unix_ms())
         counters.watch_stream(self.stream)
         self._notices = StreamNotices(self._fanout, {Upstream.FIREHOSE: self.stream})
-        self._demand = _BarTradeDemand(self._builder, self._wants, linger=settings.unsubscribe_linger)
+        assert market.bars_from is not None, "a builder of bars would have refused the market"
+        self._demand = _BarTradeDemand(
+            self._builder,
+            self._wants,
+            event_type=market.bars_from.event_type,
+            linger=settings.unsubscribe_linger,
+        )
         self._feed = UpstreamFeed(
             self.stream,
             counters,

@@ -59,6 +59,11 @@ class _BarCollector(MarketCollector[BarState]):
                     "counts.unusable_trades",
                 ),
                 (
+                    "unknown_conditions",
+                    "Conditions of trades without a rule here; they forbid nothing.",
+                    "counts.unknown_conditions",
+                ),
+                (
                     "lost_windows",
                     "Windows given up because trades of them were missed or they were too many.",
                     "counts.lost_windows",
