@@ -59,6 +59,7 @@ class TradeDemand(Demand):
         "_interrupted",
         "_is_undecided",
         "_prefix",
+        "_trade_type",
         "_unanswered",
     )
 
@@ -77,6 +78,7 @@ class TradeDemand(Demand):
         """
         super().__init__(linger=linger)
         self._follower = follower
+        self._trade_type = event_type
         self._prefix = f"{event_type}."
         self._all_trades = f"{event_type}.{WILDCARD}"
         self._flowing: set[str] = set()  # topics of trades
@@ -166,11 +168,11 @@ class TradeDemand(Demand):
         """The upstream is about to bring what was missed; see ``Demand.recovering``."""
         super().recovering(is_complete=is_complete, all_of=all_of)
         self._decide(is_complete=is_complete)
-        self._defers = TRADE_TYPE not in self._all_of
+        self._defers = self._trade_type not in self._all_of
         self._catches_up = True
         if not self._defers:
             for topic in self._active:
-                if topic.startswith(_PREFIX):
+                if topic.startswith(self._prefix):
                     self._start(topic)
 
     def recovered(self) -> None:
