@@ -10,6 +10,9 @@ A topic *flows* from its acknowledgement on: nothing of it is missing since then
 was missed while the connection was lost has been recovered. An upstream that sends only what is subscribed has
 nothing of it from before.
 
+Of some types the vendor sends a limited number of symbols. More than that are not acquired (``refusal_of_more``); and
+topics that linger make room for those that are wanted.
+
 Nothing here knows of sockets or of time: times are passed in, and what must be said upstream comes out of
 ``changes``. Every operation costs a constant for each topic that it touches, however many topics there are.
 """
@@ -19,6 +22,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from fproxy.core.market import STOCKS, Market
+from fproxy.core.symbol_limits import SymbolLimits
 from fproxy.core.topics import WILDCARD, covering_topic
 
 DEFAULT_LINGER: Final = 30.0
@@ -26,18 +31,25 @@ DEFAULT_LINGER: Final = 30.0
 
 
 class Changes(NamedTuple):
-    """What to say upstream, in this order: everything to subscribe before anything to unsubscribe.
+    """What to say upstream: everything to subscribe before anything to unsubscribe, but for what makes room.
 
     Attributes:
         subscribe: topics to subscribe to, wildcards first.
         unsubscribe: topics to unsubscribe from.
         since: of the topics to subscribe to, those of which what has passed is wanted too, each with the time from
             which on, in Unix milliseconds.
+        make_room: topics to unsubscribe from first, because the upstream would refuse others else.
     """
 
     subscribe: tuple[str, ...]
     unsubscribe: tuple[str, ...]
     since: Mapping[str, int] = MappingProxyType({})
+    make_room: tuple[str, ...] = ()
+
+    @property
+    def given_up(self) -> tuple[str, ...]:
+        """All topics to unsubscribe from."""
+        return self.make_room + self.unsubscribe
 
 
 class Demand:
@@ -60,6 +72,8 @@ class Demand:
         "_flowed_since",
         "_flows_since",
         "_holders",
+        "_limited_lingering",
+        "_limits",
         "_lingering",
         "_refused",
         "_since",
@@ -68,12 +82,13 @@ class Demand:
         "linger",
     )
 
-    def __init__(self, *, linger: float = DEFAULT_LINGER) -> None:
+    def __init__(self, *, linger: float = DEFAULT_LINGER, market: Market = STOCKS) -> None:
         """Prepare a demand for nothing.
 
         Args:
             linger: how long an active topic stays active after its last release, in seconds; 0 for not at
                 all.
+            market: the market that the topics are of, which may limit them.
 
         Raises:
             ValueError: ``linger`` is negative.
@@ -82,6 +97,9 @@ class Demand:
             raise ValueError(f"linger must not be negative: {linger}")
         self.linger = linger
         self.drops = 0
+        self._limits = SymbolLimits(market)  # of wanted topics
+        # Of types with a limit: the topics that linger and are active, in the order of `_lingering`.
+        self._limited_lingering: dict[str, OrderedDict[str, None]] = {}
         # Acknowledged topics -> since when, in Unix milliseconds; and those of the connection before this one, as long
         # as what was missed in between may be recovered.
         self._flows_since: dict[str, int] = {}
@@ -126,6 +144,10 @@ class Demand:
         """Return what the upstream said when it refused ``topic``, or None when it did not."""
         return self._refused.get(topic)
 
+    def refusal_of_more(self, topic: str) -> str | None:
+        """Return why ``topic`` cannot be acquired besides those that are wanted already; None when it can be."""
+        return None if topic in self._holders else self._limits.refusal(_type_of(topic))
+
     def acquire(self, topic: str, *, since: int | None = None) -> None:
         """One more client wants ``topic``: an upstream topic such as ``T.AAPL`` or ``T.*``.
 
@@ -136,11 +158,16 @@ class Demand:
         """
         holders = self._holders.get(topic, 0)
         self._holders[topic] = holders + 1
+        if holders:
+            return
+        self._limits.add(_type_of(topic))
         # A topic that lingers is as active, or as refused, as it was.
-        if not holders and self._lingering.pop(topic, None) is None:
+        if self._lingering.pop(topic, None) is None:
             self._touched[topic] = None
             if since is not None:
                 self._since[topic] = since
+        else:
+            self._forget_limited(topic)
 
     def release(self, topic: str, now: float) -> None:
         """One client less wants ``topic``.
@@ -159,8 +186,12 @@ class Demand:
             self._holders[topic] = holders - 1
             return
         del self._holders[topic]
+        event_type = _type_of(topic)
+        self._limits.discard(event_type)
         if topic in self._active or topic in self._refused:
             self._lingering[topic] = now + self.linger
+            if topic in self._active and self._is_limited(topic):
+                self._limited_lingering.setdefault(event_type, OrderedDict())[topic] = None
             return
         self._touched.pop(topic, None)
         self._since.pop(topic, None)
@@ -184,7 +215,6 @@ class Demand:
             since = self._flows_since.pop(wildcard, None)
             if since is not None:
                 self._flows_since.update(dict.fromkeys(covered, since))
-        self.drops += len(unsubscribe)
         if touched:
             self._touched = {}
             wildcards = [topic for topic in touched if _is_wildcard(topic)]
@@ -198,12 +228,18 @@ class Demand:
                     self._covered.setdefault(covering, {})[topic] = None
                 else:
                     subscribe.append(topic)
+        make_room = [topic for topic in unsubscribe if self._is_limited(topic)]
+        if make_room:
+            unsubscribe = [topic for topic in unsubscribe if not self._is_limited(topic)]
+        make_room += self._make_room(subscribe)
+        self.drops += len(unsubscribe) + len(make_room)
         self._active.update(subscribe)
         asked, self._since = self._since, {}
         return Changes(
             tuple(subscribe),
             tuple(unsubscribe),
             {topic: asked[topic] for topic in subscribe if topic in asked} if asked else {},
+            tuple(make_room),
         )
 
     def confirm(self, topics: Iterable[str], now: int) -> None:
@@ -259,6 +295,7 @@ class Demand:
             if topic in self._active:
                 self._active.remove(topic)
                 self._flows_since.pop(topic, None)
+                self._forget_limited(topic)
                 self._refused[topic] = message
                 self._touched.update(self._covered.pop(topic, {}))
 
@@ -271,6 +308,7 @@ class Demand:
         self._active.clear()
         self._refused.clear()
         self._lingering.clear()
+        self._limited_lingering.clear()
         self._covered.clear()
         self._touched = dict.fromkeys(self._holders)
         self._since.clear()
@@ -289,10 +327,39 @@ class Demand:
         dropped = []
         for topic in expired:
             del self._lingering[topic]
+            self._forget_limited(topic)
             if self._refused.pop(topic, None) is None:
                 self._active.remove(topic)
                 dropped.append(topic)
         return dropped
+
+    def _is_limited(self, topic: str) -> bool:
+        return self._limits.limit(_type_of(topic)) is not None
+
+    def _forget_limited(self, topic: str) -> None:
+        lingering = self._limited_lingering.get(_type_of(topic))
+        if lingering is not None:
+            lingering.pop(topic, None)
+
+    def _make_room(self, subscribe: Iterable[str]) -> list[str]:
+        """Drop the topics that have lingered longest where else there would be more than the limit of their type."""
+        if not self._limited_lingering:
+            return []
+        dropped: list[str] = []
+        for event_type in {_type_of(topic) for topic in subscribe}.intersection(self._limited_lingering):
+            # Those that are wanted are within the limit, and all of them are active from now on.
+            lingering = self._limited_lingering[event_type]
+            for _ in range(self._limits.excess(event_type, len(lingering))):
+                topic, _ = lingering.popitem(last=False)
+                del self._lingering[topic]
+                self._active.remove(topic)
+                self._flows_since.pop(topic, None)
+                dropped.append(topic)
+        return dropped
+
+
+def _type_of(topic: str) -> str:
+    return topic.partition(".")[0]
 
 
 def _is_wildcard(topic: str) -> bool:

@@ -6,7 +6,7 @@ from fproxy.core.market import Market
 class SymbolLimits:
     """Counts the topics of one connection against the limits of its market.
 
-    Wildcards do not count: a type with a limit has none.
+    Only topics of types that have a limit are counted. Such a type has no wildcard.
     """
 
     __slots__ = ("_counts", "_limits", "_market_name")
@@ -25,6 +25,10 @@ class SymbolLimits:
         }
         self._counts = dict.fromkeys(self._limits, 0)
 
+    def limit(self, event_type: str) -> int | None:
+        """Return of how many symbols a type may be had at most; None for any number."""
+        return self._limits.get(event_type)
+
     def refusal(self, event_type: str) -> str | None:
         """Return why one more symbol of a type cannot be had, for clients; None when it can."""
         limit = self._limits.get(event_type)
@@ -32,10 +36,10 @@ class SymbolLimits:
             return None
         return f"too many symbols: the vendor sends {event_type} of at most {limit} {self._market_name} a connection"
 
-    def excess(self, event_type: str, extra: int) -> int:
-        """Return how many symbols of a type have to go before ``extra`` more may come."""
+    def excess(self, event_type: str, more: int) -> int:
+        """Return by how many symbols those of a type that are counted, and so many more, are above its limit."""
         limit = self._limits.get(event_type)
-        return 0 if limit is None else max(0, self._counts[event_type] + extra - limit)
+        return 0 if limit is None else max(0, self._counts[event_type] + more - limit)
 
     def add(self, event_type: str) -> None:
         """Count one symbol more of a type."""
@@ -46,11 +50,3 @@ class SymbolLimits:
         """Count one symbol less of a type, which was counted."""
         if event_type in self._counts:
             self._counts[event_type] -= 1
-
-    def clear(self) -> None:
-        """Count none."""
-        self._counts = dict.fromkeys(self._counts, 0)
-
-    def limits(self, event_type: str) -> bool:
-        """Return whether a type has a limit."""
-        return event_type in self._limits

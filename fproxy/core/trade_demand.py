@@ -108,7 +108,7 @@ class TradeDemand(Demand):
                 # The upstream subscribes to it before it gives up the wildcard that has covered it.
                 if self._all_trades in self._flowing:
                     self._start(topic)
-        for topic in changes.unsubscribe:
+        for topic in changes.given_up:
             if topic.startswith(self._prefix):
                 self._stop(topic)
         if self._is_undecided:

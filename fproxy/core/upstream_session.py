@@ -427,6 +427,7 @@ def split_topics(
 
 def _requests(changes: Changes) -> Iterator[tuple[str, Sequence[str], int | None]]:
     """Yield the action, the topics and the ``since`` of what has to be asked for."""
+    yield _UNSUBSCRIBE, changes.make_room, None
     if not changes.since:
         yield _SUBSCRIBE, changes.subscribe, None
     else:

@@ -332,6 +332,7 @@ class AggregatorMarket(ServedMarket):
                 state.bars.add(topic)
             admitted.append(topic)
         concerns = self._subscriptions.subscribe(client, admitted)
+        unserved.update(concerns.unserved)
         self._notices.tell_late(client, concerns.serving)
         return admitted, unserved
 

@@ -1,10 +1,10 @@
 """One market of the filtered proxy: two upstreams in, one stream out to each client, with just what it wants."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from fproxy._fastpath import Fanout, History, Snapshots
 from fproxy.core.demand import Demand
@@ -70,6 +70,18 @@ class _ClientState:
         return None if self.replays is None else self.replays.current
 
 
+class _Admission(NamedTuple):
+    """What has become of topics that a client asked for.
+
+    Attributes:
+        unserved: those that cannot be had, each with the reason.
+        brought: those that the client is brought the past of; None for none.
+    """
+
+    unserved: Mapping[Topic, str]
+    brought: Brought | None
+
+
 class FilteredMarket(ServedMarket):
     """What serves the clients of one market.
 
@@ -116,7 +128,7 @@ class FilteredMarket(ServedMarket):
             )
             # Who comes back within the history is to find there what came meanwhile.
             linger = max(linger, settings.history.history)
-        self._demands = demands = {upstream: Demand(linger=linger) for upstream in Upstream}
+        self._demands = demands = {upstream: Demand(linger=linger, market=market) for upstream in Upstream}
         self._inputs = {upstream: self._fanout.input(SOURCES[upstream]) for upstream in Upstream}
         self._followed = self._followed_streams(self._history)
         self._feeds = {
@@ -209,20 +221,24 @@ class FilteredMarket(ServedMarket):
         if self._resumption is not None:
             self._resumption.client_joined(client, unix_ms())
 
-    def subscribe(self, client: Client, topics: Sequence[Topic]) -> None:
-        """Give a client topics, and ask the upstreams for those that nobody had."""
-        self._subscribe(client, topics)
+    def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str]:
+        """Give a client topics, and ask the upstreams for those that nobody had.
 
-    def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> None:
+        Returns:
+            the topics that cannot be had, each with the reason.
+        """
+        return self._subscribe(client, topics).unserved
+
+    def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> Mapping[Topic, str]:
         """Do as :meth:`subscribe`, and first send the kept events of the topics whose own time is ``since`` or later.
 
         Millisecond bars that nobody has yet are asked of the aggregator since that time: it keeps those of all windows.
         """
-        self._subscribe_since(client, topics, since)
+        return self._subscribe_since(client, topics, since).unserved
 
     def subscribe_with_snapshot(
         self, client: Client, topics: Sequence[Topic], since: int | None, *, asked: bool
-    ) -> None:
+    ) -> Mapping[Topic, str]:
         """Do as the two above, and send the last event of each topic.
 
         Of topics that the client has already only if it was asked for.
@@ -236,15 +252,18 @@ class FilteredMarket(ServedMarket):
         elif self._snapshot_always:
             wanted = new_topics(topics, self._subscriptions.topics(client))
         moment = 0 if self._snapshots is None else self._snapshots.moment
-        brought = (
+        unserved, brought = (
             self._subscribe(client, topics) if since is None else self._subscribe_since(client, topics, since)
         )
+        wanted = [topic for topic in wanted if topic not in unserved]
         if self._snapshots is not None and wanted:
             self._snapshots.send(client, wanted, before=moment, brought=brought)
+        return unserved
 
-    def _subscribe(self, client: Client, topics: Sequence[Topic]) -> Brought | None:
-        """Subscribe a client. Return which of the topics it is brought the past of: those that it resumes."""
+    def _subscribe(self, client: Client, topics: Sequence[Topic]) -> _Admission:
+        """Subscribe a client, which is brought the past of the topics that it resumes."""
         concerns = self._subscriptions.subscribe(client, topics)
+        topics = [topic for topic in topics if topic not in concerns.unserved]
         state: _ClientState = client.context
         brought: Brought | None = None
         live: Sequence[Topic] = topics
@@ -259,9 +278,9 @@ class FilteredMarket(ServedMarket):
             state.replay.subscribe(live)
         self._notices.tell_late(client, concerns.serving)
         self._settle_later()
-        return brought
+        return _Admission(concerns.unserved, brought)
 
-    def _subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> Brought | None:
+    def _subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> _Admission:
         if self._history is None:
             client.refuse_replay()
             return self._subscribe(client, topics)
@@ -272,11 +291,12 @@ class FilteredMarket(ServedMarket):
         bars = self._subscriptions.subscribe(
             client, [topic for topic in topics if bar_interval(topic.event_type) is not None], since=since
         )
+        topics = [topic for topic in topics if topic not in concerns.unserved | bars.unserved]
         self._fanout.subscribe(state.number, self._notices.topics(concerns.fresh | bars.fresh))
         self._notices.tell_late(client, concerns.serving | bars.serving)
         replayed = self._catch_up(client, self._history, topics, ReplayStart(since))
         self._fanout.subscribe(state.number, topics)  # it is muted until it has caught up
-        return Brought(frozenset(topics), replayed)
+        return _Admission(concerns.unserved | bars.unserved, Brought(frozenset(topics), replayed))
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Take topics from a client."""

@@ -69,7 +69,7 @@ class FirehoseMarket(ServedMarket):
         self.stream = Stream(UPSTREAM_NAME, market=market.name, now=unix_ms())
         counters.watch_stream(self.stream)
         self._held = HeldAnswers()
-        demand = Demand(linger=settings.unsubscribe_linger)
+        demand = Demand(linger=settings.unsubscribe_linger, market=market)
         self._feed = UpstreamFeed(
             self.stream,
             counters,
@@ -156,8 +156,8 @@ class FirehoseMarket(ServedMarket):
             if bar_interval(topic.event_type) is not None
         }
         asked = [topic for topic in topics if topic not in answers and self._is_for_clients(topic)]
-        self._subscriptions.subscribe(client, asked)
-        held = [topic for topic in asked if self._is_unanswered(topic)]
+        answers.update(self._subscriptions.subscribe(client, asked).unserved)
+        held = [topic for topic in asked if topic not in answers and self._is_unanswered(topic)]
         if held:
             self._held.hold(client, held)
             answers.update(dict.fromkeys(held))

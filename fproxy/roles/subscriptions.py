@@ -25,10 +25,12 @@ class Concerns(NamedTuple):
     Attributes:
         serving: the upstreams that serve the topics that are new.
         fresh: those of them that served the client nothing before.
+        unserved: the topics that cannot be had, each with the reason; the client does not have them.
     """
 
     serving: Set[Upstream]
     fresh: Set[Upstream]
+    unserved: dict[Topic, str]
 
 
 class Subscriptions:
@@ -80,17 +82,25 @@ class Subscriptions:
                 milliseconds; None for nothing.
 
         Returns:
-            the upstreams that serve the new topics, and those among them that served the client nothing before.
+            the upstreams that serve the new topics, those among them that served the client nothing before, and the
+            topics that are more than an upstream's vendor allows.
         """
         own, concerned = self._topics[client], self._concerned[client]
         refused: list[str] = []
         before = frozenset(concerned)
         serving: set[Upstream] = set()
+        unserved: dict[Topic, str] = {}
         for topic in topics:
             if topic in own:
                 continue
+            routed = tuple(self._route(topic))
+            reasons = (self._demands[upstream].refusal_of_more(text) for upstream, text in routed)
+            reason = next((reason for reason in reasons if reason is not None), None)
+            if reason is not None:
+                unserved[topic] = reason
+                continue
             own.add(topic)
-            for upstream, text in self._route(topic):
+            for upstream, text in routed:
                 serving.add(upstream)
                 concerned[upstream] += 1
                 self._index.add((upstream, text), client)
@@ -100,7 +110,7 @@ class Subscriptions:
         self._changed()
         if refused:
             client.after_reply(partial(self._tell, client, refused))
-        return Concerns(serving, serving - before)
+        return Concerns(serving, serving - before, unserved)
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> Set[Upstream]:
         """Give up the topics among these that the client has.

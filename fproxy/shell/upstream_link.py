@@ -407,8 +407,8 @@ class UpstreamLink(WSListener):
         now = time.monotonic()
         changes = self._demand.changes(now)
         self._carry_out(self._session.request(changes, now))
-        if changes.unsubscribe:
-            self._call(self._listener.given_up, changes.unsubscribe)
+        if changes.given_up:
+            self._call(self._listener.given_up, changes.given_up)
         deadline = self._demand.deadline()
         # A timer that is running is not late: deadlines only ever move on.
         if deadline is not None and self._demand_timer is None:
