@@ -98,7 +98,7 @@ def test_a_snapshot_is_the_last_event_of_each_topic(
     for topic, (_, event) in kept.items():
         assert events_of(snapshots.read([topic], before=ALL)) == [event]
     before = data.draw(st.integers(0, snapshots.next))
-    asked = [*kept, ("T", "NEVER"), ("ZZ", "A")]
+    asked = list(dict.fromkeys([*kept, ("T", "NEVER"), ("ZZ", "A")]))  # the last may be kept
     assert events_of(snapshots.read(asked, before=before)) == [
         event for number, event in kept.values() if number < before
     ]
