@@ -154,21 +154,8 @@ cdef extern from "topic_counts.hpp" namespace "fproxy" nogil:
     ) except +
 
 
-cdef extern from *:
-    """
-    #include <cstdint>
-    #include <ctime>
-    #ifndef CLOCK_REALTIME_COARSE
-    #define CLOCK_REALTIME_COARSE CLOCK_REALTIME
-    #endif
-    // The time in Unix milliseconds, to a few of them: much cheaper than to the nanosecond.
-    static inline int64_t coarse_unix_ms() {
-        timespec now;
-        clock_gettime(CLOCK_REALTIME_COARSE, &now);
-        return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
-    }
-    """
-    int64_t coarse_unix_ms() nogil
+cdef extern from "coarse_clock.hpp" namespace "fproxy" nogil:
+    int64_t coarse_unix_ms()
 
 
 cdef extern from "broadcast.hpp" namespace "fproxy" nogil:

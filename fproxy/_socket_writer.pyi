@@ -12,6 +12,19 @@ GOODBYE_BYTES: Final[int]
 TRANSPORT_BYTES: Final[int]
 """A transport with so much waiting gets no more: 64 KiB. What waits then waits here, where it is shared."""
 
+CONFLATE_BYTES: Final[int]
+"""A client whose messages are conflated lags when more than this waits: 512 KiB, or its limit when that is less."""
+
+BLOCK_BYTES: Final[int]
+"""A client that blocks upstreams does so while more than this waits, until all has been sent: 1 MiB."""
+
+REPLY_BYTES: Final[int]
+"""What may wait beyond the limit of a client whose data is held back, for replies: 1 MiB."""
+
+READ_BYTES: Final[int]
+"""What may wait beyond the limit of a client that blocks, as it was read before the upstreams were held up: 32 MiB,
+twice the longest message."""
+
 class BacklogPool:
     """What waits for all clients of one server: once, however many it waits for.
 
@@ -40,6 +53,14 @@ class BacklogPool:
     @property
     def lag(self) -> float:
         """For how long the oldest of what waits has been waiting, in seconds."""
+
+    @property
+    def dropped_events(self) -> int:
+        """How many events were dropped because clients lag (``drop`` and ``conflate``), counted for each client."""
+
+    @property
+    def replaced_events(self) -> int:
+        """How many quotes and values were replaced by newer ones (``conflate``), counted for each client."""
 
     def evict_lagging(self, max_lag: float) -> None:
         """Tell every client that it is too slow for which something has waited for longer, in seconds (``lag``)."""
@@ -76,7 +97,20 @@ class SocketWriter(FrameSink):
     ) -> None: ...
     @property
     def waiting_bytes(self) -> int:
-        """How many bytes wait, those that a TLS transport has not included."""
+        """How many bytes wait or are held back, those that a TLS transport has not included."""
+
+    def use_policy(self, policy: str, *, max_bytes: int, block: Callable[[bool], None] | None = None) -> None:
+        """Have a policy for when the client lags, in place of ``disconnect``, and another limit.
+
+        Data (``write_frames``) is held back by ``drop`` and ``conflate`` when more waits than the limit or
+        ``CONFLATE_BYTES``, until all has been sent; replies are not, and what was held back goes before them. Then
+        ``lag`` holds data back, too, and is not told. Only a client that blocks is not disconnected for lack of memory.
+
+        Args:
+            policy: the value of a :class:`fproxy.core.slow_client_policy.SlowClientPolicy`.
+            max_bytes: the most bytes that may wait; what waits already stays until more is kept.
+            block: holds upstreams up or lets them go again; for ``block``.
+        """
 
     @property
     def lag(self) -> float:
@@ -84,9 +118,6 @@ class SocketWriter(FrameSink):
 
     def write(self, frames: bytes) -> None:
         """Write complete WebSocket frames. Never blocks."""
-
-    def set_max_bytes(self, max_bytes: int) -> None:
-        """Let at most so many bytes wait; what waits already stays until more is kept."""
 
     def resume(self) -> None:
         """The transport takes more."""

@@ -6,7 +6,9 @@ import logging
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
+from libcpp cimport bool as bool_t
+from libcpp.pair cimport pair
 
 from fproxy._fastpath cimport FrameSink, SharedFrames
 
@@ -19,7 +21,7 @@ cdef extern from "backlog.hpp" namespace "fproxy" nogil:
     cdef cppclass CppBacklog "fproxy::Backlog":
         CppBacklog(CppBacklogPool &pool, void *owner) except +
         void *owner() const
-        void exempt()
+        void exempt(bool_t exempt)
         bint empty() const
         size_t bytes() const
         size_t rest_of_frame() const
@@ -28,6 +30,7 @@ cdef extern from "backlog.hpp" namespace "fproxy" nogil:
         size_t gather(iovec *vectors, size_t most_vectors, size_t most_bytes) const
         void consume(size_t sent)
         void cut(int64_t now)
+        void renew(int64_t now)
         void clear()
 
     cdef cppclass EvictionOrder "fproxy::EvictionOrder<fproxy::Backlog>":
@@ -35,6 +38,7 @@ cdef extern from "backlog.hpp" namespace "fproxy" nogil:
 
     cdef cppclass CppBacklogPool "fproxy::BacklogPool":
         EvictionOrder order
+        size_t held_bytes
         size_t waiting_bytes
         size_t lagging
         size_t bytes() const
@@ -43,18 +47,12 @@ cdef extern from *:
     """
     #include <cerrno>
     #include <cstddef>
-    #include <cstdint>
-    #include <ctime>
     #include <sys/socket.h>
     #include <sys/types.h>
     #include <sys/uio.h>
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0
     #endif
-    #ifndef CLOCK_MONOTONIC_COARSE
-    #define CLOCK_MONOTONIC_COARSE CLOCK_MONOTONIC
-    #endif
-
     static inline long sent_or_failed(ssize_t sent) {
         if (sent >= 0) return static_cast<long>(sent);
         return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS ? 0 : -1;
@@ -71,43 +69,77 @@ cdef extern from *:
         message.msg_iovlen = count;
         return sent_or_failed(::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
     }
-
-    // In milliseconds, to a few of them: much cheaper than to the nanosecond.
-    static inline std::int64_t coarse_monotonic_ms() {
-        timespec now;
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-        return static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
-    }
     """
     long send_some(int socket, const char *data, size_t size) nogil
     long send_vectors(int socket, iovec *vectors, size_t count) nogil
-    int64_t coarse_monotonic_ms() nogil
+
+cdef extern from "coarse_clock.hpp" namespace "fproxy" nogil:
+    int64_t coarse_monotonic_ms()
+    int64_t coarse_unix_ms()
+
+cdef extern from "held_back.hpp" namespace "fproxy" nogil:
+    cdef cppclass ScannedFrames:
+        bool_t scan(const SharedFrames &frames, int64_t now) except +
+
+    cdef cppclass HeldBack:
+        HeldBack(bool_t conflates) except +
+        void take(const ScannedFrames &frames) except +
+        size_t bytes() const
+        uint64_t dropped() const
+        uint64_t replaced() const
+        pair[const char *, size_t] finish(size_t max_payload) except +
 
 
 _logger = logging.getLogger("fproxy.server")
 
 GOODBYE_BYTES = 256 * 1024
 TRANSPORT_BYTES = 64 * 1024
+CONFLATE_BYTES = 512 * 1024
+BLOCK_BYTES = 1024 * 1024
+REPLY_BYTES = 1024 * 1024
+READ_BYTES = 32 * 1024 * 1024
 
 cdef size_t _goodbye_bytes = GOODBYE_BYTES
 cdef size_t _transport_bytes = TRANSPORT_BYTES
+cdef size_t REPLY_BYTES_ = REPLY_BYTES
+cdef size_t READ_BYTES_ = READ_BYTES
+cdef size_t BLOCK_BYTES_ = BLOCK_BYTES
 # How much is sent to a client in one turn of the loop: the others want theirs too.
 cdef size_t MOST_IN_A_TURN = 1024 * 1024
+cdef size_t MAX_PAYLOAD = 256 * 1024
 cdef enum:
     MOST_VECTORS = 64
+
+cdef enum Policy:
+    DISCONNECT
+    DROP
+    CONFLATE
+    BLOCK
+
+cdef dict _policies = {"disconnect": DISCONNECT, "drop": DROP, "conflate": CONFLATE, "block": BLOCK}
+
+
+# RFC 6455, section 5.5: they may come between the messages that are held back and those before them.
+cdef bint is_ping_or_pong(const char *frames) noexcept:
+    return (frames[0] & 0x0F) in (0x9, 0xA)
 
 
 cdef class BacklogPool:
     cdef CppBacklogPool *_pool
+    cdef ScannedFrames *_scanned
     cdef readonly size_t max_bytes
+    cdef readonly uint64_t dropped_events
+    cdef readonly uint64_t replaced_events
     cdef bint _evicting
 
     def __cinit__(self, *, size_t max_bytes):
         self._pool = new CppBacklogPool()
+        self._scanned = new ScannedFrames()
         self.max_bytes = max_bytes
 
     def __dealloc__(self):
         del self._pool
+        del self._scanned
 
     @property
     def bytes(self):
@@ -167,6 +199,11 @@ cdef class SocketWriter(FrameSink):
     cdef bint _accepting
     cdef bint _watching  # whether the loop tells when the socket takes more
     cdef bint _was_cut
+    cdef Policy _policy
+    cdef HeldBack *_held  # what is held back while the client lags; NULL while nothing is
+    cdef size_t _hold_above  # with so much waiting
+    cdef object _block
+    cdef bint _blocking
 
     def __cinit__(self, transport not None, BacklogPool pool not None, **options):
         self._pool = pool
@@ -183,20 +220,45 @@ cdef class SocketWriter(FrameSink):
         self._accepting = True
 
     def __dealloc__(self):
+        self._forget_held()
         del self._backlog
 
     @property
     def waiting_bytes(self):
-        return self._backlog.bytes()
+        return self._waiting()
+
+    cdef size_t _waiting(self) noexcept:
+        return self._backlog.bytes() + (0 if self._held == NULL else self._held.bytes())
+
+    def use_policy(self, str policy not None, *, size_t max_bytes, block=None):
+        if policy == "block" and block is None:
+            raise ValueError("what is to be blocked?")
+        if self._blocking:
+            self._set_blocking(False)
+        self._policy = _policies[policy]
+        self._max_bytes = max_bytes
+        self._block = block
+        self._backlog.exempt(self._policy == BLOCK)
+        self._hold_above = min(max_bytes, CONFLATE_BYTES) if self._policy == CONFLATE else max_bytes
 
     @property
     def lag(self):
         return 0.0 if self._backlog.empty() else max(0, coarse_monotonic_ms() - self._backlog.since()) / 1000
 
     cdef void write_frames(self, SharedFrames *frames) noexcept:
-        cdef long sent = 0
         if not self._accepting:
             return
+        if self._held != NULL or (
+            self._policy in (DROP, CONFLATE)
+            and not self._backlog.empty()
+            and self._backlog.bytes() + frames.size > self._hold_above
+        ):
+            self._hold_back(frames)
+            return
+        self._send_or_keep(frames)
+
+    cdef void _send_or_keep(self, SharedFrames *frames) noexcept:
+        cdef long sent = 0
         if self._backlog.empty():
             if self._socket >= 0:
                 sent = send_some(self._socket, frames.begin, frames.size)
@@ -221,9 +283,74 @@ cdef class SocketWriter(FrameSink):
             _logger.exception("a client's backlog failed, and its connection is dropped; no other is affected")
             self._drop()
             return
-        if self._backlog.bytes() > self._max_bytes and not self._was_cut:
+        self._keep_to_limit()
+
+    cdef void _keep_to_limit(self) noexcept:
+        cdef size_t limit = self._max_bytes
+        if self._policy == BLOCK:
+            limit += READ_BYTES_
+        elif self._policy != DISCONNECT:
+            limit += REPLY_BYTES_
+        if self._waiting() > limit and not self._was_cut:
             self.lag_too_far("bytes")
+        elif self._policy == BLOCK and not self._blocking and self._backlog.bytes() > BLOCK_BYTES_:
+            self._set_blocking(True)
         self._pool.keep_to_limit()
+
+    cdef void _set_blocking(self, bint blocking) noexcept:
+        self._blocking = blocking
+        try:
+            self._block(blocking)
+        except Exception:
+            _logger.exception("an upstream could not be held up or let go")
+
+    # Keep of it what the policy wants, and count the rest.
+    cdef void _hold_back(self, SharedFrames *frames) noexcept:
+        cdef size_t before
+        cdef uint64_t dropped, replaced
+        try:
+            if not self._pool._scanned.scan(frames[0], coarse_unix_ms()):
+                raise ValueError("not sound JSON")
+            self._begin_to_hold()
+            before, dropped, replaced = self._held.bytes(), self._held.dropped(), self._held.replaced()
+            self._held.take(self._pool._scanned[0])
+            self._pool._pool.held_bytes += self._held.bytes() - before
+            self._pool.dropped_events += self._held.dropped() - dropped
+            self._pool.replaced_events += self._held.replaced() - replaced
+        except Exception:
+            _logger.exception("a client's messages could not be held back, and its connection is dropped")
+            self._drop()
+            return
+        self._keep_to_limit()
+
+    cdef _begin_to_hold(self):
+        if self._held == NULL:
+            self._held = new HeldBack(self._policy == CONFLATE)
+            self._pool._pool.held_bytes += self._held.bytes()
+
+    # Send what was held back, or let it wait behind what does.
+    cdef void _let_go(self) noexcept:
+        cdef HeldBack *held = self._held
+        cdef SharedFrames alone
+        cdef pair[const char *, size_t] ready
+        self._held = NULL
+        self._pool._pool.held_bytes -= held.bytes()
+        try:
+            ready = held.finish(MAX_PAYLOAD)
+            if ready.second != 0:
+                alone.start(ready.first, ready.second, True)
+                self._send_or_keep(&alone)
+        except Exception:
+            _logger.exception("what was held back from a client failed, and its connection is dropped")
+            self._drop()
+        finally:
+            del held
+
+    cdef void _forget_held(self) noexcept:
+        if self._held != NULL:
+            self._pool._pool.held_bytes -= self._held.bytes()
+            del self._held
+            self._held = NULL
 
     # How much of it the transport takes: all or nothing; less than zero when it failed.
     cdef long _write_to_transport(self, const char *data, size_t size) noexcept:
@@ -256,11 +383,15 @@ cdef class SocketWriter(FrameSink):
             if <size_t>sent != asked:
                 return
             left -= asked
+        if self._backlog.empty() and self._held != NULL:
+            self._let_go()
         if self._backlog.empty():
             self._all_sent()
 
     cdef _all_sent(self):
         self._stop_watching()
+        if self._blocking:
+            self._set_blocking(False)
         self._was_cut = False
         drained, self._drained = self._drained, None
         if drained is not None:
@@ -273,6 +404,11 @@ cdef class SocketWriter(FrameSink):
 
     # The client has to catch up or to go. Once, it may take what it needs to be told so.
     cdef void lag_too_far(self, str reason) noexcept:
+        if reason == "lag" and self._policy in (DROP, CONFLATE) and self._accepting:
+            # What waits is still sent; what comes from now on is held back.
+            self._backlog.renew(coarse_monotonic_ms())
+            self._begin_to_hold()
+            return
         if self._was_cut or self._too_slow is None:
             self._drop()
             return
@@ -294,22 +430,28 @@ cdef class SocketWriter(FrameSink):
 
     def write(self, bytes frames not None):
         cdef SharedFrames alone
+        if not self._accepting:
+            return
+        if self._held != NULL and not is_ping_or_pong(PyBytes_AS_STRING(frames)):
+            self._let_go()
         alone.start(PyBytes_AS_STRING(frames), PyBytes_GET_SIZE(frames), True)
-        self.write_frames(&alone)
-
-    def set_max_bytes(self, size_t max_bytes):
-        self._max_bytes = max_bytes
+        self._send_or_keep(&alone)
 
     def resume(self):
         if self._socket < 0 and self._transport is not None:
             self._send_waiting()
 
     def cut(self):
+        self._forget_held()
         self._backlog.cut(coarse_monotonic_ms())
         return self._backlog.bytes() <= _goodbye_bytes
 
     def finish(self):
+        if self._held != NULL:
+            self._let_go()
         self._accepting = False
+        if self._blocking:
+            self._set_blocking(False)
 
     def when_drained(self, drained not None):
         if self._backlog.empty():
@@ -319,7 +461,11 @@ cdef class SocketWriter(FrameSink):
 
     def stop(self):
         self._accepting = False
+        self._forget_held()
         self._backlog.clear()
+        if self._blocking:
+            self._set_blocking(False)
+        self._block = None
         if self._loop is not None:
             self._stop_watching()
         self._socket = -1

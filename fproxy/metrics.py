@@ -94,6 +94,12 @@ class BacklogState(Protocol):
     @property
     def lag(self) -> float: ...  # noqa: D102
 
+    @property
+    def dropped_events(self) -> int: ...  # noqa: D102
+
+    @property
+    def replaced_events(self) -> int: ...  # noqa: D102
+
 
 class SnapshotState(Protocol):
     """What the last events of topics tell of themselves."""
@@ -202,6 +208,7 @@ class Metrics:
             ("lag_seconds", "How long the oldest of it has waited.", lambda: backlog.lag),
         ):
             self._gauge(name, documentation).set_function(read)
+        self.registry.register(_BacklogCollector(backlog))
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
@@ -295,6 +302,22 @@ class MarketMetrics:
 
     def _gauge(self, name: str) -> Gauge:
         return cast(Gauge, self._metrics.by_market[name])
+
+
+class _BacklogCollector(Collector):
+    def __init__(self, backlog: BacklogState) -> None:
+        self._backlog = backlog
+
+    def collect(self) -> Iterator[Metric]:
+        for name, documentation, count in (
+            ("dropped_events", "Events dropped for clients that lag.", self._backlog.dropped_events),
+            (
+                "replaced_events",
+                "Quotes and values that newer ones replaced, for clients that lag.",
+                self._backlog.replaced_events,
+            ),
+        ):
+            yield CounterMetricFamily(f"{NAMESPACE}_{name}", documentation, count)
 
 
 class _StreamCollector(MarketCollector[Stream]):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
+from fproxy.core.slow_client_policy import SlowClientPolicy
+
 MAX_NAME_LENGTH: Final = 64
 """The longest name of a key, in characters: it stands in every log line about its holder."""
 
@@ -55,6 +57,7 @@ class ClientKey:
         max_topics: how many topics each of its connections may have at once.
         max_connections: how many connections it may have at once.
         max_unsent_bytes: how many bytes may wait to be sent to one of its connections.
+        slow_client: what becomes of its connections that lag.
         resume: whether its connections are resumed, where the server does that.
         expired: whether its time is over.
     """
@@ -66,6 +69,7 @@ class ClientKey:
     max_topics: int | None = None
     max_connections: int | None = None
     max_unsent_bytes: int | None = None
+    slow_client: SlowClientPolicy | None = None
     resume: bool = True
     expired: bool = False
 

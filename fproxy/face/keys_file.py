@@ -14,7 +14,7 @@ import click
 
 from fproxy.core.client_key import MAX_NAME_LENGTH, ClientKey, TopicPatterns, key_digest
 from fproxy.core.market import MARKETS
-from fproxy.face.settings.kinds import ByteSize, Secret, ValueType, WholeNumber
+from fproxy.face.settings.kinds import ByteSize, Secret, SlowClient, ValueType, WholeNumber
 from fproxy.face.settings.toml_file import TomlFile, TomlFileError, read_toml_file
 
 _KEYS: Final = "keys"
@@ -202,6 +202,7 @@ _ENTRIES: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "max-topics": ("max_topics", _checked(WholeNumber(1, 10**7))),
     "max-connections": ("max_connections", _checked(WholeNumber(1, 10**6))),
     "max-unsent-bytes": ("max_unsent_bytes", _checked(ByteSize(64 * 1024))),
+    "slow-client": ("slow_client", _checked(SlowClient())),
     "resume": ("resume", _flag),
     "expires": ("expires", _time),
 }

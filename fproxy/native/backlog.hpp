@@ -24,11 +24,12 @@ struct BacklogPool {
     SharedBlocks blocks;
     EvictionOrder<Backlog> order;
     size_t list_bytes = 0;     // of the lists of spans
+    size_t held_bytes = 0;     // of what is held back, which the user of this counts
     size_t waiting_bytes = 0;  // added up over all clients
     size_t lagging = 0;        // clients for which something waits
 
     // The memory that is taken.
-    size_t bytes() const { return blocks.bytes() + list_bytes; }
+    size_t bytes() const { return blocks.bytes() + list_bytes + held_bytes; }
 };
 
 // Some bytes of a block that wait for a client.
@@ -54,8 +55,12 @@ class SharedFrames {
     size_t size = 0;
     bool sole = true;  // for a single client: what it has been sent need not be copied
 
+    // A number that no other frames have.
+    uint64_t number() const { return number_; }
+
     void start(const char *frames, size_t length, bool for_one) {
         finish();
+        number_ = ++started();
         begin = frames;
         size = length;
         sole = for_one;
@@ -70,9 +75,15 @@ class SharedFrames {
 
   private:
     friend class Backlog;
+    uint64_t number_ = 0;
     BacklogPool *pool_ = nullptr;  // where they are kept; none while they are not
     Span kept_[2];
     unsigned pieces_ = 0;
+
+    static uint64_t &started() {
+        static uint64_t count = 0;
+        return count;
+    }
 };
 
 // One client's. Times are in milliseconds of any clock that does not go back.
@@ -89,8 +100,8 @@ class Backlog {
 
     void *owner() const { return owner_; }
 
-    // Never to be evicted from now on.
-    void exempt() { exempt_ = true; }
+    // Whether it is never to be evicted, from the next time on that it begins to lag.
+    void exempt(bool exempt) { exempt_ = exempt; }
     bool evictable() const { return !empty() && !exempt_; }
 
     bool empty() const { return bytes_ == 0; }
@@ -151,6 +162,11 @@ class Backlog {
     // counts as written now: it had its time.
     void cut(int64_t now) {
         drop_behind(rest_of_frame_);
+        renew(now);
+    }
+
+    // Count all that waits as written now.
+    void renew(int64_t now) {
         for (size_t i = first_; i < spans_.size(); ++i) spans_[i].since = now;
     }
 

@@ -303,6 +303,10 @@ class AggregatorMarket(ServedMarket):
         """Return what a client is subscribed to."""
         return self._subscriptions.topics(client)
 
+    def hold(self, holding: bool) -> None:
+        """Read nothing from upstream for now, or read again."""
+        self._firehose.hold(holding)
+
     def client_left(self, client: Client) -> None:
         """Forget a client."""
         state: _ClientState = client.context

@@ -312,6 +312,11 @@ class FilteredMarket(ServedMarket):
         """Return what a client is subscribed to."""
         return self._subscriptions.topics(client)
 
+    def hold(self, holding: bool) -> None:
+        """Read nothing from upstream for now, or read again."""
+        for upstream in self._upstreams.values():
+            upstream.hold(holding)
+
     def client_left(self, client: Client) -> None:
         """Forget a client."""
         state: _ClientState = client.context

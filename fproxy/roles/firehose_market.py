@@ -188,6 +188,10 @@ class FirehoseMarket(ServedMarket):
         """Return what a client is subscribed to, of what is for clients to say."""
         return self._subscriptions.topics(client)
 
+    def hold(self, holding: bool) -> None:
+        """Read nothing from upstream for now, or read again."""
+        self._vendor.hold(holding)
+
     def client_left(self, client: Client) -> None:
         """Forget a client."""
         replays = self._replays.pop(client, None)

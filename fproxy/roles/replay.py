@@ -30,7 +30,7 @@ PIECE_BYTES: Final = 64 * 1024
 PIECE_TOPICS: Final = 500
 """How many topics a reader takes in one step: about as long."""
 
-UNSENT_BYTES: Final = 1024 * 1024
+UNSENT_BYTES: Final = 128 * 1024
 """A client with more than this waiting to be sent gets no more for the moment."""
 
 PAUSE: Final = 0.01

@@ -25,7 +25,9 @@ from fproxy._socket_writer import TRANSPORT_BYTES, SocketWriter
 from fproxy.core.activity import ActivityKind
 from fproxy.core.client_key import ClientKey
 from fproxy.core.frames import PING_FRAME, text_frame
+from fproxy.core.loopback import is_loopback
 from fproxy.core.market import STOCKS
+from fproxy.core.slow_client_policy import SlowClientPolicy
 from fproxy.core.stream_position import RecoveryRequest
 from fproxy.core.topics import Topic
 from fproxy.shell import peer
@@ -465,6 +467,7 @@ class Client(asyncio.BufferedProtocol):
             max_bytes=shared.limits.max_unsent_bytes,
             too_slow=self.cut_off,
         )
+        self._use_slow_client_policy()
         self.write = self._writer.write
         shared.timers.schedule(self, shared.limits.auth_timeout)
         self._session.opened()
@@ -511,11 +514,28 @@ class Client(asyncio.BufferedProtocol):
     def use_key(self, key: ClientKey) -> None:
         """Go by what the client's key allows now."""
         self.key = key
-        unsent = key.max_unsent_bytes
-        if self._writer is not None:
-            self._writer.set_max_bytes(self._shared.limits.max_unsent_bytes if unsent is None else unsent)
+        self._use_slow_client_policy()
         if self._session is not None:
             self._session.use_key(key)
+
+    def _use_slow_client_policy(self) -> None:
+        """Have the writer go by what the client's key says of slow clients, and where it says nothing by the server."""
+        limits = self._shared.limits
+        policy = (self.key and self.key.slow_client) or limits.slow_client
+        unsent = self.key.max_unsent_bytes if self.key is not None else None
+        if policy is SlowClientPolicy.BLOCK and not self._is_on_this_machine():
+            policy = SlowClientPolicy.DISCONNECT
+        block = None
+        if policy is SlowClientPolicy.BLOCK and self._endpoint is not None:
+            block = partial(self._shared.upstream_hold.change, self._endpoint.handler)
+        if self._writer is not None:
+            self._writer.use_policy(
+                policy.value, max_bytes=limits.max_unsent_bytes if unsent is None else unsent, block=block
+            )
+
+    def _is_on_this_machine(self) -> bool:
+        address = self._transport.get_extra_info("peername")
+        return not isinstance(address, tuple) or is_loopback(address[0])
 
     def unsubscribe(self, topics: Sequence[Topic]) -> None:
         """Take topics from the client, which has joined, without its asking."""

@@ -86,3 +86,11 @@ class SnapshotHandler(Protocol):
             since: from when on it wants what has passed, in Unix milliseconds; None for nothing.
             asked: whether the client asked for it; else it said nothing, and the role decides.
         """
+
+
+@runtime_checkable
+class HoldingHandler(Protocol):
+    """A role whose upstreams can be held up, for clients that are not to be outrun."""
+
+    def hold(self, holding: bool) -> None:
+        """Read nothing from the upstreams for now, or read again. It is called from within writes to clients."""

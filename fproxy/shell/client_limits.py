@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fproxy.core.bar_allowance import DEFAULT_MAX_BAR_INTERVALS, DEFAULT_MAX_BAR_WILDCARDS
 from fproxy.core.control import DEFAULT_MAX_TOPICS
+from fproxy.core.slow_client_policy import SlowClientPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class ClientLimits:
         max_lag: a client for which something has waited for longer than this is one too; 0 for however long.
         max_backlog: the most memory for what waits for all clients together, in bytes; when that is reached, the one
             whose backlog is the oldest is a slow consumer. None for a quarter of the memory that the process may have.
+        slow_client: what becomes of a client that lags.
         max_control_bytes: the largest message accepted from a client.
         max_topics: how many topics a client may have at once.
         max_connections_per_key: how many connections a key may have at once; one more costs it the oldest. None for any
@@ -36,6 +38,7 @@ class ClientLimits:
     max_unsent_bytes: int = 16 * 1024 * 1024
     max_lag: float = 10.0
     max_backlog: int | None = None
+    slow_client: SlowClientPolicy = SlowClientPolicy.DISCONNECT
     max_control_bytes: int = 1024 * 1024
     max_topics: int = DEFAULT_MAX_TOPICS
     max_connections_per_key: int | None = None

@@ -20,6 +20,7 @@ from fproxy.shell.input_pacer import InputPacer
 from fproxy.shell.key_holders import KeyHolders
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.timer_wheel import TimerWheel
+from fproxy.shell.upstream_hold import UpstreamHold
 
 if TYPE_CHECKING:
     from fproxy.shell.client import Client
@@ -48,6 +49,7 @@ class SharedState:
         timers: every client's timeout.
         pacer: every client's input.
         backlog: what waits to be sent to all clients.
+        upstream_hold: who wants which upstreams held up.
         read_buffer: where every client's bytes are read to; they are taken out of it before the next read.
         clients: every connection, from its first byte to its last.
         accepting: whether new connections are welcome.
@@ -66,6 +68,7 @@ class SharedState:
     timers: TimerWheel
     pacer: InputPacer
     backlog: BacklogPool
+    upstream_hold: UpstreamHold = field(default_factory=UpstreamHold)
     read_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
     clients: "set[Client]" = field(default_factory=set)
     accepting: bool = True

@@ -34,6 +34,7 @@ class SilenceWatch:
 
     __slots__ = (
         "_heard",
+        "_held",
         "_last_heard",
         "_last_mark",
         "_limit",
@@ -65,6 +66,7 @@ class SilenceWatch:
         self._limit = limit
         self._heard = heard
         self._silent = silent
+        self._held = False
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = transport.underlying_transport.get_extra_info("socket")
         self._last_mark = heard()
@@ -77,13 +79,18 @@ class SilenceWatch:
         self._last_heard = self._loop.time()
         self._pinged_at = None
 
+    def hold(self, holding: bool) -> None:
+        """Nothing is read for now, or it is again: what is not read is no silence."""
+        self._held = holding
+        self.hear()
+
     def stop(self) -> None:
         """Watch no longer."""
         self._timer.cancel()
 
     def _look(self) -> None:
         mark = self._heard()
-        if mark != self._last_mark:
+        if mark != self._last_mark or self._held:
             self._last_mark = mark
             self.hear()
         now = self._loop.time()

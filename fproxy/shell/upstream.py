@@ -108,6 +108,7 @@ class UpstreamConnection:
         self._task: asyncio.Task[None] | None = None
         self._collect_timer: asyncio.TimerHandle | None = None
         self._link: UpstreamLink | None = None
+        self._holding = False
         self._was_ready = False  # whether the present connection has been ready
         self._earlier_messages = self._earlier_bytes = 0
         self._collected_messages = self._collected_bytes = 0
@@ -164,6 +165,12 @@ class UpstreamConnection:
         """
         if self._link is not None:
             self._link.poke()
+
+    def hold(self, holding: bool) -> None:
+        """Read nothing from the upstream for now, or read again; this holds for later connections as well."""
+        self._holding = holding
+        if self._link is not None:
+            self._link.hold(holding)
 
     def is_confirmed(self, topic: str) -> bool:
         """Return whether the upstream has acknowledged a topic, or the wildcard that covers it, on this connection."""
@@ -225,6 +232,7 @@ class UpstreamConnection:
             notices=self._notices,
             errors=self._errors,
         )
+        link.hold(self._holding)
         try:
             if self._url.startswith("wss:") and self._ssl_context is None:
                 self._ssl_context = ssl.create_default_context()

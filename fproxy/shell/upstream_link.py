@@ -183,6 +183,7 @@ class UpstreamLink(WSListener):
         # In place of the method: frames never pass through here.
         self.on_ws_frame = self._reader.frame  # type: ignore[method-assign]
         self._fragments = bytearray()
+        self._holding = False
         self._ending = False
         self._is_lost = False
         self._end: LinkEnd | None = None
@@ -212,6 +213,8 @@ class UpstreamLink(WSListener):
                 transport, self._options.silence, heard=lambda: self.messages, silent=self._fell_silent
             )
         self._carry_out(self._session.opened(is_peer=is_peer(transport)))
+        if self._holding:
+            self.hold(True)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is lost."""
@@ -227,6 +230,18 @@ class UpstreamLink(WSListener):
         """Say upstream what has changed in the demand, once for all changes of this turn of the loop."""
         if self.ready and self._poke_handle is None:
             self._poke_handle = self._loop.call_soon(self._say_changes)
+
+    def hold(self, holding: bool) -> None:
+        """Read nothing for now, or read again."""
+        self._holding = holding
+        if self._transport is None or self._is_lost:
+            return
+        if self._silence is not None:
+            self._silence.hold(holding)
+        if holding:
+            self._transport.underlying_transport.pause_reading()
+        else:
+            self._transport.underlying_transport.resume_reading()
 
     def is_confirmed(self, topic: str) -> bool:
         """Return whether the upstream has acknowledged a topic on this connection."""

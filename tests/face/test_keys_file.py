@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from fproxy.core.client_key import ClientKey, TopicPatterns, key_digest
+from fproxy.core.slow_client_policy import SlowClientPolicy
 from fproxy.face.cli import fproxy
 from fproxy.face.keys_file import add_key, read_keys_file
 from fproxy.face.keys_watch import KeysWatch
@@ -25,6 +26,7 @@ markets = ["stocks"]
 max-topics = 10
 max-connections = 2
 max-unsent-bytes = "1MiB"
+slow-client = "conflate"
 resume = false
 expires = 2027-01-31
 
@@ -56,6 +58,7 @@ def test_a_key_has_a_name_a_digest_and_what_it_allows() -> None:
         max_topics=10,
         max_connections=2,
         max_unsent_bytes=1 << 20,
+        slow_client=SlowClientPolicy.CONFLATE,
         resume=False,
     )
     assert bob.key == ClientKey(name="bob@desk-2", digest=key_digest("other"))
@@ -102,6 +105,10 @@ def test_a_day_ends_with_its_last_moment_in_utc_and_a_time_is_exact() -> None:
             "line 3: max-topics is wrong: '0' is not a whole number from 1",
         ),
         ("[keys.a]\nkey = 'x'\nmax-topics = true\n", "line 3: max-topics must be a whole number from 1"),
+        (
+            "[keys.a]\nkey = 'x'\nslow-client = 'wait'\n",
+            "line 3: slow-client is wrong: 'wait' is not one of disconnect, drop, conflate, block",
+        ),
         (
             "[keys.a]\nkey = 'x'\nmax-unsent-bytes = '1'\n",
             "line 3: max-unsent-bytes is wrong: '1' is not a size",

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fproxy.core.loopback import is_loopback
+from fproxy.core.slow_client_policy import SlowClientPolicy
 from fproxy.face.cli import fproxy
 from fproxy.face.settings import built
 from fproxy.face.settings.env_file import EnvFileError, read_env_file, unknown_names
@@ -125,6 +126,7 @@ def test_an_env_file_of_python_dotenv_syntax(parsed: Callable[..., Any], tmp_pat
 def test_every_setting_of_a_role_reaches_it(parsed: Callable[..., Any]) -> None:
     settings = parsed(
         *("--host", "::1", "--client-keys", "a,b", "--polygon-api-key", "v", "--auth-timeout", "500ms"),
+        *("--slow-client", "Drop", "--max-lag", "2s", "--max-backlog", "1GiB"),
         *("--max-unsent-bytes", "1MiB", "--max-control-bytes", "2048", "--max-clients", "7"),
         *("--max-topics", "9"),
         *("--ping-interval", "0", "--ping-timeout", "2m", "--connect-timeout", "3", "--auth-wait", "4"),
@@ -159,6 +161,9 @@ def test_every_setting_of_a_role_reaches_it(parsed: Callable[..., Any]) -> None:
     assert settings.polygon_api_key == "v"
     assert settings.server.limits.auth_timeout == 0.5
     assert settings.server.limits.max_unsent_bytes == 1024 * 1024
+    assert settings.server.limits.slow_client is SlowClientPolicy.DROP
+    assert settings.server.limits.max_lag == 2.0
+    assert settings.server.limits.max_backlog == 1 << 30
     assert settings.server.limits.max_control_bytes == 2048
     assert settings.server.limits.max_topics == 9
     assert settings.server.limits.ping_interval == 0
@@ -203,6 +208,7 @@ def test_the_firehose_and_aggregator_take_their_own_settings(parsed: Callable[..
         ("--coalesce-ms", "-1", "a number above 0 and up to 1000, or 0 not to wait"),
         ("--max-unsent-bytes", "16 apples", "a size such as 65536, 64KiB or 16MiB, from 64KiB to 1TiB"),
         ("--max-unsent-bytes", "1", "from 64KiB to 1TiB"),
+        ("--slow-client", "wait", "one of disconnect, drop, conflate, block"),
         ("--max-clients", "0", "a whole number from 1 to 1000000"),
         ("--log-level", "loud", "one of debug, info, warning, error"),
     ],

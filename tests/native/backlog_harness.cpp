@@ -172,7 +172,7 @@ class Run {
     void replace(size_t id) {
         backlogs_[id] = std::make_unique<fproxy::Backlog>(pool_);
         models_[id] = Model{};
-        if (below(4) == 0) backlogs_[id]->exempt();
+        if (below(4) == 0) backlogs_[id]->exempt(true);
     }
 
     void check() {

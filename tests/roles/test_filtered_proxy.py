@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from fproxy._fastpath import split_events
+from fproxy.core.slow_client_policy import SlowClientPolicy
 from fproxy.metrics import Metrics
 from fproxy.roles.filtered_proxy import FilteredProxy
 from fproxy.roles.settings import FilteredProxySettings, ServerSettings
@@ -485,6 +486,29 @@ async def test_a_slow_consumer_is_told_and_harms_no_one() -> None:
         assert await quick.take(1) == [event("T", "END")]
         await chain.firehose.until(lambda: True)
         assert chain.count("clients") == 1
+
+
+async def test_a_client_that_blocks_gets_everything_however_slowly_it_reads() -> None:
+    limits = ClientLimits(slow_client=SlowClientPolicy.BLOCK, max_unsent_bytes=1 << 20, max_lag=0.05)
+    async with running(limits=limits) as chain:
+        client = await chain.client("T.*")
+        await chain.firehose.until_subscribed("T.*")
+        client.connection.transport.pause_reading()
+        padded = event("T", "AAPL").replace(b"}", b',"padding":"%s"}' % (b"x" * 10_000))
+        sent = [b"%s%d}" % (padded[:-1] + b',"n":', number) for number in range(6_000)]
+
+        async def send() -> None:
+            for at in range(0, len(sent), 20):
+                await chain.firehose.send(array(*sent[at : at + 20]))
+
+        sending = asyncio.create_task(send())
+        # 60 MB are more than the kernels' buffers take, and more than may wait for the client.
+        done, _ = await asyncio.wait([sending], timeout=0.5)
+        assert not done
+        client.connection.transport.resume_reading()
+        assert await client.take(len(sent)) == sent
+        await sending
+        assert chain.count("slow_consumers_total", reason="bytes") == 0
 
 
 async def test_a_coalescing_window_makes_fewer_messages_and_loses_none() -> None:

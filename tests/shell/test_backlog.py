@@ -3,66 +3,20 @@
 import asyncio
 import gc
 import random
-import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from contextlib import AsyncExitStack
 
 import pytest
 import trustme
-from server_harness import PATIENCE, RawClient, Server, raw_client, serving, soon
+from server_harness import serving, soon
+from stalled_clients import limits, listening, read_again, serving_slowly, stalled, until
 
 from fproxy._fastpath import Fanout
 from fproxy._socket_writer import TRANSPORT_BYTES, BacklogPool, SocketWriter
 from fproxy.core.frames import text_frame
 from fproxy.core.topics import parse_topic
-from fproxy.shell.client import Client
-from fproxy.shell.client_limits import ClientLimits
 
 EVENT = b'{"ev":"T","sym":"A","i":%d,"padding":"' + b"x" * 2_000 + b'"}'
-NEVER = 3600.0
-
-
-def limits(**changes: Any) -> ClientLimits:
-    return ClientLimits(
-        **(
-            {"max_unsent_bytes": 64 << 20, "close_timeout": NEVER, "ping_interval": 0, "max_lag": NEVER}
-            | changes
-        )
-    )
-
-
-def listening() -> socket.socket:
-    """A listening socket whose connections have small buffers in the kernel."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
-    return listener
-
-
-@asynccontextmanager
-async def serving_slowly(**changes: Any) -> AsyncIterator[Server]:
-    async with serving(limits=limits(**changes), listening=listening()) as server:
-        yield server
-
-
-@asynccontextmanager
-async def stalled(server: Server, **options: Any) -> AsyncIterator[tuple[RawClient, Client]]:
-    """A client that has joined and does not read, and the server's side of it."""
-    async with raw_client(server, limit=1 << 14, **options) as client:
-        await client.join()
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        yield client, server.role.clients[-1]
-
-
-def read_again(client: RawClient) -> None:
-    client.writer.transport.resume_reading()  # type: ignore[attr-defined]
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 (what the kernel does has no event)
-            await asyncio.sleep(0.001)
 
 
 async def test_what_waits_for_many_is_kept_once_and_each_gets_all_of_it() -> None:

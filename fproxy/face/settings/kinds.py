@@ -14,6 +14,7 @@ import click
 
 from fproxy.core.feeds import FEEDS
 from fproxy.core.market import KNOWN_EVENT_TYPES, MARKETS, Market
+from fproxy.core.slow_client_policy import SlowClientPolicy
 from fproxy.core.urls import UrlError, check_upstream_url, redacted_url
 from fproxy.roles.settings import ANY_KEY
 
@@ -326,6 +327,26 @@ class LogLevel(ValueType):
         if level not in self.levels:
             self.fail(f"{value!r} is not {self.allowed}", param, ctx)
         return level
+
+
+class SlowClient(ValueType):
+    """What becomes of clients that lag."""
+
+    name = "policy"
+    allowed = f"one of {', '.join(policy.value for policy in SlowClientPolicy)}"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> SlowClientPolicy:
+        """Return the policy, or fail saying which there are."""
+        try:
+            return SlowClientPolicy(str(value).strip().lower())
+        except ValueError:
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
+
+    def text(self, value: SlowClientPolicy) -> str:
+        """Return the policy's name."""
+        return value.value
 
 
 class EventTypes(ValueType):

@@ -14,6 +14,7 @@ from fproxy.face.settings.kinds import (
     Origins,
     Seconds,
     SecretList,
+    SlowClient,
     WholeNumber,
 )
 
@@ -66,7 +67,7 @@ CLIENT_SETTINGS: Final = (
         "FPROXY_MAX_UNSENT_BYTES",
         ByteSize(64 * 1024),
         CLIENTS,
-        "A client with more than this waiting to be sent is disconnected as a slow consumer.",
+        "A client with more than this waiting to be sent is a slow client: see --slow-client.",
         proxy_alone=True,
     ),
     Declaration(
@@ -74,7 +75,7 @@ CLIENT_SETTINGS: Final = (
         "FPROXY_MAX_LAG",
         Seconds(zero="for any time"),
         CLIENTS,
-        "Seconds for which something may wait for a client; then it is disconnected as a slow consumer, too.",
+        "Seconds for which something may wait for a client; then it is a slow client, too.",
         proxy_alone=True,
     ),
     Declaration(
@@ -84,6 +85,16 @@ CLIENT_SETTINGS: Final = (
         CLIENTS,
         "The most memory for what waits for all clients together, in each process; then the one with the oldest "
         "backlog is disconnected. Unset: a quarter of what the process may have.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "slow_client",
+        "FPROXY_SLOW_CLIENT",
+        SlowClient(),
+        CLIENTS,
+        "What becomes of a client that lags. disconnect: it is told, and disconnected. drop: messages are discarded "
+        "until it has caught up, and it is told how many events. conflate: while it lags only the newest event of each "
+        "topic is kept, and every bar. block: the upstreams are read no faster than it reads; on this machine only.",
         proxy_alone=True,
     ),
     Declaration(
