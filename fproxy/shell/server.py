@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from contextlib import suppress
 from typing import Final
 
-import aiofastnet
 from websockets.frames import CloseCode
 
 from fproxy._socket_writer import BacklogPool
@@ -25,18 +24,13 @@ from fproxy.shell.endpoint import Endpoint, by_path
 from fproxy.shell.input_pacer import InputPacer
 from fproxy.shell.key_holders import KeyHolders
 from fproxy.shell.lag_watch import LagWatch
+from fproxy.shell.listener import Listener
 from fproxy.shell.memory_limit import default_backlog
 from fproxy.shell.shared_state import SharedState
 from fproxy.shell.timer_wheel import TimerWheel
 from fproxy.shell.work_steps import Steps
 
 logger: Final = logging.getLogger("fproxy.server")
-
-ACCEPTS_PER_TURN: Final = 16
-"""How many connections are accepted in one turn of the event loop: a rush of clients must not stall data."""
-
-ACCEPT_QUEUE: Final = 1024
-"""How many connections may wait in the kernel to be accepted."""
 
 RESERVED_FILES: Final = 64
 """How many of the files that the process may open are left for all else than clients."""
@@ -127,7 +121,7 @@ class ClientServer:
         self._ssl_context = ssl_context
         self._close_code = close_code
         self._drain = drain
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._shared: SharedState | None = None
         self._lag_watch: LagWatch | None = None
 
@@ -189,27 +183,25 @@ class ClientServer:
             backlog=self.backlog,
         )
         shared.empty.set()
+        listener = Listener(
+            loop,
+            lambda: Client(shared),
+            refused=self._metrics.refused_connections.labels("files").inc,
+            ssl_context=self._ssl_context,
+            handshake_timeout=limits.handshake_timeout,
+        )
         try:
-            self._listener = await aiofastnet.create_server(
-                loop,
-                lambda: Client(shared),
-                None if self._listening is not None else self.host,
-                None if self._listening is not None else self._port,
-                sock=self._listening,
-                backlog=ACCEPTS_PER_TURN,
-                reuse_port=self._reuse_port or None,
-                ssl=self._ssl_context,
-                ssl_handshake_timeout=limits.handshake_timeout if self._ssl_context else None,
-            )
+            if self._listening is not None:
+                listener.use(self._listening)
+            else:
+                await listener.open(self.host, self._port, reuse_port=self._reuse_port)
         except OSError as error:
             raise ServerStartError(listen_error_text(self.host, self._port, error)) from error
+        self._listener = listener
         self._shared = shared
         if limits.max_lag:
             self._lag_watch = LagWatch(loop, self.backlog, max_lag=limits.max_lag)
-        for listening in self._listener.sockets:
-            # The library accepts as many connections in a turn as its backlog; the kernel may queue more.
-            with listening.dup() as same:
-                same.listen(ACCEPT_QUEUE)
+        for listening in listener.sockets:
             self._port = listening.getsockname()[1]
 
     def replace_keys(self, named: Iterable[ClientKey]) -> Steps:
@@ -246,10 +238,11 @@ class ClientServer:
         if shared is None or listener is None:
             return
         self._shared = self._listener = None
-        listener.close()
         if before_close is not None:
+            await listener.finish(HANDSHAKE_GRACE)
             await _until_established(shared)
         shared.accepting = False
+        await listener.close()
         reason = CLOSE_REASONS[self._close_code]
         loop = asyncio.get_running_loop()
         began, leaving = loop.time(), tuple(shared.clients)
@@ -270,7 +263,6 @@ class ClientServer:
             for client in tuple(shared.clients):
                 client.abort()
             await shared.empty.wait()
-        await listener.wait_closed()
         shared.timers.close()
         if self._lag_watch is not None:
             self._lag_watch.stop()
@@ -279,12 +271,8 @@ class ClientServer:
 async def _until_established(shared: SharedState) -> None:
     """Wait until the connections that have been accepted have shaken hands, but not for long."""
     end = shared.loop.time() + HANDSHAKE_GRACE
-    while True:
-        await asyncio.sleep(
-            HANDSHAKE_LOOK
-        )  # in the first of these turns the last ones accepted are announced
-        if all(client.established for client in shared.clients) or shared.loop.time() > end:
-            return
+    while shared.loop.time() < end and not all(client.established for client in shared.clients):  # noqa: ASYNC110
+        await asyncio.sleep(HANDSHAKE_LOOK)
 
 
 def _resolution(limits: ClientLimits) -> float:

@@ -1,0 +1,234 @@
+"""Listening sockets, and how connections are accepted from them, also when the process may open no more files.
+
+aiofastnet's own server fails at that limit (its accept handler calls a method that sockets do not have, with a
+traceback in each turn of the loop), and drops what it has just accepted when it is closed. So connections are accepted
+here, and only handed to it.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+import aiofastnet
+
+from fproxy.shell.log_throttle import LogThrottle
+
+logger: Final = logging.getLogger("fproxy.server")
+
+ACCEPTS_PER_TURN: Final = 16
+"""How many connections are accepted in one turn of the event loop: a rush of clients must not stall data."""
+
+ACCEPT_QUEUE: Final = 1024
+"""How many connections may wait in the kernel to be accepted."""
+
+RETRY_DELAY: Final = 0.25
+"""How long accepting rests when the process may open no more files or memory, in seconds."""
+
+_NO_FILES: Final = (errno.EMFILE, errno.ENFILE)
+_NO_MEMORY: Final = (errno.ENOBUFS, errno.ENOMEM)
+_NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+class Listener:
+    """Accepts connections on the sockets of one server."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make_protocol: Callable[[], asyncio.BufferedProtocol],
+        *,
+        refused: Callable[[], None],
+        ssl_context: ssl.SSLContext | None = None,
+        handshake_timeout: float | None = None,
+    ) -> None:
+        """Prepare to accept.
+
+        Args:
+            loop: the event loop.
+            make_protocol: makes what serves a connection.
+            refused: called for each connection that was refused because the process may open no more files.
+            ssl_context: for TLS; None for none.
+            handshake_timeout: how long the TLS handshake may take, in seconds.
+        """
+        self._loop = loop
+        self._make_protocol = make_protocol
+        self._refused = refused
+        self._ssl_context = ssl_context
+        self._handshake_timeout = handshake_timeout if ssl_context is not None else None
+        self._sockets: list[socket.socket] = []
+        self._accepting = False
+        self._resting: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._connecting: set[asyncio.Task[None]] = set()
+        # Given up for a moment at the limit, so that whoever waits can be accepted, and closed.
+        self._spare_file: int | None = None
+        self._log = LogThrottle(logger, logging.ERROR, 10.0)
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets; none after ``close``."""
+        return tuple(self._sockets)
+
+    async def open(self, host: str, port: int, *, reuse_port: bool) -> None:
+        """Listen on every address that a host stands for, and accept.
+
+        Args:
+            host: an address of this machine, or a name of it.
+            port: the port; 0 lets the system choose a free one.
+            reuse_port: whether other processes may listen on the same port, and share its clients.
+
+        Raises:
+            OSError: an address is in use or not allowed, or none is this machine's.
+        """
+        found = await self._loop.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        missing: OSError | None = None
+        try:
+            for family, _kind, _protocol, _name, address in dict.fromkeys(found):
+                try:
+                    self._sockets.append(
+                        socket.create_server(
+                            address[:2], family=family, backlog=ACCEPT_QUEUE, reuse_port=reuse_port
+                        )
+                    )
+                except OSError as error:
+                    if error.errno not in _NO_SUCH_ADDRESS:
+                        raise
+                    missing = error  # as of ::1, which localhost stands for too, where there is no IPv6
+            if missing is not None and not self._sockets:
+                raise missing
+        except OSError:
+            self._close_sockets()
+            raise
+        self._accept()
+
+    def use(self, listening: socket.socket) -> None:
+        """Accept on a socket that listens already, which the listener closes."""
+        listening.listen(ACCEPT_QUEUE)
+        self._sockets.append(listening)
+        self._accept()
+
+    async def finish(self, grace: float) -> None:
+        """Accept no more; return when what has been accepted has been handed on. The sockets stay open.
+
+        Args:
+            grace: how long that may take, in seconds: it includes the handshake of TLS.
+        """
+        self._stop_accepting()
+        if self._connecting:
+            await asyncio.wait(self._connecting, timeout=grace)
+
+    async def close(self) -> None:
+        """Accept no more, close the sockets, and drop what has been accepted and not been handed on."""
+        self._stop_accepting()
+        self._close_sockets()
+        for connecting in tuple(self._connecting):
+            connecting.cancel()
+        if self._connecting:
+            await asyncio.wait(self._connecting)
+
+    def _accept(self) -> None:
+        self._accepting = True
+        self._open_spare_file()
+        for listening in self._sockets:
+            listening.setblocking(False)
+            self._loop.add_reader(listening.fileno(), self._accept_some, listening)
+
+    def _stop_accepting(self) -> None:
+        if not self._accepting:
+            return
+        self._accepting = False
+        for listening in self._sockets:
+            self._loop.remove_reader(listening.fileno())
+        for timer in self._resting.values():
+            timer.cancel()
+        self._resting.clear()
+        self._close_spare_file()
+
+    def _close_sockets(self) -> None:
+        while self._sockets:
+            self._sockets.pop().close()
+
+    def _accept_some(self, listening: socket.socket) -> None:
+        """Accept what waits, but not more than is good for one turn of the loop."""
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                connection, _address = listening.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _NO_FILES:
+                    self._refuse_some(listening, error)
+                elif error.errno in _NO_MEMORY:
+                    self._log.log("Connections wait: %s", error.strerror)
+                    self._rest(listening)
+                # Any other says that the connection was broken off before it was accepted (accept(2)).
+                return
+            connection.setblocking(False)
+            with contextlib.suppress(OSError):  # it was broken off
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connecting = self._loop.create_task(self._connect(connection))
+            self._connecting.add(connecting)
+            connecting.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        try:
+            await aiofastnet.connect_accepted_socket(
+                self._loop,
+                self._make_protocol,
+                connection,
+                ssl=self._ssl_context,
+                ssl_handshake_timeout=self._handshake_timeout,
+            )
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        except Exception as error:
+            # It was broken off, or the TLS handshake failed: the client knows.
+            logger.debug("A connection failed before it began: %s", error)
+            connection.close()
+
+    # At the limit of files.
+
+    def _refuse_some(self, listening: socket.socket, error: OSError) -> None:
+        """Close the connections that wait, as there are no files for them: else they would wait, and wake the loop."""
+        refused = 0
+        self._close_spare_file()
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                connection, _address = listening.accept()
+            except OSError:
+                break
+            connection.close()
+            refused += 1
+            self._refused()
+        self._open_spare_file()
+        self._log.log("Connections are refused: %s (the limit of files; see --max-clients)", error.strerror)
+        if not refused:
+            self._rest(listening)
+
+    def _rest(self, listening: socket.socket) -> None:
+        """Accept nothing for a moment: what waits would wake the loop in each of its turns."""
+        self._loop.remove_reader(listening.fileno())
+        self._resting[listening] = self._loop.call_later(RETRY_DELAY, self._resume, listening)
+
+    def _resume(self, listening: socket.socket) -> None:
+        self._resting.pop(listening, None)
+        if self._spare_file is None:
+            self._open_spare_file()
+        self._loop.add_reader(listening.fileno(), self._accept_some, listening)
+
+    def _open_spare_file(self) -> None:
+        with contextlib.suppress(OSError):
+            self._spare_file = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _close_spare_file(self) -> None:
+        if self._spare_file is not None:
+            os.close(self._spare_file)
+            self._spare_file = None
