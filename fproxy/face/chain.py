@@ -108,6 +108,7 @@ def role_child(
         command=(*own_command(), *arguments, "--host", host, "--port", str(port)),
         host=_WILDCARD_HOSTS.get(host, host),
         port=port,
+        answers=True,
         stop_timeout=STOP_TIMEOUT + drain,
         environment={**own_path(), **environment, "FPROXY_STOP_AT_EOF": "1"},
     )

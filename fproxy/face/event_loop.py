@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
+from fproxy.face import heartbeat
+
 SAME_SIGNAL: Final = 0.5
 """Seconds within which signals count as one: a terminal and a program that wraps this one may both send it."""
 
@@ -34,7 +36,8 @@ def stop_signals(
     """Give an event that the first SIGINT or SIGTERM sets; a later one ends the process at once.
 
     Args:
-        at_eof: the end of standard input, a pipe, sets it too: so a child learns that its parent is gone.
+        at_eof: the end of standard input, a pipe, sets it too: so a child learns that its parent is gone. What comes
+            before is the parent's question whether this process is alive, and is answered.
         reload: called at each SIGHUP, which does not end the process.
     """
     stopping = asyncio.Event()
@@ -62,7 +65,9 @@ def stop_signals(
     standard_input = sys.stdin.fileno() if at_eof else -1
 
     def read_standard_input() -> None:
-        if not os.read(standard_input, 4096):
+        if os.read(standard_input, 4096):
+            heartbeat.answer()
+        else:
             loop.remove_reader(standard_input)
             stopping.set()
 

@@ -1,7 +1,8 @@
 """Run several roles together, each in a process of its own: start, watch, restart and stop them.
 
 Children start in order, each once the one before it accepts connections, and stop in the opposite order.
-One that dies is reported and started again after a delay that grows with every death. Each child's standard
+One that dies is reported and started again after a delay that grows with every death; one that hangs, or was stopped,
+is killed first. Each child's standard
 input is a pipe that only this process holds open: its end tells the child that this process is gone, however
 it went.
 """
@@ -15,6 +16,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from fproxy.face import heartbeat
+from fproxy.face.heartbeat import Heartbeat
 
 READY_TIMEOUT: Final = 30.0
 """Seconds that a child may take to accept connections."""
@@ -50,6 +54,7 @@ class Child:
         ready_line: the line of its output that says that it serves now, which is not passed on; None when its
             accepting connections says it.
         stop_timeout: seconds that it may take to exit after it was asked to.
+        answers: whether it answers to ``heartbeat.QUESTION``, and is killed when it does not any more.
         environment: variables that it gets on top of those of this process; secrets belong here, not in
             ``command``, which anybody on the machine can read.
     """
@@ -60,6 +65,7 @@ class Child:
     port: int
     ready_line: str | None = None
     stop_timeout: float = STOP_TIMEOUT
+    answers: bool = False
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -79,6 +85,7 @@ class Supervisor:
         children: what to run, in the order in which to start it.
         report: called with the name of a child and one line, of its output or about it.
         restart_delay: the shortest delay before a child that died is started again, in seconds.
+        ask_interval: how often a child is asked whether it is alive, in seconds.
     """
 
     def __init__(
@@ -87,10 +94,13 @@ class Supervisor:
         report: Callable[[str, str], None],
         *,
         restart_delay: float = RESTART_DELAY_MIN,
+        ask_interval: float = heartbeat.INTERVAL,
     ) -> None:
         self._children = children
         self._report = report
         self._restart_delay = restart_delay
+        self._ask_interval = ask_interval
+        self._heartbeats: dict[str, Heartbeat] = {}  # of the children that answer, by name
         self._processes: dict[str, asyncio.subprocess.Process] = {}  # running, by child's name
         self._printers: dict[str, asyncio.Task[None]] = {}  # of the same; each ends with its child's output
         self._watchers: list[asyncio.Task[None]] = []  # one a child that has been started
@@ -144,6 +154,7 @@ class Supervisor:
             start_new_session=True,
         )
         self._said_ready.discard(child.name)
+        self._heartbeats[child.name] = Heartbeat()
         self._processes[child.name] = process
         self._report(child.name, f"INFO Started as process {process.pid}")
         self._printers[child.name] = asyncio.create_task(self._pass_on(child, process))
@@ -161,7 +172,9 @@ class Supervisor:
             if not line:
                 return
             text = line.decode(errors="replace").rstrip("\r\n")
-            if text == child.ready_line:
+            if child.answers and text == heartbeat.ANSWER:
+                self._heartbeats[child.name].answered()
+            elif text == child.ready_line:
                 self._said_ready.add(child.name)
             else:
                 self._report(child.name, text)
@@ -200,11 +213,27 @@ class Supervisor:
         delay = self._restart_delay
         while True:
             began = time.monotonic()
-            returncode = await self._ended(child)
+            asking = asyncio.create_task(self._ask(child)) if child.answers else None
+            try:
+                returncode = await self._ended(child)
+            finally:
+                if asking is not None:
+                    asking.cancel()
             if time.monotonic() - began >= SETTLED_AFTER:
                 delay = self._restart_delay
             self._report(child.name, f"WARNING {exit_text(returncode)}; starting again in {delay:g} s")
             delay = await self._launch_again(child, delay)
+
+    async def _ask(self, child: Child) -> None:
+        """Ask a child again and again whether it is alive, and kill it when it is not."""
+        process, beat = self._processes[child.name], self._heartbeats[child.name]
+        assert process.stdin is not None
+        while not beat.asked():
+            process.stdin.write(heartbeat.QUESTION)
+            await asyncio.sleep(self._ask_interval)
+        self._report(child.name, "WARNING Hangs, or was stopped: it does not answer any more, and is killed")
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
     async def _launch_again(self, child: Child, delay: float) -> float:
         """Launch a child after ``delay`` seconds, or as soon after as it can be; return the next delay."""

@@ -89,6 +89,7 @@ def worker_children(values: Values, port: int, flags: Mapping[str, str]) -> tupl
             port=port,
             ready_line=READY_LINE,
             stop_timeout=STOP_TIMEOUT + values["drain"],
+            answers=True,
             environment={
                 **own_path(),
                 **flags,
