@@ -504,7 +504,8 @@ def tail(**values: Any) -> None:
     """Print the events of TOPICS as they come, until Ctrl-C, and count them at the end.
 
     TOPICS are separated by commas or spaces: T.AAPL (trades), Q.* (all quotes), A.AAPL and AM.AAPL (second
-    and minute bars), 100Ms.AAPL (bars of 100 milliseconds), '*' (everything but millisecond bars).
+    and minute bars), 100Ms.AAPL (bars of 100 milliseconds), '*' (everything but millisecond bars). With
+    --market crypto they are those of crypto: XT.BTC-USD.
     """
     begin(values)
     from fproxy.face.tail import Tail

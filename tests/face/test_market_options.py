@@ -77,6 +77,15 @@ def test_a_market_has_its_own_variables(
     assert {"POLYGON_WS_URL_FUTURES_CME", "FPROXY_ON_DEMAND_OPTIONS"} <= known_settings()
 
 
+def test_a_file_names_markets_and_what_they_have_of_their_own(firehose: Callable[..., Any]) -> None:
+    Path("fproxy.toml").write_text(
+        'markets = ["stocks", "options"]\n[market.options]\npolygon-ws-url = "ws://own"\n', encoding="utf-8"
+    )
+    settings = firehose("--config", "fproxy.toml")
+    assert settings.markets == (STOCKS, OPTIONS)
+    assert settings_of_market(settings, OPTIONS).vendor_url == "ws://own"
+
+
 def test_a_feed_stands_for_the_vendors_url(firehose: Callable[..., Any]) -> None:
     settings = firehose("--feed", "Delayed", "--markets", "options")
     assert settings_of_market(settings, OPTIONS).vendor_url == "wss://delayed.massive.com/options"

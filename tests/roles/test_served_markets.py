@@ -18,6 +18,8 @@ from fproxy.metrics import Metrics
 from fproxy.roles.filtered_proxy import FilteredProxy
 from fproxy.roles.firehose import Firehose
 from fproxy.roles.settings import FilteredProxySettings, FirehoseSettings, ServerSettings
+from fproxy.roles.simulator import Simulator
+from fproxy.roles.simulator_settings import SimulatorSettings
 from fproxy.shell.upstream import UpstreamOptions
 
 COMMON: dict[str, Any] = {
@@ -231,3 +233,36 @@ async def test_a_type_that_is_new_passes_the_proxy() -> None:
         await system.firehoses["options"].until_subscribed("NEW.O:SPY251219C00650000")
         await system.firehoses["options"].send(b"[" + event + b"]")
         assert await client.message() == b"[" + event + b"]"
+
+
+async def test_a_market_outside_the_plan_is_lost_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    stocks, options = MARKETS["stocks"], MARKETS["options"]
+    simulation = SimulatorSettings(
+        markets=(stocks, options), not_in_plan=(options,), server=ServerSettings(port=0), rate=1_000.0
+    )
+    vendor = Simulator(simulation, Metrics())
+    await vendor.start()
+    settings = FirehoseSettings(
+        markets=(stocks, options),
+        vendor_url=f"ws://127.0.0.1:{vendor.port}/stocks",
+        polygon_api_key="any",
+        **COMMON,
+    )
+    firehose = Firehose(settings, Metrics())
+    await firehose.start()
+    try:
+        await until_up(firehose.markets["stocks"].stream)
+        async with client_of(firehose, "/stocks") as client:
+            assert b'"sym"' in await client.message()
+        async with client_of(firehose, "/options") as client:
+            [notice] = json.loads(await client.message())
+            assert is_notice(notice)
+            assert "Your plan doesn't include websocket access." in notice["message"]
+        assert firehose.markets["stocks"].stream.interruptions == 0
+        [line] = {record.getMessage() for record in caplog.records if "Failed" in record.getMessage()}
+        assert line.startswith(
+            f"Failed to connect to options vendor at ws://127.0.0.1:{vendor.port}/options: "
+        )
+    finally:
+        await firehose.stop()
+        await vendor.stop()
