@@ -372,7 +372,7 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
 @fproxy.command(short_help="The vendor's whole stream, for any number of clients.")
 @settings_of("firehose")
 def firehose(**values: Any) -> None:
-    """Run the firehose: one connection to the vendor, whose every message goes to every client.
+    """Run the firehose: one connection to the vendor for each market, whose every message goes to every client.
 
     It listens on port 8767 and is what the filtered proxy and the ms-aggregator connect to.
     """

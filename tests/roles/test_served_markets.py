@@ -63,12 +63,12 @@ class Client:
 
 
 @asynccontextmanager
-async def client_of(role: FilteredProxy | Firehose, path: str) -> AsyncIterator[Client]:
+async def client_of(role: FilteredProxy | Firehose, path: str, key: str = "any") -> AsyncIterator[Client]:
     async with connect(f"ws://127.0.0.1:{role.port}{path}") as connection:
         client = Client(connection)
         if path != "/":
             assert (await client.statuses())[0][0] == "connected"
-        await client.ask("auth", "any")
+        await client.ask("auth", key)
         assert (await client.statuses())[0][0] == "auth_success"
         yield client
 
@@ -76,7 +76,8 @@ async def client_of(role: FilteredProxy | Firehose, path: str) -> AsyncIterator[
 class System:
     """A proxy of several markets, with upstreams for each."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, **more: Any) -> None:
+        self.settings = more
         self.markets = tuple(MARKETS[name] for name in names)
         self.firehoses = {name: ScriptedUpstream() for name in names}
         self.aggregators = {name: ScriptedUpstream() for name in names}
@@ -95,7 +96,9 @@ class System:
                 }
                 for market in self.markets
             }
-            settings = FilteredProxySettings(markets=self.markets, own_of_markets=own, **COMMON)
+            settings = FilteredProxySettings(
+                markets=self.markets, own_of_markets=own, **COMMON, **self.settings
+            )
             self.proxy = FilteredProxy(settings, self.metrics)
             await self.proxy.start()
             stack.push_async_callback(self.proxy.stop)
@@ -174,6 +177,30 @@ async def test_what_has_passed_comes_again_in_the_spelling_of_its_market() -> No
         assert await second.message() == b"[" + event + b"]"
         [end] = json.loads(await second.message())
         assert (end["status"], end["count"]) == ("replayed", 1)
+
+
+async def test_a_client_is_brought_what_it_missed_of_the_market_that_it_was_on() -> None:
+    async with (
+        System("forex", "crypto", resume=True).running() as system,
+        client_of(system.proxy, "/crypto", key="another") as watcher,
+    ):
+        topic, event = SAMPLES["crypto"]
+        await watcher.subscribe(topic)
+        async with client_of(system.proxy, "/crypto") as client:
+            await client.subscribe(topic)
+            await system.firehoses["crypto"].until_subscribed(topic)
+        async with client_of(system.proxy, "/forex") as other:
+            # The same key, and a topic that would match; but it was never here.
+            await other.subscribe(topic)
+            await system.firehoses["crypto"].send(b"[" + event + b"]")
+            await watcher.message()
+            await system.firehoses["forex"].send(b"[" + event + b"]")
+            assert await other.message() == b"[" + event + b"]"
+            async with client_of(system.proxy, "/crypto") as client:
+                await client.subscribe(topic)
+                assert await client.message() == b"[" + event + b"]"
+                [end] = json.loads(await client.message())
+                assert (end["status"], end["resumed"], end["count"]) == ("replayed", True, 1)
 
 
 @pytest.fixture
