@@ -68,6 +68,7 @@ class Demand:
     __slots__ = (
         "_active",
         "_all_of",
+        "_asked_since",
         "_covered",
         "_flowed_since",
         "_flows_since",
@@ -104,6 +105,8 @@ class Demand:
         # as what was missed in between may be recovered.
         self._flows_since: dict[str, int] = {}
         self._flowed_since: dict[str, int] = {}
+        # Topics of which the upstream has been asked for what has passed, and has not brought it yet -> from when on.
+        self._asked_since: dict[str, int] = {}
         self._all_of: frozenset[str] = frozenset()  # the types of which the upstream sends everything
         self._holders: dict[str, int] = {}  # wanted topic -> how many want it
         self._active: set[str] = set()
@@ -232,6 +235,8 @@ class Demand:
         if make_room:
             unsubscribe = [topic for topic in unsubscribe if not self._is_limited(topic)]
         make_room += self._make_room(subscribe)
+        for topic in make_room:
+            self._flows_since.pop(topic, None)
         self.drops += len(unsubscribe) + len(make_room)
         self._active.update(subscribe)
         asked, self._since = self._since, {}
@@ -257,6 +262,25 @@ class Demand:
             return 0
         times = (self._flows_since.get(each) for each in (topic, covering_topic(topic)))
         return min((time for time in times if time is not None), default=None)
+
+    def asked_since(self, topics: Mapping[str, int]) -> None:
+        """What has passed of topics was asked for, of an upstream that says when it has brought it.
+
+        Args:
+            topics: which, each with the time from which on, in Unix milliseconds.
+        """
+        self._asked_since.update(topics)
+
+    def replayed(self, topics: Iterable[str], *, is_complete: bool) -> None:
+        """The upstream has brought what has passed of topics."""
+        for topic in topics:
+            since = self._asked_since.pop(topic, None)
+            if is_complete and since is not None and topic in self._flows_since:
+                self._flows_since[topic] = min(since, self._flows_since[topic])
+
+    def awaits_past(self, topic: str) -> bool:
+        """Return whether the upstream has still to bring what has passed of a topic."""
+        return topic in self._asked_since or topic in self._since
 
     def recovering(self, *, is_complete: bool, all_of: Iterable[str]) -> None:
         """The upstream is about to bring what was missed while the connection was lost.
@@ -296,6 +320,7 @@ class Demand:
                 self._active.remove(topic)
                 self._flows_since.pop(topic, None)
                 self._forget_limited(topic)
+                self._asked_since.pop(topic, None)
                 self._refused[topic] = message
                 self._touched.update(self._covered.pop(topic, {}))
 
@@ -312,6 +337,7 @@ class Demand:
         self._covered.clear()
         self._touched = dict.fromkeys(self._holders)
         self._since.clear()
+        self._asked_since.clear()
         flowed = self._flowed_since | self._flows_since if is_recoverable else {}
         self._flowed_since = {topic: since for topic, since in flowed.items() if topic in self._holders}
         self._flows_since = {}

@@ -15,6 +15,7 @@ class SessionRecovery:
     """The part of a session that asks a role of ours for what was missed.
 
     Attributes:
+        is_asked: whether the upstream has still to say where its stream is.
         is_complete: whether, when nothing is pending, nothing has been missed since the stream was last whole.
     """
 
@@ -22,9 +23,9 @@ class SessionRecovery:
         "_by_request",
         "_followed",
         "_interrupted",
-        "_is_asked",
         "_requests",
         "_waiting",
+        "is_asked",
         "is_complete",
     )
 
@@ -36,7 +37,7 @@ class SessionRecovery:
         """
         self.is_complete = False
         self._followed = followed
-        self._is_asked = False  # and not answered
+        self.is_asked = False  # and not answered
         self._by_request = False
         self._requests = 0
         self._waiting: set[int] = set()  # the numbers of what is being recovered
@@ -45,7 +46,7 @@ class SessionRecovery:
     @property
     def is_pending(self) -> bool:
         """Whether events may be missing that have yet to come."""
-        return self._interrupted or bool(self._waiting)
+        return self._interrupted or self.is_asked or bool(self._waiting)
 
     @property
     def is_recoverable(self) -> bool:
@@ -63,7 +64,7 @@ class SessionRecovery:
             return None, []
         if not is_peer:
             return None, self._give_up()
-        self._is_asked = True
+        self.is_asked = True
         self._by_request = followed.is_known and not followed.is_counted
         return followed.request().encoded(), []
 
@@ -77,7 +78,7 @@ class SessionRecovery:
 
     def answered(self) -> list[Effect]:
         """A request is answered: by then, a server that says where its stream is has said so."""
-        if not self._is_asked:
+        if not self.is_asked:
             return []
         self._waiting.clear()
         return self._give_up()
@@ -86,9 +87,11 @@ class SessionRecovery:
         """The server says where its stream is, in a status event with these members."""
         status = parse_position(fields)
         followed = self._followed
-        if status is None or followed is None:
+        if status is None:
+            return self.answered()
+        if followed is None:
             return []
-        was_asked, self._is_asked = self._is_asked, False
+        was_asked, self.is_asked = self.is_asked, False
         if not was_asked and self._waiting and not status.counted:
             return []  # what comes before that position is still to come
         followed.told(status)
@@ -134,6 +137,6 @@ class SessionRecovery:
 
     def _give_up(self) -> list[Effect]:
         assert self._followed is not None
-        self._is_asked = self._by_request = False
+        self.is_asked = self._by_request = False
         self._followed.forget()
         return [Unrecoverable()]

@@ -13,6 +13,9 @@ INTERRUPTED_STATUS: Final = "upstream_disconnected"
 RESTORED_STATUS: Final = "upstream_reconnected"
 """The status with which it says that every event comes again."""
 
+REPLAYED_STATUS: Final = "replayed"
+"""The status behind the last kept event that was asked for: what comes after it is live."""
+
 _parser: Final = simdjson.Parser()
 _WORD: Final = re.compile(r"[^\s,]+")
 _PUNCTUATION: Final = "\"'`.:;!()[]"

@@ -183,6 +183,12 @@ class PositionStatus:
         return _encode(event).encode()
 
 
+NO_POSITION: Final = _encode(
+    {"ev": "status", "status": POSITION_STATUS, "message": "messages are not numbered here"}
+).encode()
+"""The status event of a server of ours that numbers nothing: nothing that was missed can be asked of it."""
+
+
 def parse_position(fields: Mapping[str, Any]) -> PositionStatus | None:
     """Read the members of a status event; None when it is not a server's position."""
     epoch, following, gaps = fields.get("epoch"), fields.get("next"), fields.get("gaps")

@@ -90,6 +90,19 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """The upstream has brought what has passed of topics, for which it was asked with them.
+
+    Attributes:
+        topics: which.
+        is_complete: whether it was all there was since the time asked for.
+    """
+
+    topics: tuple[str, ...]
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Unrecoverable:
     """What was missed stays missing: this upstream does not keep it, or does not say where it stands."""
 
@@ -127,6 +140,7 @@ Effect = (
     | Interrupted
     | Recovering
     | Recovered
+    | Replayed
     | Unrecoverable
     | Notice
     | Abandon

@@ -39,6 +39,7 @@ from fproxy.core.redaction import redact
 from fproxy.core.session_recovery import SessionRecovery
 from fproxy.core.status_event import (
     INTERRUPTED_STATUS,
+    REPLAYED_STATUS,
     RESTORED_STATUS,
     StatusError,
     answers_unsubscribe,
@@ -56,6 +57,7 @@ from fproxy.core.upstream_effects import (
     Notice,
     Ready,
     Refused,
+    Replayed,
     Send,
     Whole,
 )
@@ -108,6 +110,7 @@ class UpstreamSession:
     """One session with an upstream, from its connection to its end.
 
     Attributes:
+        is_peer: whether the upstream is a role of ours.
         ready: whether the upstream takes subscriptions.
     """
 
@@ -120,9 +123,11 @@ class UpstreamSession:
         "_outstanding",
         "_over",
         "_recovery",
+        "_replays",
         "_secrets",
         "_subscribed",
         "_whole",
+        "is_peer",
         "ready",
     )
 
@@ -149,6 +154,8 @@ class UpstreamSession:
         # The requests that the connection began with and that lack answers; None until they are sent.
         self._first_requests: set[_Request] | None = None
         self._recovery = SessionRecovery(followed)
+        self.is_peer = False
+        self._replays: deque[tuple[str, ...]] = deque()  # topics of which what has passed is still to come
         self._whole = False
         # Until when a request may yet be answered that is not remembered any more. Until then, or until an
         # answer shows that the upstream has got past it, nobody knows what an error answers.
@@ -165,6 +172,7 @@ class UpstreamSession:
         Args:
             is_peer: whether the upstream is a role of ours: no other is sent what the vendor does not know.
         """
+        self.is_peer = is_peer
         recover, effects = self._recovery.opened(is_peer=is_peer)
         return [Send(_message("auth", self._api_key, recover=recover)), *effects]
 
@@ -179,10 +187,11 @@ class UpstreamSession:
     def answer_wait_over(self) -> list[Effect]:
         """The upstream had its time to answer the first requests. Return what that asks for: taking it at its silence,
         if it did not."""
-        if self._over or not self._first_requests:
+        if self._over or not self.awaits_first_answers:
             return []
-        self._first_requests.clear()
-        return self._become_whole()
+        if self._first_requests is not None:
+            self._first_requests.clear()
+        return self._recovery.answered() + self._become_whole()
 
     @property
     def is_recoverable(self) -> bool:
@@ -191,8 +200,8 @@ class UpstreamSession:
 
     @property
     def awaits_first_answers(self) -> bool:
-        """Whether requests that the connection began with lack answers."""
-        return bool(self._first_requests)
+        """Whether requests that the connection began with lack answers, or where the stream is is not told yet."""
+        return bool(self._first_requests) or self._recovery.is_asked
 
     @property
     def has_acknowledged(self) -> bool:
@@ -214,7 +223,7 @@ class UpstreamSession:
         first = self._first_requests is None
         if first:
             self._first_requests = set()
-        for action, topics, since in _requests(changes):
+        for action, topics, since in _requests(changes, is_peer=self.is_peer):
             for part in split_topics(topics):
                 recover = (
                     self._recovery.number_request()
@@ -227,6 +236,8 @@ class UpstreamSession:
                 else:
                     self._subscribed.difference_update(part)
                     self._confirmed.difference_update(part)
+                if since is not None and self.is_peer:
+                    self._replays.append(tuple(part))
                 request = _Request(action, part, now)
                 if first and self._first_requests is not None:
                     self._first_requests.add(request)
@@ -266,6 +277,8 @@ class UpstreamSession:
                 effects.extend(self._become_whole())
             elif status == POSITION_STATUS:
                 effects.extend(self._recovery.positioned(fields))
+            elif status == REPLAYED_STATUS and self._replays:
+                effects.append(Replayed(self._replays.popleft(), fields.get("complete") is True))
             elif status == RECOVERED_STATUS:
                 effects.extend(self._recovery.recovered(fields))
                 effects.extend(self._become_whole())
@@ -425,18 +438,26 @@ def split_topics(
         yield topics[start:]
 
 
-def _requests(changes: Changes) -> Iterator[tuple[str, Sequence[str], int | None]]:
-    """Yield the action, the topics and the ``since`` of what has to be asked for."""
+def _requests(changes: Changes, *, is_peer: bool) -> Iterator[tuple[str, Sequence[str], int | None]]:
+    """Yield the action, the topics and the ``since`` of what has to be asked for.
+
+    Others than roles of ours know ``since`` for millisecond bars at most.
+    """
     yield _UNSUBSCRIBE, changes.make_room, None
     if not changes.since:
         yield _SUBSCRIBE, changes.subscribe, None
     else:
         groups: dict[int | None, list[str]] = {}
         for topic in changes.subscribe:
-            groups.setdefault(changes.since.get(topic), []).append(topic)
-        for since, topics in groups.items():
-            yield _SUBSCRIBE, topics, since
+            since = changes.since.get(topic) if is_peer or _is_of_bars(topic) else None
+            groups.setdefault(since, []).append(topic)
+        for time, topics in groups.items():
+            yield _SUBSCRIBE, topics, time
     yield _UNSUBSCRIBE, changes.unsubscribe, None
+
+
+def _is_of_bars(topic: str) -> bool:
+    return bar_interval(topic.partition(".")[0]) is not None
 
 
 def _message(action: str, params: str, since: int | None = None, recover: str | int | None = None) -> bytes:

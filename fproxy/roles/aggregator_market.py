@@ -204,6 +204,10 @@ class AggregatorMarket(ServedMarket):
         self._firehose.start()
         self._housekeeping_timer = self._loop.call_later(HOUSEKEEPING_INTERVAL, self._keep_house)
 
+    async def filled(self) -> None:
+        """Return when what the firehose keeps has come: see ``ServedMarket``."""
+        await self._feed.settled.wait()
+
     def stopping(self) -> None:
         """The role is about to stop: what is missed from now on is not worth a word."""
         self._stopping = True
@@ -230,14 +234,15 @@ class AggregatorMarket(ServedMarket):
         self._notices.tell_joined(client)
         self._fanout.subscribe(client.context.number, self._notices.topics([Upstream.FIREHOSE]))
 
-    def client_follows(self, client: Client, request: RecoveryRequest) -> None:
+    def client_follows(self, client: Client, request: RecoveryRequest) -> bool:
         """Tell a role of ours where the stream is, and what it will be brought when it subscribes again."""
         if self._followers is None:
-            return
+            return False
         self._fanout.flush()
         start = self._followers.welcome(client, request, complete_from=self._feed.whole_since)
         if request.position is not None:
             client.context.lacks_from = start.number
+        return True
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str]:
         """Give a client topics, build bars for them, and ask the firehose for what they need.

@@ -13,7 +13,7 @@ from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import filtered_proxy_route
 from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
-from fproxy.core.topics import BARS, Topic, bar_interval
+from fproxy.core.topics import BARS, Topic
 from fproxy.core.upstream_effects import Recovering
 from fproxy.metrics import Metrics
 from fproxy.roles.kept_history import kept_history
@@ -198,6 +198,10 @@ class FilteredMarket(ServedMarket):
         for upstream in self._upstreams.values():
             upstream.start()
 
+    async def filled(self) -> None:
+        """Return when what the firehose keeps has come, or the aggregator is there: see ``ServedMarket``."""
+        await asyncio.gather(*(feed.settled.wait() for feed in self._feeds.values()))
+
     def flush(self) -> None:
         """Send clients what is pending."""
         self._fanout.flush()
@@ -232,7 +236,7 @@ class FilteredMarket(ServedMarket):
     def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> Mapping[Topic, str]:
         """Do as :meth:`subscribe`, and first send the kept events of the topics whose own time is ``since`` or later.
 
-        Millisecond bars that nobody has yet are asked of the aggregator since that time: it keeps those of all windows.
+        Bars that nobody has yet are asked of the aggregator since that time: it keeps those of all windows.
         """
         return self._subscribe_since(client, topics, since).unserved
 
@@ -285,18 +289,13 @@ class FilteredMarket(ServedMarket):
             client.refuse_replay()
             return self._subscribe(client, topics)
         state: _ClientState = client.context
-        concerns = self._subscriptions.subscribe(
-            client, [topic for topic in topics if bar_interval(topic.event_type) is None]
-        )
-        bars = self._subscriptions.subscribe(
-            client, [topic for topic in topics if bar_interval(topic.event_type) is not None], since=since
-        )
-        topics = [topic for topic in topics if topic not in concerns.unserved | bars.unserved]
-        self._fanout.subscribe(state.number, self._notices.topics(concerns.fresh | bars.fresh))
-        self._notices.tell_late(client, concerns.serving | bars.serving)
+        concerns = self._subscriptions.subscribe(client, topics, since=since, since_of=[Upstream.AGGREGATOR])
+        topics = [topic for topic in topics if topic not in concerns.unserved]
+        self._fanout.subscribe(state.number, self._notices.topics(concerns.fresh))
+        self._notices.tell_late(client, concerns.serving)
         replayed = self._catch_up(client, self._history, topics, ReplayStart(since))
         self._fanout.subscribe(state.number, topics)  # it is muted until it has caught up
-        return _Admission(concerns.unserved | bars.unserved, Brought(frozenset(topics), replayed))
+        return _Admission(concerns.unserved, Brought(frozenset(topics), replayed))
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:
         """Take topics from a client."""
@@ -369,6 +368,7 @@ class FilteredMarket(ServedMarket):
             start=start,
             asked_at=asked_at,
             is_complete=partial(self._is_complete, start, concerned),
+            awaits=self._subscriptions.await_past,
             matching=_new_fanout(self.market),
             counted=self._metrics.replayed_events.inc,
             ended=ended,

@@ -135,14 +135,15 @@ class FirehoseMarket(ServedMarket):
         # for it.
         client.after_reply(partial(self._tell_if_interrupted, client))
 
-    def client_follows(self, client: Client, request: RecoveryRequest) -> None:
+    def client_follows(self, client: Client, request: RecoveryRequest) -> bool:
         """Bring a role of ours what it missed, and tell it where the stream is."""
         history = self._history
         if history is None or self._followers is None:
-            return
+            return False
         complete_from = max(history.complete_from, self._feed.whole_since)
         start = self._followers.welcome(client, request, complete_from=complete_from)
         self._replays_of(client, history).recover(ReplayStart(number=start.number))
+        return True
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str | None]:
         """Ask the vendor for topics, as far as that is for clients to say.

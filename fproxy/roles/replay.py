@@ -8,6 +8,7 @@ left the live distribution takes over, between two messages. So no event is miss
 """
 
 import json
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
@@ -15,14 +16,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from fproxy._fastpath import Broadcast, Fanout, History
+from fproxy.core.status_event import REPLAYED_STATUS
 from fproxy.core.stream_notice import notice_message
 from fproxy.core.stream_position import recovered_event
 from fproxy.core.topics import Topic
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import Steps, Work, WorkSteps
-
-REPLAYED_STATUS: Final = "replayed"
-"""The status behind the last kept event: what comes after it is live."""
 
 PIECE_BYTES: Final = 64 * 1024
 """About how much is read in one step, in bytes of upstream messages: some tenths of a millisecond."""
@@ -35,6 +34,17 @@ UNSENT_BYTES: Final = 128 * 1024
 
 PAUSE: Final = 0.01
 """For how long, in seconds."""
+
+UPSTREAM_PATIENCE: Final = 5.0
+"""How long an upstream may take to bring what it has of topics that nobody had before, in seconds."""
+
+
+class _TooSlowError(Exception):
+    """The client reads more slowly than the history forgets."""
+
+
+def _awaits_nothing(topics: Collection[Topic]) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,7 @@ class Replay(ABC):
         matching: Fanout,
         counted: Callable[[int], None],
         ended: Callable[["Replay"], None],
+        awaits: Callable[[Collection[Topic]], bool] = _awaits_nothing,
     ) -> None:
         """Prepare a replay. The client must get nothing live from now on, until ``ended``.
 
@@ -127,6 +138,7 @@ class Replay(ABC):
             matching: matches the kept events: a fan-out without clients, which routes and spells as the live one does.
             counted: gets the number of events that were replayed.
             ended: the client has caught up, and has to get what is live from this very moment on.
+            awaits: returns whether an upstream is about to bring what it has of topics.
         """
         self._client = client
         self._history = history
@@ -135,6 +147,7 @@ class Replay(ABC):
         self._reaches_back = start.time >= history.complete_from
         self._counted = counted
         self._ended = ended
+        self._awaits = awaits
         if start.number is not None:
             self._cursor = start.number
         else:
@@ -192,6 +205,23 @@ class Replay(ABC):
         """Send messages that came after the request; arguments and result as of ``Fanout.replay``."""
 
     def _run(self) -> Steps:
+        try:
+            yield from self._read_kept()
+            self._cursor = max(self._cursor, self._live_from)
+            if self._from.number is None:
+                yield from self._await_upstreams()
+                yield from self._tell_replayed()
+            while self._lags:
+                yield self._read_on()
+        except _TooSlowError:
+            self._client.cut_off("replay")
+            return
+        if self._from.number is not None:
+            self._client.send_status(notice_message(recovered_event(self._from.request)))
+        self._ended(self)
+
+    def _read_kept(self) -> Steps:
+        """Send what was kept when the client asked."""
         self.replayed.first = self._cursor
         while self._cursor < self._boundary:
             if self._client.unsent_bytes > UNSENT_BYTES:
@@ -200,8 +230,7 @@ class Replay(ABC):
             if not self._prepare():
                 if self._cursor < self._history.first:  # it reads more slowly than the history forgets
                     if self._from.number is not None:
-                        self._client.cut_off("replay")
-                        return
+                        raise _TooSlowError
                     self._reaches_back = False
                     self.replayed.first = self._history.first
                 self._cursor = self._kept.replay(
@@ -212,29 +241,47 @@ class Replay(ABC):
                     max_bytes=PIECE_BYTES,
                 )
             yield None
+
+    def _await_upstreams(self) -> Steps:
+        """Go on while upstreams bring what they have of the topics, which nobody had before: for a while."""
+        asked = tuple(self._asked)
+        end = time.monotonic() + UPSTREAM_PATIENCE
+        for first in range(0, len(asked), PIECE_TOPICS):
+            while self._awaits(asked[first : first + PIECE_TOPICS]) and time.monotonic() < end:
+                yield self._read_on() if self._lags else PAUSE
+            yield None
+        brought = self._history.next
+        while self._cursor < brought:
+            yield self._read_on()
+
+    def _tell_replayed(self) -> Steps:
+        complete = self._reaches_back
+        asked = tuple(self._asked)
+        for first in range(0, len(asked), PIECE_TOPICS):
+            complete = complete and self._is_complete(asked[first : first + PIECE_TOPICS])
+            yield None
         count = self._kept.events_collected
         self._counted(count)
-        if self._from.number is None:
-            complete = self._reaches_back
-            asked = tuple(self._asked)
-            for first in range(0, len(asked), PIECE_TOPICS):
-                complete = complete and self._is_complete(asked[first : first + PIECE_TOPICS])
-                yield None
-            self._client.send_status(replayed_message(self._from, count, complete=complete))
-        self._cursor = max(self._cursor, self._live_from)
-        while self._joins or self._leaves or self._notices or self._cursor < self._history.next:
-            if self._client.unsent_bytes > UNSENT_BYTES:
-                yield PAUSE
-            elif self._cursor < self._history.first:
-                self._client.cut_off("replay")
-                return
-            else:
-                if not self._prepare():
-                    self._cursor = self._read_live(self._cursor, self._next_seam())
-                yield None
-        if self._from.number is not None:
-            self._client.send_status(notice_message(recovered_event(self._from.request)))
-        self._ended(self)
+        self._client.send_status(replayed_message(self._from, count, complete=complete))
+
+    @property
+    def _lags(self) -> bool:
+        """Whether something has come that the client has not got."""
+        return bool(self._joins or self._leaves or self._notices or self._cursor < self._history.next)
+
+    def _read_on(self) -> float | None:
+        """Send a piece of what came after the request, or do what is due there; return how long to rest then.
+
+        Raises:
+            _TooSlowError: the history has forgotten something of it.
+        """
+        if self._client.unsent_bytes > UNSENT_BYTES:
+            return PAUSE
+        if self._cursor < self._history.first:
+            raise _TooSlowError
+        if not self._prepare():
+            self._cursor = self._read_live(self._cursor, self._next_seam())
+        return None
 
     def _next_seam(self) -> int:
         """Return the number of the message before which something has to be done; that of the next to come for none."""

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from fproxy.core.client_key import ClientKey
 from fproxy.core.market import Market
@@ -36,6 +37,10 @@ class ServedMarket(ClientHandler, Protocol):
     def start(self) -> None:
         """Begin to connect upstream."""
 
+    async def filled(self) -> None:
+        """Return when what upstreams keep for a role that begins has come, if they keep anything."""
+        return
+
     def stopping(self) -> None:
         """The role is about to stop; as a rule that asks for nothing."""
         return
@@ -46,6 +51,9 @@ class ServedMarket(ClientHandler, Protocol):
     async def stop(self) -> None:
         """Close the upstreams, now that the clients are gone, and stop."""
 
+
+FILL_TIME: Final = 2.0
+"""How long clients may have to wait for that when a role starts, in seconds."""
 
 M = TypeVar("M", bound=ServedMarket)
 
@@ -97,14 +105,13 @@ class ServedMarkets(Generic[M]):
             self._steps.add(self, work)
 
     async def start(self) -> None:
-        """Listen for clients, and begin to connect upstream.
+        """Connect upstream, and listen for clients: soon, whether or not the upstreams are there.
 
         Raises:
             fproxy.shell.server.ServerStartError: it cannot listen.
         """
         self._prepare()
-        await self._server.start()
-        self.connect()
+        await self._server.start(before_accepting=self._fill)
 
     def connect(self) -> None:
         """Begin to connect upstream, if that has not begun: before :meth:`start`, to have it all when clients come."""
@@ -132,6 +139,13 @@ class ServedMarkets(Generic[M]):
             served.stopping()
         await self._server.stop(flush=self._flush, before_close=before_close)
         await asyncio.gather(*(served.stop() for served in self.markets.values()))
+
+    async def _fill(self) -> None:
+        """Connect upstream, and fetch what is kept there: clients that come back after a restart ask for it at once."""
+        self.connect()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FILL_TIME):
+                await asyncio.gather(*(served.filled() for served in self.markets.values()))
 
     def _prepare(self) -> None:
         if self._steps is None:

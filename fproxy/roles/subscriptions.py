@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -72,14 +72,22 @@ class Subscriptions:
         """Return the upstreams that serve a client something."""
         return frozenset(self._concerned[client])
 
-    def subscribe(self, client: Client, topics: Sequence[Topic], *, since: int | None = None) -> Concerns:
+    def subscribe(
+        self,
+        client: Client,
+        topics: Sequence[Topic],
+        *,
+        since: int | None = None,
+        since_of: Collection[Upstream] = (),
+    ) -> Concerns:
         """Ask the upstreams for the topics that are new; topics that they have refused before are refused again.
 
         Args:
             client: who wants them.
             topics: what it wants; it may have some of them.
-            since: from when on the upstream is to bring what has passed of those that nobody else has, in Unix
+            since: from when on upstreams are to bring what has passed of those that nobody else has, in Unix
                 milliseconds; None for nothing.
+            since_of: which upstreams.
 
         Returns:
             the upstreams that serve the new topics, those among them that served the client nothing before, and the
@@ -104,7 +112,7 @@ class Subscriptions:
                 serving.add(upstream)
                 concerned[upstream] += 1
                 self._index.add((upstream, text), client)
-                self._demands[upstream].acquire(text, since=since)
+                self._demands[upstream].acquire(text, since=since if upstream in since_of else None)
                 if self._connections[upstream].refusal(text) is not None:
                     refused.append(text)
         self._changed()
@@ -138,6 +146,14 @@ class Subscriptions:
                 if since is None or since > time:
                     return False
         return True
+
+    def await_past(self, topics: Iterable[Topic]) -> bool:
+        """Return whether an upstream has still to bring what has passed of one of the topics."""
+        return any(
+            self._demands[upstream].awaits_past(text)
+            for topic in topics
+            for upstream, text in self._route(topic)
+        )
 
     def refused(self, upstream: Upstream, topics: Sequence[str]) -> None:
         """Tell every client whose subscriptions an upstream has refused, in the next turn of the loop.

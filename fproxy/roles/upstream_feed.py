@@ -1,5 +1,6 @@
 """What one upstream connection tells a role: its messages, and how its stream fares."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -34,6 +35,8 @@ class UpstreamFeed:
     Messages that are not sound are counted and logged, no more. This is an ``UpstreamListener``.
 
     Attributes:
+        settled: set once the first attempt to connect has come to something: the stream was whole, or brings nothing of
+            before, or the attempt has failed.
         whole_since: nothing is missing from this time on, in Unix milliseconds, unless the stream is interrupted now.
         timer: counts how long what comes takes until it is written.
     """
@@ -47,14 +50,15 @@ class UpstreamFeed:
         "_refused_frames",
         "_stream",
         "_tell",
+        "_unrecoverable",
         "confirmed",
         "drained",
         "given_up",
         "recovered",
         "refused",
+        "settled",
         "take",
         "timer",
-        "unrecoverable",
         "whole_since",
     )
 
@@ -96,7 +100,8 @@ class UpstreamFeed:
         self.confirmed = confirmed
         self.given_up = given_up
         self.recovered = recovered
-        self.unrecoverable = unrecoverable
+        self._unrecoverable = unrecoverable
+        self.settled = asyncio.Event()
         self.whole_since = unix_ms()
         self._stream = stream
         self._filled_from: int | None = None  # what is kept of before the stream is complete from then on
@@ -126,6 +131,7 @@ class UpstreamFeed:
 
     def whole(self, *, recovered: bool) -> None:
         """Every event that is wanted comes from now on, and what was missed has come, or not."""
+        self.settled.set()
         now = unix_ms()
         notice = self._stream.whole(now=now, recovered=recovered)
         if notice is not None:
@@ -145,6 +151,11 @@ class UpstreamFeed:
         self._filled_from = recovering.complete_from if recovering.is_fresh else None
         self._recovering(recovering)
 
+    def unrecoverable(self) -> None:
+        """What was missed does not come."""
+        self.settled.set()
+        self._unrecoverable()
+
     def interrupted(self, reason: str) -> None:
         """The upstream misses events itself."""
         self._interrupt(self._stream.interrupted, reason)
@@ -159,6 +170,7 @@ class UpstreamFeed:
 
     def _interrupt(self, interrupt: _Interrupt, reason: str) -> None:
         self._filled_from = None
+        self.settled.set()
         now = unix_ms()
         notice = interrupt(reason, last_event=self._last_event_time(), now=now)
         if notice is not None:

@@ -28,7 +28,8 @@ from fproxy.core.frames import PING_FRAME, text_frame
 from fproxy.core.loopback import is_loopback
 from fproxy.core.market import STOCKS
 from fproxy.core.slow_client_policy import SlowClientPolicy
-from fproxy.core.stream_position import RecoveryRequest
+from fproxy.core.stream_notice import notice_message
+from fproxy.core.stream_position import NO_POSITION, RecoveryRequest
 from fproxy.core.topics import Topic
 from fproxy.shell import peer
 from fproxy.shell.admission import REFUSALS
@@ -508,8 +509,10 @@ class Client(asyncio.BufferedProtocol):
         shared.record(ActivityKind.CLIENT_JOINED, f"{self.peer} joined on {self._endpoint.path}")
         self._endpoint.handler.client_joined(self)
         shared.holders.joined(self, key)
-        if recovery is not None and isinstance(self._endpoint.handler, NumberingHandler):
-            self._endpoint.handler.client_follows(self, recovery)
+        if recovery is not None:
+            handler = self._endpoint.handler
+            if not isinstance(handler, NumberingHandler) or not handler.client_follows(self, recovery):
+                self.send_status(notice_message(NO_POSITION))
 
     def use_key(self, key: ClientKey) -> None:
         """Go by what the client's key allows now."""

@@ -51,8 +51,12 @@ class ReplayingHandler(Protocol):
 class NumberingHandler(Protocol):
     """A role that numbers its messages, for roles behind it that want to know what they missed."""
 
-    def client_follows(self, client: "Client", request: RecoveryRequest) -> None:
-        """``client``, which has joined just now, follows the stream by number, and asks for what it missed of it."""
+    def client_follows(self, client: "Client", request: RecoveryRequest) -> bool:
+        """``client``, which has joined just now, follows the stream by number, and asks for what it missed of it.
+
+        Returns:
+            whether it has been told where the stream is: not by a role that keeps nothing.
+        """
 
 
 @runtime_checkable

@@ -75,7 +75,7 @@ class Listener:
         return tuple(self._sockets)
 
     async def open(self, host: str, port: int, *, reuse_port: bool) -> None:
-        """Listen on every address that a host stands for, and accept.
+        """Listen on every address that a host stands for; what connects waits until ``accept``.
 
         Args:
             host: an address of this machine, or a name of it.
@@ -106,13 +106,11 @@ class Listener:
         except OSError:
             self._close_sockets()
             raise
-        self._accept()
 
     def use(self, listening: socket.socket) -> None:
-        """Accept on a socket that listens already, which the listener closes."""
+        """Take a socket that listens already, which the listener closes; what connects waits until ``accept``."""
         listening.listen(ACCEPT_QUEUE)
         self._sockets.append(listening)
-        self._accept()
 
     async def finish(self, grace: float) -> None:
         """Accept no more; return when what has been accepted has been handed on. The sockets stay open.
@@ -133,7 +131,8 @@ class Listener:
         if self._connecting:
             await asyncio.wait(self._connecting)
 
-    def _accept(self) -> None:
+    def accept(self) -> None:
+        """Accept connections from now on."""
         self._accepting = True
         self._open_spare_file()
         for listening in self._sockets:

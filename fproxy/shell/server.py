@@ -56,6 +56,10 @@ def _nothing() -> None:
     pass
 
 
+async def _at_once() -> None:
+    pass
+
+
 class ServerStartError(Exception):
     """The server cannot listen; the message says where, and why not."""
 
@@ -157,8 +161,11 @@ class ClientServer:
             raise ServerStartError(f"the server listens with {len(sockets)} sockets; one can be handed over")
         return socket.socket(fileno=os.dup(sockets[0].fileno()))
 
-    async def start(self) -> None:
+    async def start(self, before_accepting: Callable[[], Awaitable[None]] = _at_once) -> None:
         """Start to accept clients.
+
+        Args:
+            before_accepting: awaited when clients may connect, and wait, as nobody is accepted yet.
 
         Raises:
             ServerStartError: the port is in use or not allowed, or the host is not one of this machine's.
@@ -203,6 +210,8 @@ class ClientServer:
             self._lag_watch = LagWatch(loop, self.backlog, max_lag=limits.max_lag)
         for listening in listener.sockets:
             self._port = listening.getsockname()[1]
+        await before_accepting()
+        listener.accept()
 
     def replace_keys(self, named: Iterable[ClientKey]) -> Steps:
         """Accept these named keys from now on, in place of those before.

@@ -24,6 +24,7 @@ from fproxy.core.upstream_effects import (
     Recovered,
     Recovering,
     Refused,
+    Replayed,
     Send,
     Unrecoverable,
     Whole,
@@ -367,6 +368,8 @@ class UpstreamLink(WSListener):
                 case Recovered():
                     self._demand.recovered()
                     self._call(self._listener.recovered)
+                case Replayed(topics, is_complete):
+                    self._demand.replayed(topics, is_complete=is_complete)
                 case Unrecoverable():
                     self._demand.unrecoverable()
                     self._call(self._listener.unrecoverable)
@@ -422,6 +425,8 @@ class UpstreamLink(WSListener):
         now = time.monotonic()
         changes = self._demand.changes(now)
         self._carry_out(self._session.request(changes, now))
+        if changes.since and self._session.is_peer:
+            self._demand.asked_since(changes.since)
         if changes.given_up:
             self._call(self._listener.given_up, changes.given_up)
         deadline = self._demand.deadline()

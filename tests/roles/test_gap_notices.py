@@ -326,8 +326,9 @@ async def test_an_operator_sees_what_each_stream_is_worth() -> None:
         def value(name: str, **more: str) -> float | None:
             return metrics.registry.get_sample_value(f"fproxy_stream_{name}", labels | more)
 
-        async with running(FilteredProxy(settings, metrics)) as proxy:
-            assert value("state", state="down") == 1
+        role = FilteredProxy(settings, metrics)
+        assert value("state", state="down") == 1
+        async with running(role) as proxy:
             await until_up(*proxy.markets["stocks"].streams.values())
             assert (value("state", state="up"), value("state", state="down")) == (1, 0)
             assert value("interruptions_total") == 0
