@@ -127,6 +127,7 @@ class Metrics:
         auth_failures: clients refused, by ``reason`` (``bad_key``, ``timeout``, ``expired`` or ``market``).
         key_clients: clients connected and authenticated now with a ``key`` that has a name.
         held_inputs: times that a client was not read for a while, as it had sent too many messages.
+        tls_failures: connections of clients whose TLS handshake failed.
         revoked_clients: clients disconnected as their key is not good any more, by ``reason``.
         refused_connections: connections turned away, by ``reason``: which limit was reached.
         loop_lag: how late the event loop is, in seconds.
@@ -152,6 +153,9 @@ class Metrics:
         self.held_inputs = self._counter(
             "held_inputs",
             "Times that a client was read no more for a while, as it had sent too many messages.",
+        )
+        self.tls_failures = self._counter(
+            "tls_failures", "Connections of clients whose TLS handshake failed."
         )
         self.revoked_clients = self._counter(
             "revoked_clients", "Clients disconnected for a change of keys.", "reason"

@@ -19,6 +19,7 @@ from fproxy.face.logs import configure_logging
 from fproxy.face.settings.built import (
     Values,
     aggregator_settings,
+    filled,
     filtered_proxy_settings,
     firehose_settings,
     server_settings,
@@ -256,6 +257,8 @@ def serve_role(
     from fproxy.face.file_limit import raise_file_limit
     from fproxy.face.file_watch import regularly
     from fproxy.face.run import STOP_TIMEOUT, serve
+    from fproxy.face.tls_watch import TlsWatch
+    from fproxy.shell.tls import ServerTls
 
     raise_file_limit()  # before the role: its server reads how many clients it can have
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a sample beside each counter that says when it was made doubles the page
@@ -266,8 +269,13 @@ def serve_role(
     async def main() -> int:
         metrics = Metrics()
         role = make_role(metrics)
+        watched = list(watches)
+        tls = TlsWatch(filled(ServerTls(), values)) if values["tls_cert"] else None
 
         def ready() -> None:
+            if tls is not None:
+                tls.apply = role.server.replace_tls
+                watched.append(tls)
             if values["port"] == 0:
                 tell_chosen_port(role.port)
             if on_ready is not None:
@@ -275,11 +283,11 @@ def serve_role(
 
         def reload() -> None:
             reload_settings(context)
-            for watch in watches:
+            for watch in watched:
                 watch.read_again()
 
         program = with_local_admin(role, admin, kind=kind, metrics=metrics)
-        with regularly(watches):
+        with regularly(watched):
             return await serve(
                 program,
                 stop_at_eof=values["stop_at_eof"],

@@ -61,15 +61,14 @@ def regularly(watches: Iterable[Watch], interval: float = INTERVAL) -> Iterator[
     """Have each of ``watches`` look again and again on the running loop, while the context lasts.
 
     Args:
-        watches: what to call. None of them may raise.
+        watches: what to call, more of which may come. None of them may raise.
         interval: the seconds between two calls.
     """
-    looks = tuple(watch.look for watch in watches)
     loop = asyncio.get_running_loop()
 
     def turn() -> None:
-        for look in looks:
-            look()
+        for watch in watches:
+            watch.look()
         handles[0] = loop.call_later(interval, turn)
 
     handles = [loop.call_later(interval, turn)]

@@ -47,6 +47,7 @@ def market_server(
         connection_limits=settings.connections,
         reuse_port=settings.reuse_port,
         listening=settings.listening,
+        ssl_context=settings.tls.context(),
         close_code=settings.close_code,
         drain=settings.drain,
     )

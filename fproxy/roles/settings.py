@@ -16,6 +16,7 @@ from fproxy.core.market import STOCKS, Market
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.connection_limits import ConnectionLimits
 from fproxy.shell.socket_activation import ListeningSocket
+from fproxy.shell.tls import ServerTls
 from fproxy.shell.upstream_options import UpstreamOptions
 
 ANY_KEY: Final = "*"
@@ -66,6 +67,7 @@ class ServerSettings:
         named_keys: the keys of the keys file, each with what it allows; None when there is no such file.
         limits: what clients may do, and for how long.
         connections: who may connect, and how many.
+        tls: the certificates for ``wss://``.
         max_clients: how many connections to keep at once; None for as many as the process may open files.
         listening: a socket that listens already, to be used instead of ``host`` and ``port``; None to open one.
         reuse_port: whether other processes listen on the same port, and share its clients.
@@ -82,6 +84,7 @@ class ServerSettings:
     named_keys: tuple[ClientKey, ...] | None = field(default=None, repr=False)
     limits: ClientLimits = field(default_factory=ClientLimits)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
+    tls: ServerTls = field(default_factory=ServerTls)
     max_clients: int | None = None
     reuse_port: bool = False
     listening: ListeningSocket | None = None

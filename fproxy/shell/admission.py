@@ -116,6 +116,13 @@ class Admission:
         group = self._join(connection, limit_group(host), since)
         return self._reason(connection, group)
 
+    def becomes(self, connection: Connection, other: Connection) -> None:
+        """A connection goes on as another object."""
+        name = self._group_of[connection]
+        since = self._groups[name].pending.get(connection)
+        self.left(connection)
+        self._join(other, name, since)
+
     def authenticated(self, connection: Connection) -> None:
         """A connection has authenticated."""
         self._no_longer_pending(self._groups[self._group_of[connection]], connection)

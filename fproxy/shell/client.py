@@ -77,6 +77,7 @@ class Client(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_arrival",
         "_draining",
         "_endpoint",
         "_forwarded",
@@ -103,8 +104,9 @@ class Client(asyncio.BufferedProtocol):
     write: Callable[[bytes], None]
     context: Any
 
-    def __init__(self, shared: SharedState) -> None:
+    def __init__(self, shared: SharedState, arrival: peer.Arrival | None = None) -> None:
         self.write = _discard
+        self._arrival = arrival
         self.number = shared.next_number()
         self.connected = time.time_ns() // 1_000_000
         self.account = ""
@@ -260,8 +262,13 @@ class Client(asyncio.BufferedProtocol):
         shared.empty.clear()
         # What waits is kept by the writer, but for the little that a TLS transport has ahead.
         self._transport.set_write_buffer_limits(high=TRANSPORT_BYTES - 1)
-        host = peer.host_of(transport)
-        reason = shared.admission.arrived(self, host)
+        arrival, self._arrival = self._arrival, None
+        if arrival is None:
+            host = peer.host_of(transport)
+            reason = shared.admission.arrived(self, host)
+        else:
+            host, self._forwarded, reason = arrival.host, arrival.forwarded, None
+            shared.admission.becomes(arrival.connection, self)
         if not shared.accepting:
             shared.loop.call_soon(self._transport.abort)
         elif reason is not None:
@@ -274,6 +281,8 @@ class Client(asyncio.BufferedProtocol):
                 local_pages_only=shared.keys.is_open,
                 allowed_origins=shared.connection_limits.allowed_origins,
                 proxies=proxies if proxies.trust(host) else None,
+                forwarded=self._forwarded,
+                after_tls=arrival is not None,
             )
             shared.timers.schedule(self, shared.limits.handshake_timeout)
 
@@ -431,7 +440,7 @@ class Client(asyncio.BufferedProtocol):
             return b""
         handshake.close()
         self._handshake = None
-        if outcome.forwarded is not None:
+        if outcome.forwarded is not None and outcome.forwarded != self._forwarded:
             self._forwarded = outcome.forwarded
             reason = self._shared.admission.identified(self, outcome.forwarded)
             if reason is not None:

@@ -91,6 +91,7 @@ class Handshake:
         allowed_origins: Collection[str] = (),
         proxies: TrustedProxies | None = None,
         forwarded: str | None = None,
+        after_tls: bool = False,
     ) -> None:
         """Prepare a handshake.
 
@@ -104,6 +105,7 @@ class Handshake:
             proxies: the trusted reverse proxies, when the connection comes from one: whose it is, is then said by a
                 header of the PROXY protocol before the request, or by X-Forwarded-For in it.
             forwarded: the client's address where such a header has said it already.
+            after_tls: whether a header would have come before TLS: in here it would be the client's own.
         """
         self._local_pages_only = local_pages_only
         self._endpoints = endpoints
@@ -114,7 +116,7 @@ class Handshake:
         self._proxies = proxies
         self._forwarded = forwarded
         # What may be the beginning of a header of the PROXY protocol; None when that has been read, or none may come.
-        self._proxy_header: bytes | None = b"" if proxies is not None and forwarded is None else None
+        self._proxy_header: bytes | None = None if proxies is None or after_tls else b""
 
     def received(self, data: bytes) -> Outcome | None:
         """Take what was read next. Return how the handshake ended, or None when it goes on."""

@@ -11,11 +11,9 @@ import errno
 import logging
 import os
 import socket
-import ssl
-from collections.abc import Callable
-from typing import Final
-
-import aiofastnet
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final
 
 from fproxy.shell.log_throttle import LogThrottle
 
@@ -41,26 +39,21 @@ class Listener:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        make_protocol: Callable[[], asyncio.BufferedProtocol],
+        connect: Callable[[socket.socket, str], Coroutine[Any, Any, None] | None],
         *,
         refused: Callable[[], None],
-        ssl_context: ssl.SSLContext | None = None,
-        handshake_timeout: float | None = None,
     ) -> None:
         """Prepare to accept.
 
         Args:
             loop: the event loop.
-            make_protocol: makes what serves a connection.
+            connect: takes a connection and the address that it comes from; returns what hands it on, which may take its
+                time, or None when it has turned the connection away.
             refused: called for each connection that was refused because the process may open no more files.
-            ssl_context: for TLS; None for none.
-            handshake_timeout: how long the TLS handshake may take, in seconds.
         """
         self._loop = loop
-        self._make_protocol = make_protocol
+        self._connect = connect
         self._refused = refused
-        self._ssl_context = ssl_context
-        self._handshake_timeout = handshake_timeout if ssl_context is not None else None
         self._sockets: list[socket.socket] = []
         self._accepting = False
         self._resting: dict[socket.socket, asyncio.TimerHandle] = {}
@@ -158,7 +151,7 @@ class Listener:
         """Accept what waits, but not more than is good for one turn of the loop."""
         for _ in range(ACCEPTS_PER_TURN):
             try:
-                connection, _address = listening.accept()
+                connection, address = listening.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -172,19 +165,18 @@ class Listener:
             connection.setblocking(False)
             with contextlib.suppress(OSError):  # it was broken off
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connecting = self._loop.create_task(self._connect(connection))
+            handing_on = self._connect(connection, str(address[0]))
+            if handing_on is None:
+                continue
+            connecting = self._loop.create_task(self._hand_on(connection, handing_on))
             self._connecting.add(connecting)
             connecting.add_done_callback(self._connecting.discard)
+            # In case it is cancelled before it begins.
+            connecting.add_done_callback(partial(_drop_unbegun, connection, handing_on))
 
-    async def _connect(self, connection: socket.socket) -> None:
+    async def _hand_on(self, connection: socket.socket, handing_on: Coroutine[Any, Any, None]) -> None:
         try:
-            await aiofastnet.connect_accepted_socket(
-                self._loop,
-                self._make_protocol,
-                connection,
-                ssl=self._ssl_context,
-                ssl_handshake_timeout=self._handshake_timeout,
-            )
+            await handing_on
         except asyncio.CancelledError:
             connection.close()
             raise
@@ -231,3 +223,11 @@ class Listener:
         if self._spare_file is not None:
             os.close(self._spare_file)
             self._spare_file = None
+
+
+def _drop_unbegun(
+    connection: socket.socket, handing_on: Coroutine[Any, Any, None], connecting: "asyncio.Task[None]"
+) -> None:
+    handing_on.close()
+    if connecting.cancelled():
+        connection.close()

@@ -1,6 +1,24 @@
 """The other end of a connection: its address, and how log lines show it."""
 
 import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from fproxy.shell.admission import Connection
+
+
+class Arrival(NamedTuple):
+    """A connection that has been let in before its client was made, as TLS comes first.
+
+    Attributes:
+        connection: what it was let in as.
+        host: where it comes from: the address of the other end.
+        forwarded: the client's address where a reverse proxy has named it already.
+    """
+
+    connection: "Connection"
+    host: str
+    forwarded: str | None
 
 
 def host_of(transport: asyncio.BaseTransport) -> str:

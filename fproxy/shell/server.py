@@ -8,8 +8,10 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
+import aiofastnet
 from websockets.frames import CloseCode
 
 from fproxy._socket_writer import BacklogPool
@@ -28,6 +30,7 @@ from fproxy.shell.listener import Listener
 from fproxy.shell.memory_limit import default_backlog
 from fproxy.shell.shared_state import SharedState
 from fproxy.shell.timer_wheel import TimerWheel
+from fproxy.shell.tls_handshake import TlsHandshakes
 from fproxy.shell.work_steps import Steps
 
 logger: Final = logging.getLogger("fproxy.server")
@@ -126,6 +129,7 @@ class ClientServer:
         self._close_code = close_code
         self._drain = drain
         self._listener: Listener | None = None
+        self._handshakes: TlsHandshakes | None = None
         self._shared: SharedState | None = None
         self._lag_watch: LagWatch | None = None
 
@@ -190,12 +194,11 @@ class ClientServer:
             backlog=self.backlog,
         )
         shared.empty.set()
+        handshakes = None if self._ssl_context is None else TlsHandshakes(shared, self._ssl_context)
         listener = Listener(
             loop,
-            lambda: Client(shared),
+            partial(_connect, shared) if handshakes is None else handshakes.begin,
             refused=self._metrics.refused_connections.labels("files").inc,
-            ssl_context=self._ssl_context,
-            handshake_timeout=limits.handshake_timeout,
         )
         try:
             if self._listening is not None:
@@ -205,6 +208,7 @@ class ClientServer:
         except OSError as error:
             raise ServerStartError(listen_error_text(self.host, self._port, error)) from error
         self._listener = listener
+        self._handshakes = handshakes
         self._shared = shared
         if limits.max_lag:
             self._lag_watch = LagWatch(loop, self.backlog, max_lag=limits.max_lag)
@@ -212,6 +216,12 @@ class ClientServer:
             self._port = listening.getsockname()[1]
         await before_accepting()
         listener.accept()
+
+    def replace_tls(self, context: ssl.SSLContext) -> None:
+        """Show these certificates to the connections that follow. The server must have begun with some."""
+        self._ssl_context = context
+        if self._handshakes is not None:
+            self._handshakes.context = context
 
     def replace_keys(self, named: Iterable[ClientKey]) -> Steps:
         """Accept these named keys from now on, in place of those before.
@@ -252,6 +262,8 @@ class ClientServer:
             await _until_established(shared)
         shared.accepting = False
         await listener.close()
+        if self._handshakes is not None:
+            self._handshakes.close()
         reason = CLOSE_REASONS[self._close_code]
         loop = asyncio.get_running_loop()
         began, leaving = loop.time(), tuple(shared.clients)
@@ -275,6 +287,11 @@ class ClientServer:
         shared.timers.close()
         if self._lag_watch is not None:
             self._lag_watch.stop()
+
+
+async def _connect(shared: SharedState, connection: socket.socket, host: str) -> None:
+    """Make a client of a connection that was accepted."""
+    await aiofastnet.connect_accepted_socket(shared.loop, lambda: Client(shared), connection)
 
 
 async def _until_established(shared: SharedState) -> None:

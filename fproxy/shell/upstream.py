@@ -71,8 +71,7 @@ class UpstreamConnection:
             listener: takes what comes.
             metrics: where to count; its market is what the log calls the market.
             options: times and limits.
-            ssl_context: for ``wss://``, how to verify the server; None for the system's certificate
-                authorities.
+            ssl_context: for ``wss://``, how to verify the server; None for what ``options`` say.
             is_vendor: whether the upstream is the vendor, and no proxy as the log calls every other.
             followed: where its owner stands in the stream of a role of ours, which is asked for what was missed; None
                 to ask for nothing.
@@ -234,12 +233,15 @@ class UpstreamConnection:
         )
         link.hold(self._holding)
         try:
-            if self._url.startswith("wss:") and self._ssl_context is None:
-                self._ssl_context = ssl.create_default_context()
+            context = self._ssl_context
+            if self._url.startswith("wss:") and context is None:
+                context = options.tls.context()
+                if not options.tls.names_files:  # else each time: certificates are renewed
+                    self._ssl_context = context
             transport = await dial(
                 self._url,
                 link,
-                ssl_context=self._ssl_context,
+                ssl_context=context,
                 time_limit=options.connect_timeout,
                 max_frame_size=options.max_message_size,
                 silence=options.silence,

@@ -16,6 +16,7 @@ from picows import WSHandshakeError, WSListener, WSTransport, ws_connect
 from fproxy.core.frames import SERVER_NAME
 from fproxy.core.redaction import redact
 from fproxy.core.upstream_failure import UpstreamFailure
+from fproxy.shell.tls import TlsError
 
 if TYPE_CHECKING:
     _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
@@ -139,6 +140,8 @@ def explain(
             return UpstreamFailure.UNRESOLVABLE, f"cannot resolve host {host!r}: not a valid host name"
         case ConnectionRefusedError():
             return UpstreamFailure.REFUSED, "connection refused"
+        case TlsError():
+            return UpstreamFailure.TLS, str(error)
         case ssl.SSLCertVerificationError():
             return UpstreamFailure.TLS, f"certificate not accepted: {redact(error.verify_message, secrets)}"
         case ssl.SSLError():

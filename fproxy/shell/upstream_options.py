@@ -1,6 +1,8 @@
 """What a connection to an upstream can be told. Apart, so that settings need not import what connects."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from fproxy.shell.tls import UpstreamTls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,7 @@ class UpstreamOptions:
         stable_after: how long a connection must last for the delays to start anew.
         close_timeout: how long an orderly close may take.
         max_message_size: the largest message accepted, in bytes; a larger one drops the connection.
+        tls: whom to trust, and what to show, over ``wss://``.
     """
 
     connect_timeout: float = 10.0
@@ -32,3 +35,4 @@ class UpstreamOptions:
     stable_after: float = 10.0
     close_timeout: float = 1.0
     max_message_size: int = 16 * 1024 * 1024
+    tls: UpstreamTls = field(default_factory=UpstreamTls)

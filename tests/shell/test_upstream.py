@@ -13,6 +13,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trustme
@@ -25,6 +26,7 @@ from fproxy.core.demand import Demand
 from fproxy.core.upstream_effects import Recovering
 from fproxy.core.urls import UrlError
 from fproxy.metrics import Metrics
+from fproxy.shell.tls import UpstreamTls
 from fproxy.shell.upstream import UpstreamConnection, UpstreamOptions
 
 KEY = "kEy-5e83a"
@@ -1081,6 +1083,30 @@ class TestTls:
                 r"WARNING Failed to connect to firehose at .*: certificate not accepted: hostname mismatch; .*"
             )
             assert upstream.requests == []
+
+    async def test_a_server_that_asks_for_a_certificate_is_shown_one(
+        self, log: LogWatch, authority: trustme.CA, tmp_path: Path
+    ) -> None:
+        clients = trustme.CA()
+        context = self.server_context(authority, "localhost")
+        context.verify_mode = ssl.CERT_REQUIRED
+        clients.configure_trust(context)
+        own = clients.issue_cert("desk")
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        own.private_key_pem.write_to_path(tmp_path / "key.pem")
+        own.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+        trust = UpstreamTls(upstream_ca=str(tmp_path / "ca.pem"))
+        shown = replace(
+            trust, upstream_cert=str(tmp_path / "cert.pem"), upstream_key=str(tmp_path / "key.pem")
+        )
+        async with Upstream(tls=context) as upstream:
+            async with Harness(upstream.url, "T.A", options=replace(QUICK, tls=shown)):
+                await upstream.until(lambda: upstream.subscribed == ["T.A"])
+            async with Harness(upstream.url, "T.A", options=replace(QUICK, tls=trust)):
+                await log.line(r"WARNING .* firehose at wss:.*; next try .*")
+            broken = replace(shown, upstream_cert=str(tmp_path / "missing.pem"))
+            async with Harness(upstream.url, "T.A", options=replace(QUICK, tls=broken)):
+                await log.line(r"WARNING .* firehose at wss:.*: cannot read .*missing.pem: No such file.*")
 
     async def test_a_server_without_tls(self, log: LogWatch) -> None:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

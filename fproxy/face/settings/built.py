@@ -20,6 +20,7 @@ from fproxy.roles.settings import (
     client_keys_for,
 )
 from fproxy.roles.simulator_settings import SimulatorSettings
+from fproxy.shell.tls import ServerTls, TlsError, UpstreamTls
 
 Values = Mapping[str, Any]
 S = TypeVar("S")
@@ -99,10 +100,27 @@ def simulator_settings(values: Values) -> SimulatorSettings:
     It accepts any key wherever it listens, unless ``--client-keys`` names some: it has nothing to protect.
     """
     keys = values["client_keys"] or ()
+    _check_tls(values)
     return filled(SimulatorSettings(), {**values, "client_keys": () if keys == (ANY_KEY,) else keys})
 
 
+def _check_tls(values: Values) -> None:
+    """Refuse certificates that cannot be used.
+
+    Raises:
+        click.UsageError: the message says which, and why.
+    """
+    try:
+        filled(ServerTls(), values).context()
+        upstream = filled(UpstreamTls(), values)
+        if upstream.names_files:
+            upstream.context()
+    except TlsError as error:
+        raise click.UsageError(str(error)) from error
+
+
 def _checked_server(values: Values) -> Values:
+    _check_tls(values)
     if values.get("keys_file") and values["client_keys"] == (ANY_KEY,):
         raise click.UsageError(
             "--client-keys * accepts any key: with --keys-file (FPROXY_KEYS_FILE) it has no sense"

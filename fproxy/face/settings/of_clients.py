@@ -56,6 +56,26 @@ CLIENT_SETTINGS: Final = (
         proxy_alone=True,
     ),
     Declaration(
+        "tls_cert",
+        "FPROXY_TLS_CERT",
+        FilePath(),
+        CLIENTS,
+        "Certificate in PEM, with those that lead to its authority: clients then connect to wss://. Read again when it "
+        "changes.",
+        proxy_alone=True,
+    ),
+    Declaration(
+        "tls_key", "FPROXY_TLS_KEY", FilePath(), CLIENTS, "Its key, without a password.", proxy_alone=True
+    ),
+    Declaration(
+        "tls_client_ca",
+        "FPROXY_TLS_CLIENT_CA",
+        FilePath(),
+        CLIENTS,
+        "Authorities in PEM: clients must then show a certificate of one of them, too.",
+        proxy_alone=True,
+    ),
+    Declaration(
         "auth_timeout",
         "FPROXY_AUTH_TIMEOUT",
         Seconds(),

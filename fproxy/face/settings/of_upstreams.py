@@ -4,7 +4,7 @@ from typing import Final
 
 from fproxy.face.settings.commands import UPSTREAMS
 from fproxy.face.settings.declaration import Declaration
-from fproxy.face.settings.kinds import ByteSize, Seconds, Secret
+from fproxy.face.settings.kinds import ByteSize, FilePath, Seconds, Secret
 
 UPSTREAM_SETTINGS: Final = (
     Declaration(
@@ -14,6 +14,21 @@ UPSTREAM_SETTINGS: Final = (
         UPSTREAMS,
         "Key to authenticate upstream with. Better not as a flag: others on this machine can read those.",
     ),
+    Declaration(
+        "upstream_ca",
+        "FPROXY_UPSTREAM_CA",
+        FilePath(),
+        UPSTREAMS,
+        "Authorities in PEM that wss:// upstreams' certificates must be of. Unset: those that the system trusts.",
+    ),
+    Declaration(
+        "upstream_cert",
+        "FPROXY_UPSTREAM_CERT",
+        FilePath(),
+        UPSTREAMS,
+        "Certificate in PEM to show to wss:// upstreams that ask for one.",
+    ),
+    Declaration("upstream_key", "FPROXY_UPSTREAM_KEY", FilePath(), UPSTREAMS, "Its key, without a password."),
     Declaration(
         "unsubscribe_linger",
         "FPROXY_UNSUBSCRIBE_LINGER",
