@@ -10,9 +10,19 @@ The roles are made of settings and a place to count in, started and stopped in a
 
 The fast path stands by itself: ``Fanout`` distributes messages by topics, ``Broadcast`` frames them for everybody,
 ``BarBuilder`` makes bars of trades, ``scan`` finds the events of a message.
+
+Raises:
+    ImportError: the interpreter runs without its lock (free-threaded Python).
 """
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
+
+if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    raise ImportError(
+        "fproxy does not run on free-threaded Python: its compiled core relies on the interpreter's lock. "
+        "Use an ordinary python3, or set PYTHON_GIL=1"
+    )
 
 if TYPE_CHECKING:
     from fproxy._bars import BarBuilder

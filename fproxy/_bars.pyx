@@ -7,6 +7,8 @@ from libcpp cimport bool as cpp_bool
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
+from fproxy._core_error cimport core_error
+
 from fproxy.core.bar_allowance import MAX_BAR_WILDCARDS
 from fproxy.core.bar_counts import BarCounts
 from fproxy.core.bar_errors import TooManyIntervalsError, TooManyWindowsError
@@ -22,6 +24,12 @@ cdef extern from "<string_view>" namespace "std" nogil:
         string_view(const char *, size_t)
 
 
+cdef extern from "bar_builder.hpp" namespace "fproxy" nogil:
+    cdef cppclass ScanFailure:
+        size_t at
+        const char *what
+
+
 cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
     enum Effect:
         kHighLow
@@ -34,15 +42,15 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         kQuotes
 
     cdef cppclass ConditionEffects:
-        ConditionEffects() except +
-        void set(uint32_t, uint8_t) except +
+        ConditionEffects() except +core_error
+        void set(uint32_t, uint8_t) except +core_error
 
     struct Separators:
         char of_events
         char of_topics
 
     cdef cppclass CppBarSource "fproxy::bars::BarSource":
-        CppBarSource(const string &, BarShape, const ConditionEffects &, Separators) except +
+        CppBarSource(const string &, BarShape, const ConditionEffects &, Separators) except +core_error
 
     struct BarLimits:
         int64_t delay_ms
@@ -71,18 +79,18 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         uint64_t restarts
 
     cdef cppclass Builder "fproxy::bars::BarBuilder":
-        Builder(const BarLimits &, const CppBarSource &) except +
-        Wish want(int32_t, string_view) except +
-        cpp_bool unwant(int32_t, string_view) except +
-        void trades_started(string_view) except +
-        void trades_stopped(string_view) except +
-        void gap() except +
-        cpp_bool feed(const char *, const char *, int64_t) except +
-        size_t failed_at()
-        void advance(int64_t) except +
+        Builder(const BarLimits &, const CppBarSource &) except +core_error
+        Wish want(int32_t, string_view) except +core_error
+        cpp_bool unwant(int32_t, string_view) except +core_error
+        void trades_started(string_view) except +core_error
+        void trades_stopped(string_view) except +core_error
+        void gap() except +core_error
+        cpp_bool feed(const char *, const char *, int64_t) except +core_error
+        const ScanFailure &failure()
+        void advance(int64_t) except +core_error
         cpp_bool next_advance(int64_t *)
-        vector[string] collect() except +
-        vector[string] history(int32_t, string_view, int64_t &, size_t, cpp_bool &) except +
+        vector[string] collect() except +core_error
+        vector[string] history(int32_t, string_view, int64_t &, size_t, cpp_bool &) except +core_error
         const Counts &counts()
         size_t symbol_count()
         size_t open_windows()
@@ -226,7 +234,7 @@ cdef class BarBuilder:
         finally:
             PyBuffer_Release(&view)
         if not sound:
-            raise ValueError(f"not sound JSON, or no object and no array, at byte {self._builder.failed_at()}")
+            raise ValueError(f"{self._builder.failure().what.decode()} at byte {self._builder.failure().at}")
 
     def advance(self, int64_t clock_ms):
         self._builder.advance(clock_ms)

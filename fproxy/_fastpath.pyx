@@ -12,8 +12,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool as bool_t
 from libcpp.pair cimport pair
 from libcpp.string cimport string
-from libcpp.string cimport string
 from libcpp.vector cimport vector
+
+from fproxy._core_error cimport core_error
 
 from fproxy.core.scanned_event import ScannedEvent
 
@@ -52,13 +53,17 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
 
     const vector[ScanPath] &scan_paths()
 
+    cdef cppclass ScanFailure:
+        size_t at
+        const char *what
+
     cdef cppclass Scanner:
         Scanner()
         Scanner(CompactScan compact)
-        bool_t scan(const char *begin, const char *end, Events &events) except +
-        int64_t bar_interval(const Event &event) except +
-        int64_t event_time(const Event &event) except +
-        size_t failed_at() const
+        bool_t scan(const char *begin, const char *end, Events &events) except +core_error
+        int64_t bar_interval(const Event &event) except +core_error
+        int64_t event_time(const Event &event) except +core_error
+        const ScanFailure &failure() const
         uint64_t exact_messages() const
 
     cdef cppclass LastEvent:
@@ -66,54 +71,55 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         const char *end() const
 
     cdef cppclass TopicTable:
-        void set_sources(const Text &type, uint32_t sources) except +
-        void set_bar_sources(uint32_t sources) except +
-        uint32_t topic(const Text &type, const Text &symbol) except +
+        void set_sources(const Text &type, uint32_t sources) except +core_error
+        void set_bar_sources(uint32_t sources) except +core_error
+        uint32_t topic(const Text &type, const Text &symbol) except +core_error
+        void forget_unused(uint32_t topic) except +core_error
         size_t exact_topics() const
 
     cdef cppclass Audiences:
         TopicTable &topics()
-        uint32_t add_client() except +
-        void remove_client(uint32_t client) except +
-        void subscribe(uint32_t client, const vector[uint32_t] &ids) except +
-        void unsubscribe(uint32_t client, const vector[uint32_t] &ids) except +
+        uint32_t add_client() except +core_error
+        void remove_client(uint32_t client) except +core_error
+        void subscribe(uint32_t client, const vector[uint32_t] &ids) except +core_error
+        void unsubscribe(uint32_t client, const vector[uint32_t] &ids) except +core_error
         size_t topics_of(uint32_t client) const
-        bool_t settle() except +
+        bool_t settle() except +core_error
         size_t size() const
         const vector[uint32_t] &members(uint32_t audience) const
 
     cdef cppclass CppFanout "fproxy::Fanout":
-        CppFanout(uint64_t seed, size_t max_payload) except +
+        CppFanout(uint64_t seed, size_t max_payload) except +core_error
         Audiences &audiences()
-        bool_t feed(unsigned int source, const char *begin, const char *end) except +
-        bool_t distribute(vector[pair[const char *, const char *]] &statuses) except +
-        void publish(uint32_t topic, const char *begin, const char *end) except +
+        bool_t feed(unsigned int source, const char *begin, const char *end) except +core_error
+        bool_t distribute(vector[pair[const char *, const char *]] &statuses) except +core_error
+        void publish(uint32_t topic, const char *begin, const char *end) except +core_error
         const LastEvent &last_event(unsigned int source) const
         const Events &events() const
-        void counted(string &counted) except +
+        void counted(string &counted) except +core_error
         bool_t fed_data() const
         uint64_t data_messages(unsigned int source) const
-        void withhold(vector[pair[const char *, const char *]] &statuses) except +
+        void withhold(vector[pair[const char *, const char *]] &statuses) except +core_error
         void take_from(int64_t time, int64_t otherwise)
-        size_t failed_at() const
+        const ScanFailure &failure() const
         uint64_t events_in() const
         uint64_t events_collected() const
         uint64_t exact_messages() const
         const vector[uint32_t] &ready() const
-        pair[const char *, size_t] take(uint32_t audience) except +
+        pair[const char *, size_t] take(uint32_t audience) except +core_error
         size_t take_events(uint32_t audience)
-        void all_taken() except +
+        void all_taken() except +core_error
         const vector[uint32_t] &overfull() const
-        void overfull_taken() except +
-        void keep_last(CppSnapshots &snapshots, int64_t received, bool_t is_live) except +
+        void overfull_taken() except +core_error
+        void keep_last(CppSnapshots &snapshots, int64_t received, bool_t is_live) except +core_error
 
 
 cdef extern from "known_events.hpp" namespace "fproxy" nogil:
     cdef cppclass KnownEvents:
-        void add(const Events &events) except +
+        void add(const Events &events) except +core_error
         bool_t empty() const
         void clear()
-        bool_t leave_out(const Events &events, string &rest) except +
+        bool_t leave_out(const Events &events, string &rest) except +core_error
 
 
 cdef extern from "history.hpp" namespace "fproxy" nogil:
@@ -125,10 +131,10 @@ cdef extern from "history.hpp" namespace "fproxy" nogil:
         bool_t was_live
 
     cdef cppclass CppHistory "fproxy::History":
-        CppHistory(size_t most_bytes, int64_t span_ms) except +
+        CppHistory(size_t most_bytes, int64_t span_ms) except +core_error
         void append(
             unsigned int source, const char *begin, const char *end, int64_t now, bool_t is_live
-        ) except +
+        ) except +core_error
         void trim(int64_t now)
         uint64_t first() const
         uint64_t next() const
@@ -151,7 +157,7 @@ cdef extern from "topic_counts.hpp" namespace "fproxy" nogil:
 
     HotTopics count_hot_topics "fproxy::hot_topics"(
         const CppHistory &history, size_t most_bytes, int64_t since, size_t limit
-    ) except +
+    ) except +core_error
 
 
 cdef extern from "coarse_clock.hpp" namespace "fproxy" nogil:
@@ -160,17 +166,17 @@ cdef extern from "coarse_clock.hpp" namespace "fproxy" nogil:
 
 cdef extern from "broadcast.hpp" namespace "fproxy" nogil:
     cdef cppclass CppBroadcast "fproxy::Broadcast":
-        CppBroadcast(size_t max_payload) except +
+        CppBroadcast(size_t max_payload) except +core_error
         bool_t feed(
             const char *begin, const char *end, vector[pair[const char *, const char *]] &statuses,
             CppHistory *history, int64_t now
-        ) except +
-        void repeat(const char *begin, const char *end) except +
-        size_t failed_at() const
+        ) except +core_error
+        void repeat(const char *begin, const char *end) except +core_error
+        const ScanFailure &failure() const
         uint64_t events_in() const
         size_t pending_bytes() const
         const LastEvent &last_event() const
-        pair[const char *, size_t] take() except +
+        pair[const char *, size_t] take() except +core_error
         size_t take_events()
 
 
@@ -193,9 +199,10 @@ class FrameError(ValueError):
     """A message is not sound JSON, or neither an object nor an array."""
 
 
-cdef object frame_error(const char *begin, size_t size, size_t at):
+cdef object frame_error(const char *begin, size_t size, const ScanFailure &failure):
+    cdef size_t at = failure.at
     excerpt = begin[max(0, <Py_ssize_t>at - 20):min(size, at + 20)]
-    return FrameError(f"not sound JSON at byte {at} of {size}: ...{excerpt!r}...")
+    return FrameError(f"{failure.what.decode()} at byte {at} of {size}: ...{excerpt!r}...")
 
 
 cdef object status_events(vector[pair[const char *, const char *]] &statuses):
@@ -443,7 +450,7 @@ cdef class Fanout:
         self._frames.check_idle()
         sound = self._fanout.feed(upstream._source, begin, begin + size)
         if not sound:
-            raise frame_error(begin, size, self._fanout.failed_at())
+            raise frame_error(begin, size, self._fanout.failure())
         if not upstream._known.empty() and upstream._known.leave_out(self._fanout.events(), upstream._rest):
             self._fanout.withhold(statuses)
             begin = upstream._rest.data()
@@ -512,6 +519,7 @@ cdef class Fanout:
         self._frames.check_idle()
         self._topic_ids((topic,), ids)
         self._fanout.publish(ids[0], begin, begin + PyBytes_GET_SIZE(event))
+        self._forget_unused(ids)
 
     def data_messages(self, unsigned int source):
         if source >= 32:
@@ -583,11 +591,24 @@ cdef class Fanout:
         if client >= len(self._sinks) or self._sinks[client] is None:
             raise KeyError(client)
 
+    # The numbers of topics, which are made when they are new; when one is no topic, none is left behind.
     cdef _topic_ids(self, object topics, vector[uint32_t] &ids):
-        cdef bytes type_bytes, symbol_bytes
-        cdef str event_type, symbol
         if self._event_topics is not None:
             topics = [matched for topic in topics for matched in self._event_topics(topic)]
+        try:
+            self._append_topic_ids(topics, ids)
+        except BaseException:
+            self._forget_unused(ids)
+            raise
+
+    cdef _forget_unused(self, const vector[uint32_t] &ids):
+        cdef size_t i
+        for i in range(ids.size()):
+            self._fanout.audiences().topics().forget_unused(ids[i])
+
+    cdef _append_topic_ids(self, object topics, vector[uint32_t] &ids):
+        cdef bytes type_bytes, symbol_bytes
+        cdef str event_type, symbol
         for event_type, symbol in topics:
             type_bytes = b"" if event_type == "*" else event_type.encode("utf-8", "surrogatepass")
             symbol_bytes = b"" if symbol == "*" else symbol.encode("utf-8", "surrogatepass")
@@ -672,7 +693,7 @@ cdef class Broadcast(MessageSink):
             now = coarse_unix_ms()
         sound = self._broadcast.feed(begin, begin + size, statuses, history, now)
         if not sound:
-            raise frame_error(begin, size, self._broadcast.failed_at())
+            raise frame_error(begin, size, self._broadcast.failure())
         if self._broadcast.pending_bytes() > MAX_PENDING_BYTES:
             self.flush()
         return status_events(statuses)
@@ -758,7 +779,7 @@ def scan(object payload, *, str path=None):
         try:
             begin = <const char *>view.buf
             if not scanner.scan(begin, begin + view.len, events):
-                raise frame_error(begin, view.len, scanner.failed_at())
+                raise frame_error(begin, view.len, scanner.failure())
             return [
                 ScannedEvent(
                     begin[events[i].begin - begin:events[i].end - begin],
@@ -787,7 +808,7 @@ def event_time_ms(object event):
     try:
         begin = <const char *>view.buf
         if not scanner.scan(begin, begin + view.len, events):
-            raise frame_error(begin, view.len, scanner.failed_at())
+            raise frame_error(begin, view.len, scanner.failure())
         time = scanner.event_time(events[0]) if events.size() == 1 else 0
         return time or None
     finally:
@@ -807,7 +828,7 @@ cdef class EventCounter:
 
     cdef size_t count(self, const char *begin, size_t size) except? 0:
         if not self._scanner.scan(begin, begin + size, self._events):
-            raise frame_error(begin, size, self._scanner.failed_at())
+            raise frame_error(begin, size, self._scanner.failure())
         return self._events.size()
 
 

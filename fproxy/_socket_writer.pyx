@@ -10,6 +10,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libcpp cimport bool as bool_t
 from libcpp.pair cimport pair
 
+from fproxy._core_error cimport core_error
 from fproxy._fastpath cimport FrameSink, SharedFrames
 
 cdef extern from "<sys/uio.h>" nogil:
@@ -19,14 +20,14 @@ cdef extern from "<sys/uio.h>" nogil:
 
 cdef extern from "backlog.hpp" namespace "fproxy" nogil:
     cdef cppclass CppBacklog "fproxy::Backlog":
-        CppBacklog(CppBacklogPool &pool, void *owner) except +
+        CppBacklog(CppBacklogPool &pool, void *owner) except +core_error
         void *owner() const
         void exempt(bool_t exempt)
         bint empty() const
         size_t bytes() const
         size_t rest_of_frame() const
         int64_t since() const
-        void keep(SharedFrames &frames, size_t sent, int64_t now) except +
+        void keep(SharedFrames &frames, size_t sent, int64_t now) except +core_error
         size_t gather(iovec *vectors, size_t most_vectors, size_t most_bytes) const
         void consume(size_t sent)
         void cut(int64_t now)
@@ -79,15 +80,15 @@ cdef extern from "coarse_clock.hpp" namespace "fproxy" nogil:
 
 cdef extern from "held_back.hpp" namespace "fproxy" nogil:
     cdef cppclass ScannedFrames:
-        bool_t scan(const SharedFrames &frames, int64_t now) except +
+        bool_t scan(const SharedFrames &frames, int64_t now) except +core_error
 
     cdef cppclass HeldBack:
-        HeldBack(bool_t conflates) except +
-        void take(const ScannedFrames &frames) except +
+        HeldBack(bool_t conflates) except +core_error
+        void take(const ScannedFrames &frames) except +core_error
         size_t bytes() const
         uint64_t dropped() const
         uint64_t replaced() const
-        pair[const char *, size_t] finish(size_t max_payload) except +
+        pair[const char *, size_t] finish(size_t max_payload) except +core_error
 
 
 _logger = logging.getLogger("fproxy.server")

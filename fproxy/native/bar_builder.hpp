@@ -79,7 +79,7 @@ class BarBuilder {
         retained_.clear();
     }
 
-    // Take in a message; false, with nothing changed, when it is not sound JSON: then failed_at() says where.
+    // Take in a message; false, with nothing changed, when it is not sound JSON: then failure() says what and where.
     bool feed(const char *begin, const char *end, int64_t now) {
         const uint64_t exact_before = scanner_.exact_messages();
         if (!scanner_.scan(begin, end, events_)) return false;
@@ -105,7 +105,7 @@ class BarBuilder {
         return true;
     }
 
-    size_t failed_at() const { return scanner_.failed_at(); }
+    const ScanFailure &failure() const { return scanner_.failure(); }
 
     // The clock has moved on to `now`, and whatever came before has been fed.
     void advance(int64_t now) {

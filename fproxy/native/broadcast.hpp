@@ -17,7 +17,7 @@ class Broadcast {
     explicit Broadcast(size_t max_payload) : max_payload_(max_payload) {}
 
     // Take one upstream message in: `statuses` gets the spans of its status events, which are kept from clients. False,
-    // with no effect, when the message is not sound; failed_at() says where. What goes out is kept in `history`, if there
+    // with no effect, when the message is not sound; failure() says what and where. What goes out is kept in `history`, if there
     // is one: each message as clients get it.
     bool feed(const char *begin, const char *end, std::vector<std::pair<const char *, const char *>> &statuses,
               History *history, int64_t now) {
@@ -46,7 +46,7 @@ class Broadcast {
     // Send a message that was sent before again.
     void repeat(const char *begin, const char *end) { pending_.append_message(begin, static_cast<size_t>(end - begin)); }
 
-    size_t failed_at() const { return scanner_.failed_at(); }
+    const ScanFailure &failure() const { return scanner_.failure(); }
     uint64_t events_in() const { return events_in_; }
     // The last event that came: nothing when none has.
     const LastEvent &last_event() const { return last_event_; }

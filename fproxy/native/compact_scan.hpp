@@ -9,6 +9,7 @@
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define FPROXY_HAS_AVX2 1
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 #if defined(__aarch64__)
@@ -333,6 +334,19 @@ class Block {
 
 #endif  // FPROXY_HAS_NEON
 
+#if FPROXY_HAS_AVX2
+
+// Whether this machine has every instruction set that the AVX2 scanner is compiled for: virtual machines may lack any.
+inline bool has_all_of_avx2() {
+    // Not every compiler knows LZCNT by name.
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    const bool has_lzcnt = __get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 5 & 1) != 0;
+    return has_lzcnt && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+           __builtin_cpu_supports("popcnt");
+}
+
+#endif
+
 using CompactScan = bool (*)(const char *begin, const char *end, Events &events);
 
 struct ScanPath {
@@ -345,7 +359,7 @@ inline const std::vector<ScanPath> &scan_paths() {
     static const std::vector<ScanPath> paths = [] {
         std::vector<ScanPath> found;
 #if FPROXY_HAS_AVX2
-        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
+        if (has_all_of_avx2())
             found.push_back({"avx2", [](const char *begin, const char *end, Events &events) {
                                  return avx2::CompactScanner(events).scan(begin, end);
                              }});

@@ -27,9 +27,12 @@ struct Event {
     EventKind kind;
 };
 
-// The events of one message, in its order. A vector that keeps its memory and hands out uninitialised elements.
+// The events of one message, in its order. A vector that keeps some memory and hands out uninitialised elements. It takes
+// no more events than vendors would ever send at once: an event needs more memory than the shortest text of one.
 class Events {
   public:
+    static constexpr size_t kMost = size_t{1} << 18;
+
     Events() : events_(kFirstRoom) {}
 
     Event &append() {
@@ -37,23 +40,49 @@ class Events {
         return events_[size_++];
     }
 
-    void clear() { size_ = 0; }
+    void clear() {
+        if (__builtin_expect(room_ > kUsualRoom, 0)) shrink_when_calm();
+        size_ = 0;
+        are_too_many_ = false;
+    }
+
+    // Whether some events were not kept, because there was no more room for them. The last one is the last that came.
+    bool are_too_many() const { return are_too_many_; }
+
     size_t size() const { return size_; }
+    size_t bytes() const { return room_ * sizeof(Event); }
     const Event &operator[](size_t i) const { return events_[i]; }
     const Event *begin() const { return events_.data(); }
     const Event *end() const { return events_.data() + size_; }
 
   private:
     static constexpr size_t kFirstRoom = 256;
+    static constexpr size_t kUsualRoom = 4096;  // kept, however small messages become
+    static constexpr unsigned kCalm = 1000;     // as many messages in a row with few events end a burst
 
     std::vector<Event> events_;
     size_t room_ = kFirstRoom;  // events_.size(), which takes a division
     size_t size_ = 0;
+    bool are_too_many_ = false;
+    unsigned small_in_a_row_ = 0;
 
     // The resize may throw, and must leave the room as it is then: else the next event would be written past the end.
     void grow() {
+        if (room_ >= kMost) {
+            are_too_many_ = true;
+            --size_;
+            return;
+        }
         events_.resize(2 * room_);
         room_ = events_.size();
+    }
+
+    void shrink_when_calm() {
+        small_in_a_row_ = size_ <= kUsualRoom ? small_in_a_row_ + 1 : 0;
+        if (small_in_a_row_ < kCalm) return;
+        small_in_a_row_ = 0;
+        std::vector<Event>(kUsualRoom).swap(events_);
+        room_ = kUsualRoom;
     }
 };
 

@@ -22,7 +22,7 @@ class Fanout {
     Audiences &audiences() { return audiences_; }
 
     // Take one upstream message in, to be given out by distribute() while it is there. False, with no effect, when it
-    // is not sound; failed_at() says where.
+    // is not sound; failure() says what and where.
     bool feed(unsigned source, const char *begin, const char *end) {
         next_event_ = 0;
         if (!scanner_.scan(begin, end, events_)) {
@@ -102,7 +102,6 @@ class Fanout {
         event.end = end;
         frame_end_ = end;
         collect(event, audiences_.topics().audiences(topic), 0);
-        audiences_.topics().forget_unused(topic);
     }
 
     // The last event that came from an upstream: nothing when none has.
@@ -121,7 +120,7 @@ class Fanout {
         return next_event_ < events_.size();
     }
 
-    size_t failed_at() const { return scanner_.failed_at(); }
+    const ScanFailure &failure() const { return scanner_.failure(); }
     uint64_t events_in() const { return events_in_; }
     uint64_t events_collected() const { return events_collected_; }
     uint64_t exact_messages() const { return scanner_.exact_messages(); }

@@ -5,9 +5,9 @@
 // anybody looks for ends like.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-
-#include "text.hpp"
+#include <cstring>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -17,7 +17,10 @@
 
 namespace fproxy::bars {
 
-// Bit i of the result: character i is a quote, and i + 1 a colon. Reads 65 characters.
+// How many characters key_ends() reads.
+constexpr ptrdiff_t kKeyEndsReads = 65;
+
+// Bit i of the result: character i is a quote, and i + 1 a colon.
 inline uint64_t key_ends(const char *at) {
 #if defined(__SSE2__)
     const __m128i quote = _mm_set1_epi8('"'), colon = _mm_set1_epi8(':');
@@ -46,11 +49,19 @@ inline uint64_t key_ends(const char *at) {
 #endif
 }
 
-// Calls `take` with the colon behind each key of the event, in order. 65 characters past `end` are readable.
+// Calls `take` with the colon behind each key of the event, in order. What is read ends before `readable_end`, which is not
+// before the event's.
 template <class Take>
-inline void for_each_key(const char *begin, const char *end, Take take) {
+inline void for_each_key(const char *begin, const char *end, const char *readable_end, Take take) {
     for (const char *block = begin; block < end; block += 64) {
-        uint64_t marks = key_ends(block);
+        uint64_t marks = 0;
+        if (__builtin_expect(readable_end - block >= kKeyEndsReads, 1)) {
+            marks = key_ends(block);
+        } else {
+            char copy[kKeyEndsReads] = {};
+            std::memcpy(copy, block, static_cast<size_t>(readable_end - block));
+            marks = key_ends(copy);
+        }
         if (end - block < 64) marks &= (uint64_t{1} << (end - block)) - 1;
         for (; marks != 0; marks &= marks - 1) take(block + __builtin_ctzll(marks) + 1);
     }

@@ -41,21 +41,13 @@ class TradeReader {
         return with_shape([&](auto shape) { return read_exact(shape, event, trade); });
     }
 
-    // The same for an event that the compact scanner has vouched for, in a message that ends at `message_end`.
+    // The same for an event that the compact scanner has vouched for, in a message that ends at `message_end`: nothing behind
+    // that is read.
     bool read_compact(const Event &event, const char *message_end, Trade &trade) const {
-        const size_t length = static_cast<size_t>(event.end - event.begin);
-        if (message_end - event.end >= kPadding)
-            return with_shape([&](auto shape) { return read_padded(shape, event.begin, event.end, trade); });
-        if (length > kMostCopied) return read(event, trade);
-        char copy[kMostCopied + kPadding] = {};
-        std::memcpy(copy, event.begin, length);
-        return with_shape([&](auto shape) { return read_padded(shape, copy, copy + length, trade); });
+        return with_shape([&](auto shape) { return read_keys(shape, event.begin, event.end, message_end, trade); });
     }
 
   private:
-    static constexpr ptrdiff_t kPadding = 65;  // what for_each_key reads past the end
-    static constexpr size_t kMostCopied = 512;
-
     enum class Field { kOther, kPrice, kSecondPrice, kSize, kDecimalSize, kTime, kConditions };
 
     // Which key is which, by the name, or by the eight characters that end with the colon behind it.
@@ -165,14 +157,15 @@ class TradeReader {
     }
 
     template <class Keys>
-    bool read_padded(Keys keys, const char *begin_at, const char *end, Trade &trade) const {
+    bool read_keys(Keys keys, const char *begin_at, const char *end, const char *message_end, Trade &trade) const {
         Reading reading;
         begin(trade);
-        for_each_key(begin_at, end, [&](const char *colon) {
+        for_each_key(begin_at, end, message_end, [&](const char *colon) {
             // The eight characters that end with the colon; no key here is so near the beginning that it has fewer,
             // except the first characters of the shortest, such as {"p":
             const ptrdiff_t before = colon - begin_at;
-            const uint64_t word = before >= 7 ? load8(colon - 7) : load8(begin_at) << (8 * (7 - before));
+            const uint64_t word =
+                before >= 7 ? load8(colon - 7) : load8_before(begin_at, message_end) << (8 * (7 - before));
             const Field field = Keys::field_before(word);
             const char *at = colon + 1;
             if (field != Field::kOther) take(field, at, trade, reading);

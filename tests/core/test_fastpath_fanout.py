@@ -371,3 +371,13 @@ def test_unknown_clients_and_sources_are_refused(sink: Sink) -> None:
         fanout.feed(32, b"[]")
     with pytest.raises(ValueError, match="max_message"):
         Fanout(max_message=1)
+
+
+def test_what_is_no_topic_leaves_nothing_behind(sink: Sink) -> None:
+    fanout = Fanout()
+    client = fanout.add_client(sink)
+    for wrong in (("T", 5), ("T",), None):
+        with pytest.raises((TypeError, ValueError)):
+            fanout.subscribe(client, [("T", "A"), ("100Ms", "*"), wrong])  # type: ignore[list-item]
+        assert fanout.exact_topics == 0
+        assert fanout.topic_count(client) == 0

@@ -224,3 +224,16 @@ def test_the_vendors_samples(path: str) -> None:
     }
     frame = json.dumps(list(samples.values()), separators=(",", ":")).encode()
     assert [(e.event_type.decode(), e.symbol.decode()) for e in scan(frame, path=path)] == list(samples)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_message_has_no_more_events_than_may_be(path: str) -> None:
+    most = 2**18
+    assert count_events(b"[" + b",".join([b"{}"] * most) + b"]", path=path) == most
+    for element in (b"{}", TRADE):
+        with pytest.raises(
+            FrameError,
+            match=rf"more events than a message may have at byte {most * (len(element) + 1) + 1} of",
+        ):
+            count_events(b"[" + b",".join([element] * (most + 1)) + b"]", path=path)
+    assert count_events(b"[{}]", path=path) == 1

@@ -42,13 +42,16 @@ BUILDS: Final = {
 }
 
 
-def built(name: str, source: str, request: pytest.FixtureRequest) -> list[str]:
+def built(
+    name: str, source: str, request: pytest.FixtureRequest, more_flags: tuple[str, ...] = ()
+) -> list[str]:
     """Return the command that runs a harness; skip the running test when tools are missing.
 
     Args:
         name: of the build.
         source: the harness' file name.
         request: of the test. Compiling takes seconds: programs of the same sources are kept in pytest's cache.
+        more_flags: for the compiler, besides those of the build.
     """
     build = BUILDS[name]
     compiler = next(filter(None, map(shutil.which, build.compilers)), None)
@@ -60,7 +63,7 @@ def built(name: str, source: str, request: pytest.FixtureRequest) -> list[str]:
         if emulator is None:
             pytest.skip(f"{build.emulator} is not installed")
         run.append(emulator)
-    flags = (*COMMON_FLAGS, *build.flags)
+    flags = (*COMMON_FLAGS, *build.flags, *more_flags)
     digest = hashlib.sha256(repr((compiler, flags)).encode())
     for file in _project_files_of(compiler, flags, HERE / source):
         digest.update(file.read_bytes())

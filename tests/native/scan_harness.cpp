@@ -78,7 +78,7 @@ void report(const char *path, fproxy::CompactScan compact, const char *begin, co
     fproxy::Scanner scanner(compact);
     fproxy::Events events;
     if (!scanner.scan(begin, end, events)) {
-        std::printf("%s refused %zu\n", path, scanner.failed_at());
+        std::printf("%s refused %zu\n", path, scanner.failure().at);
         return;
     }
     std::printf("%s %s", path, scanner.exact_messages() == 0 ? "compact" : "exact");
