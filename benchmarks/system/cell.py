@@ -199,7 +199,7 @@ class Cell:
             str(options.results / "source"),
             str(self.material.tape),
             str(window),
-            str(options.window),
+            str(options.window if self.workload.windowed else 0),
         ]
         self._source = stack.enter_context(
             Process(
@@ -271,6 +271,8 @@ class Cell:
             return max(1, int(self.workload.rate * self.options.seconds))
         if self.options.events is not None:
             return self.options.events
+        if self.workload.events is not None:
+            return self.workload.events
         return max(1, int(self._events_per_second * self.options.seconds))
 
     def _begin(self, events: int, rate: float | None, *, keep: bool = False) -> tuple[int, int, int]:

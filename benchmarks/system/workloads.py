@@ -20,6 +20,8 @@ class Workload:
         tape: the shape of the tape.
         rate: events a second, or None for flat out.
         idle_clients: clients that connect while the tape plays and that nothing is for.
+        windowed: whether the source waits for clients that fall behind; else it plays as fast as the program reads.
+        events: how many to play flat out, instead of what fits the time asked for; None leaves it to that.
         storm: topics that another client subscribes to meanwhile: so many in big messages, so many one a message.
     """
 
@@ -30,6 +32,8 @@ class Workload:
     rate: float | None = None
     idle_clients: int = 0
     storm: tuple[int, int] | None = None
+    windowed: bool = True
+    events: int | None = None
 
 
 def _of_symbols(names: list[str]) -> Topics:
@@ -61,6 +65,13 @@ def all_workloads(rates: Sequence[int] = (20_000, 100_000)) -> dict[str, Workloa
             "wildcard",
             "10 clients: 4 on T.*, 3 on Q.*, 3 on *",
             (("T.*",),) * 4 + (("Q.*",),) * 3 + (("*",),) * 3,
+        ),
+        Workload(
+            "burst",
+            "wildcard, all at once: nothing waits for the clients",
+            (("T.*",),) * 4 + (("Q.*",),) * 3 + (("*",),) * 3,
+            windowed=False,
+            events=400_000,
         ),
         Workload(
             "nobody",

@@ -143,7 +143,7 @@ steps = st.one_of(
 
 
 @pytest.mark.parametrize("policy", ["drop", "conflate"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(script=st.lists(steps, max_size=40))
 def test_a_client_gets_what_the_policy_says(policy: str, script: list[tuple[str, Any]]) -> None:
     transport, pool, oracle = SwitchableTransport(), BacklogPool(max_bytes=1 << 30), Oracle(policy)

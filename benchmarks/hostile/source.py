@@ -1,0 +1,97 @@
+"""The vendor: sends numbered, stamped trades of a few symbols at a steady rate, and padded ones of another symbol."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Any, Final, Self
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+SYMBOLS: Final = 200
+TICK: Final = 0.005
+PADDED: Final = "PAD"
+"""The symbol whose events are long: what clients are stalled with."""
+
+
+class Source:
+    """A server for the proxy's two upstream connections; whoever subscribes to trades gets all of them.
+
+    Attributes:
+        numbers: the number of each symbol's next event.
+        port: where it listens.
+    """
+
+    def __init__(self, *, rate: int, padded_bytes_per_second: int) -> None:
+        self.numbers = [0] * SYMBOLS
+        self.port = 0
+        self._each_tick = max(1, round(rate * TICK))
+        self._padding = padded_bytes_per_second
+        self._connections: set[ServerConnection] = set()
+        self._server: Any = None
+        self._task: asyncio.Task[None] | None = None
+        self._next = 0
+        self._padded = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await serve(
+            self._serve, "127.0.0.1", self.port, max_size=None, compression=None, ping_interval=None
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._task = asyncio.create_task(self._play())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def restart(self) -> None:
+        """Lose every connection, as a restarted upstream does."""
+        for connection in tuple(self._connections):
+            connection.transport.abort()
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            await connection.send('[{"ev":"status","status":"connected","message":"Connected Successfully"}]')
+            async for message in connection:
+                text = message if isinstance(message, str) else message.decode()
+                if '"auth"' in text:
+                    await connection.send(
+                        '[{"ev":"status","status":"auth_success","message":"authenticated"}]'
+                    )
+                elif '"subscribe"' in text and "T." in text:
+                    self._connections.add(connection)
+        self._connections.discard(connection)
+
+    async def _play(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due += TICK
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            message = self._message()
+            for connection in tuple(self._connections):
+                with suppress(ConnectionClosed):
+                    await connection.send(message, text=True)
+
+    def _message(self) -> bytes:
+        now, milliseconds = time.perf_counter_ns(), time.time_ns() // 1_000_000
+        events = []
+        for _ in range(self._each_tick):
+            symbol = self._next
+            self._next = (symbol + 1) % SYMBOLS
+            events.append(
+                b'{"ev":"T","sym":"S%d","i":%d,"t":%d,"ns":%d}'
+                % (symbol, self.numbers[symbol], milliseconds, now)
+            )
+            self.numbers[symbol] += 1
+        if self._padding:
+            self._padded += 1
+            padding = b"x" * round(self._padding * TICK)
+            events.append(
+                b'{"ev":"T","sym":"%s","i":%d,"t":%d,"p":"%s"}'
+                % (PADDED.encode(), self._padded, milliseconds, padding)
+            )
+        return b"[" + b",".join(events) + b"]"
