@@ -47,7 +47,7 @@ _FILE_HEAD: Final = """\
 # Settings
 
 Written by `python -m fproxy.face.settings.reference`; the tables of flags and variables are in
-[README.md](../README.md#settings).
+README.md.
 
 A setting is looked for as a flag, then as an environment variable, then as a line of `.env`, then in the configuration
 file that `--config fproxy.toml` or `FPROXY_CONFIG` names. A variable that is set but empty counts as unset, and hides
