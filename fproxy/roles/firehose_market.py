@@ -17,6 +17,7 @@ from fproxy.metrics import Metrics
 from fproxy.roles.followers import Followers
 from fproxy.roles.held_answers import HeldAnswers
 from fproxy.roles.kept_history import kept_history
+from fproxy.roles.limited_topics import LimitedTopics
 from fproxy.roles.replay import Replay, ReplayStart, WholeReplay
 from fproxy.roles.replay_queue import ReplayQueue
 from fproxy.roles.served_markets import ServedMarket
@@ -186,8 +187,8 @@ class FirehoseMarket(ServedMarket):
         self._subscriptions.unsubscribe(client, topics)
 
     def topics(self, client: Client) -> Set[Topic]:
-        """Return what a client is subscribed to, of what is for clients to say."""
-        return self._subscriptions.topics(client)
+        """Return what a client is subscribed to, of what is for clients to say: nothing else takes room."""
+        return LimitedTopics(self._subscriptions.topics(client), self._is_for_clients)
 
     def hold(self, holding: bool) -> None:
         """Read nothing from upstream for now, or read again."""
