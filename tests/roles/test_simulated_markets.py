@@ -77,9 +77,8 @@ async def test_a_path_of_no_market_is_answered_with_those_that_there_are() -> No
                 async with connect(f"ws://127.0.0.1:{simulated.port}{path}", proxy=None):
                     pass
             assert refusal.value.response.status_code == 404
-            assert {b"/options", b"/futures/cme"} <= set(
-                refusal.value.response.body.replace(b",", b"").split()
-            )
+            words = bytes(refusal.value.response.body).replace(b",", b"").split()
+            assert {b"/options", b"/futures/cme"} <= set(words)
 
 
 async def test_a_market_outside_the_plan_is_refused_in_the_vendors_words() -> None:
