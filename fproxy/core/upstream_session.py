@@ -122,6 +122,7 @@ class UpstreamSession:
         "_lost_track_until",
         "_outstanding",
         "_over",
+        "_peer_key",
         "_recovery",
         "_replays",
         "_secrets",
@@ -132,7 +133,12 @@ class UpstreamSession:
     )
 
     def __init__(
-        self, api_key: str, other_secrets: Iterable[str] = (), *, followed: FollowedStream | None = None
+        self,
+        api_key: str,
+        other_secrets: Iterable[str] = (),
+        *,
+        peer_key: str = "",
+        followed: FollowedStream | None = None,
     ) -> None:
         """Prepare a session.
 
@@ -140,11 +146,13 @@ class UpstreamSession:
             api_key: the key to authenticate with; empty when there is none. It appears in no effect but
                 ``Send``.
             other_secrets: what the upstream knows too, and must not appear in any effect either.
+            peer_key: the key to authenticate with where the upstream is a role of ours; empty for the same.
             followed: where its owner stands in the stream of a role of ours; None when that is not kept.
         """
         self.ready = False
         self._api_key = api_key
-        self._secrets = (api_key, *other_secrets)
+        self._peer_key = peer_key
+        self._secrets = (api_key, peer_key, *other_secrets)
         self._over = False
         self._outstanding: deque[_Request] = deque()  # in the order of sending
         # (action, topic) -> the outstanding requests that await an answer for it, in the order of sending
@@ -174,7 +182,8 @@ class UpstreamSession:
         """
         self.is_peer = is_peer
         recover, effects = self._recovery.opened(is_peer=is_peer)
-        return [Send(_message("auth", self._api_key, recover=recover)), *effects]
+        key = (is_peer and self._peer_key) or self._api_key
+        return [Send(_message("auth", key, recover=recover)), *effects]
 
     def lost(self, now: int) -> None:
         """The connection is lost, at a time in Unix milliseconds."""

@@ -161,22 +161,24 @@ def stack_children(
     *,
     host: str,
     flags: Mapping[str, str],
+    internal_key: str,
     drain: float = 0.0,
 ) -> tuple[Child, ...]:
     """Return the roles of ``fproxy stack``, which find their settings where they always do.
 
-    The firehose and the aggregator want the vendor's key of each other and of the proxy; the clients' keys
-    and limits are for the proxy alone.
+    The clients' keys and limits are for the proxy alone.
 
     Args:
         ports: where each listens.
         host: the address that the proxy listens on.
         flags: settings given as flags, as environment variables.
+        internal_key: the key with which they let each other in.
         drain: over how long the proxy lets its clients go when it stops, in seconds.
     """
+    environment = {**flags, "FPROXY_INTERNAL_KEY": internal_key}
     return (
-        *upstream_children(ports, environment={**flags, **dict.fromkeys(_PROXY_ALONE, "")}),
-        proxy_child(ports, host=host, environment=flags, drain=drain),
+        *upstream_children(ports, environment={**environment, **dict.fromkeys(_PROXY_ALONE, "")}),
+        proxy_child(ports, host=host, environment=environment, drain=drain),
     )
 
 

@@ -14,7 +14,9 @@ import click
 from fproxy.core.loopback import is_loopback
 from fproxy.core.market import Market
 from fproxy.core.urls import redacted_url
+from fproxy.face.exposure import exposed_files, exposed_keys, unencrypted
 from fproxy.face.keys_command import keys as keys_command
+from fproxy.face.keys_file import new_key
 from fproxy.face.logs import configure_logging
 from fproxy.face.settings.built import (
     Values,
@@ -27,7 +29,7 @@ from fproxy.face.settings.built import (
 )
 from fproxy.face.settings.options import given_flags, settings_of
 from fproxy.face.settings.sources import known_settings, read_again, unknown_settings
-from fproxy.face.tail_settings import tail_flags, tail_settings
+from fproxy.face.tail_settings import DEMO_KEY, tail_flags, tail_settings
 from fproxy.face.take_over_refusals import check_take_over, refuse_take_over
 from fproxy.metrics import Metrics
 from fproxy.roles.market_settings import RoleSettings, settings_of_market
@@ -95,7 +97,8 @@ class ProxyCommand(click.Command):
 def begin(values: Values) -> None:
     """Configure logging as a command's values say, and warn of settings that nothing reads."""
     configure_logging(values["log_level"])
-    for sentence in unknown_settings(click.get_current_context()):
+    context = click.get_current_context()
+    for sentence in (*unknown_settings(context), *exposed_files(context, values)):
         log.warning("%s", sentence)
 
 
@@ -105,6 +108,8 @@ def warn_if_open(server: ServerSettings, values: Values) -> None:
         log.warning(
             "No key is set: any client on this machine is served. FPROXY_CLIENT_KEYS sets the keys to accept"
         )
+    for sentence in exposed_keys(click.get_current_context(), server, values):
+        log.warning("%s", sentence)
 
 
 def keys_watch(values: Values) -> "KeysWatch | None":
@@ -492,6 +497,7 @@ def stack(ctx: click.Context, /, **values: Any) -> None:
         ports,
         host=proxy_server.host,
         flags=given_flags(ctx),
+        internal_key=values["internal_key"] or new_key(),
         drain=values["drain"],
     )
     finish(
@@ -519,6 +525,9 @@ def tail(**values: Any) -> None:
     from fproxy.face.tail import Tail
 
     settings = tail_settings(values)
+    if settings.key != DEMO_KEY:
+        for sentence in unencrypted(click.get_current_context(), values):
+            log.warning("%s", sentence)
     finish(Tail(settings).run)
 
 

@@ -68,6 +68,11 @@ def read_keys_file(path: Path) -> tuple[FileKey, ...]:
     return keys
 
 
+def new_key() -> str:
+    """Return a new key, of 32 random bytes."""
+    return secrets.token_urlsafe(KEY_BYTES)
+
+
 def add_key(path: Path, name: str) -> str:
     """Make a new key, add its SHA-256 to a keys file under a name, and return the key. The file is made if need be.
 
@@ -83,7 +88,7 @@ def add_key(path: Path, name: str) -> str:
             raise TomlFileError(f"{path} has a key named {name!r} already")
         before = path.read_text(encoding="utf-8-sig")
         mode = stat.S_IMODE(path.stat().st_mode)
-    key = secrets.token_urlsafe(KEY_BYTES)
+    key = new_key()
     quoted = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{name}"'
     gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
     text = f'{before}{gap}[keys.{quoted}]\nsha256 = "{key_digest(key).hex()}"\n'

@@ -55,6 +55,19 @@ def client_keys_for(
     return ()
 
 
+def with_internal_key(keys: tuple[str, ...], internal_key: str, *, is_closed: bool) -> tuple[str, ...]:
+    """Return the keys that a server accepts, with that of fproxy's own roles, which does not close an open one.
+
+    Args:
+        keys: the keys as :func:`client_keys_for` returns them.
+        internal_key: the key of fproxy's own roles; empty for none.
+        is_closed: whether the server accepts named keys, and so not every key, even when ``keys`` is empty.
+    """
+    if not internal_key or internal_key in keys or not (keys or is_closed):
+        return keys
+    return (*keys, internal_key)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """What a server for clients can be told.

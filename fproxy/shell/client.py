@@ -547,6 +547,8 @@ class Client(asyncio.BufferedProtocol):
 
     def _is_on_this_machine(self) -> bool:
         address = self._transport.get_extra_info("peername")
+        if self._forwarded is not None:
+            return is_loopback(self._forwarded)
         return not isinstance(address, tuple) or is_loopback(address[0])
 
     def unsubscribe(self, topics: Sequence[Topic]) -> None:

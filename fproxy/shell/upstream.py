@@ -87,7 +87,9 @@ class UpstreamConnection:
         self._url = check_upstream_url(url)
         self._shown_url = redacted_url(url)
         self._api_key = api_key
-        self._secrets = url_secrets(url) | {api_key}
+        # A simulated market is a role of ours, too, but plays the vendor, who has never heard of that key.
+        self._peer_key = "" if is_vendor else options.internal_key
+        self._secrets = url_secrets(url) | {api_key, options.internal_key}
         self._demand = demand
         self._listener = listener
         self._options = options
@@ -221,7 +223,9 @@ class UpstreamConnection:
         options = self._options
         link = self._link = UpstreamLink(
             name=self._shown_name,
-            session=UpstreamSession(self._api_key, self._secrets, followed=self._followed),
+            session=UpstreamSession(
+                self._api_key, self._secrets, peer_key=self._peer_key, followed=self._followed
+            ),
             demand=self._demand,
             listener=self._listener,
             options=options,

@@ -22,6 +22,7 @@ class UpstreamOptions:
         stable_after: how long a connection must last for the delays to start anew.
         close_timeout: how long an orderly close may take.
         max_message_size: the largest message accepted, in bytes; a larger one drops the connection.
+        internal_key: the key to authenticate with where the upstream is a role of fproxy's own; empty for the same.
         tls: whom to trust, and what to show, over ``wss://``.
     """
 
@@ -35,4 +36,5 @@ class UpstreamOptions:
     stable_after: float = 10.0
     close_timeout: float = 1.0
     max_message_size: int = 16 * 1024 * 1024
+    internal_key: str = field(default="", repr=False)
     tls: UpstreamTls = field(default_factory=UpstreamTls)

@@ -396,6 +396,13 @@ class TestHostileUpstreams:
         assert len(notice.text) < 300
 
 
+def test_a_role_of_ours_gets_the_key_of_the_roles_and_the_vendor_never_does() -> None:
+    session = UpstreamSession("vendor", peer_key="ours")
+    assert sent(session.opened(is_peer=False)) == [("auth", "vendor")]
+    assert sent(session.opened(is_peer=True))[0] == ("auth", "ours")
+    assert sent(UpstreamSession("vendor").opened(is_peer=True))[0] == ("auth", "vendor")
+
+
 @st.composite
 def conversations(draw: st.DrawFn, *, silent: bool) -> tuple[list[dict[str, str]], list[int]]:
     """Requests, each a topic -> its fate, and the sizes of the messages in which their answers come."""

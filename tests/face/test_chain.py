@@ -158,7 +158,7 @@ def test_only_the_proxy_of_a_stack_is_for_others() -> None:
         **limits,
     }
     ports = Ports(proxy=1, aggregator=2, firehose=3)
-    firehose, aggregator, proxy = stack_children(ports, host="0.0.0.0", flags=flags)
+    firehose, aggregator, proxy = stack_children(ports, host="0.0.0.0", flags=flags, internal_key="sesame")
     for child in (firehose, aggregator):
         assert child.command[-4:-1] == ("--host", LOOPBACK, "--port")
         assert child.environment["FPROXY_CLIENT_KEYS"] == ""

@@ -18,6 +18,7 @@ from fproxy.roles.settings import (
     OpenServerError,
     ServerSettings,
     client_keys_for,
+    with_internal_key,
 )
 from fproxy.roles.simulator_settings import SimulatorSettings
 from fproxy.shell.tls import ServerTls, TlsError, UpstreamTls
@@ -82,7 +83,7 @@ def firehose_settings(values: Values) -> FirehoseSettings:
         raise click.UsageError(
             "--feed (FPROXY_FEED) and --polygon-ws-url (POLYGON_WS_URL) both say where the vendor is; set one of them"
         )
-    return _sound(filled(FirehoseSettings(), _checked(values)))
+    return _sound(filled(FirehoseSettings(), _checked(values, serves_roles=True)))
 
 
 def aggregator_settings(values: Values) -> AggregatorSettings:
@@ -91,7 +92,7 @@ def aggregator_settings(values: Values) -> AggregatorSettings:
     Raises:
         click.UsageError: the settings do not go together.
     """
-    return _sound(filled(AggregatorSettings(), _checked(values)))
+    return _sound(filled(AggregatorSettings(), _checked(values, serves_roles=True)))
 
 
 def simulator_settings(values: Values) -> SimulatorSettings:
@@ -119,25 +120,30 @@ def _check_tls(values: Values) -> None:
         raise click.UsageError(str(error)) from error
 
 
-def _checked_server(values: Values) -> Values:
+def _checked_server(values: Values, *, serves_roles: bool = False) -> Values:
+    """Return the values with the keys that clients may have.
+
+    Args:
+        values: the values as given.
+        serves_roles: whether its clients are roles of fproxy: then their key alone makes it a server that is not open.
+    """
     _check_tls(values)
     if values.get("keys_file") and values["client_keys"] == (ANY_KEY,):
         raise click.UsageError(
             "--client-keys * accepts any key: with --keys-file (FPROXY_KEYS_FILE) it has no sense"
         )
+    given, vendor_key = values["client_keys"] or (), values["polygon_api_key"] or ""
+    internal_key, has_file = values.get("internal_key") or "", bool(values.get("keys_file"))
+    if serves_roles and not given and not vendor_key and internal_key:
+        given = (internal_key,)
     try:
-        keys = client_keys_for(
-            values["host"],
-            values["client_keys"] or (),
-            values["polygon_api_key"] or "",
-            has_keys_file=bool(values.get("keys_file")),
-        )
+        keys = client_keys_for(values["host"], given, vendor_key, has_keys_file=has_file)
     except OpenServerError as error:
         raise click.UsageError(str(error)) from error
-    return {**values, "client_keys": keys}
+    return {**values, "client_keys": with_internal_key(keys, internal_key, is_closed=has_file)}
 
 
-def _checked(values: Values) -> Values:
+def _checked(values: Values, *, serves_roles: bool = False) -> Values:
     if values["reconnect_min"] > values["reconnect_max"]:
         raise click.UsageError(
             f"the first delay before connecting again, {values['reconnect_min']:g} s (FPROXY_RECONNECT_MIN), is "
@@ -145,7 +151,7 @@ def _checked(values: Values) -> Values:
         )
     context = click.get_current_context()
     own = {market: found for market in values["markets"] if (found := market_values(context, market))}
-    return {**_checked_server(values), "own_of_markets": own}
+    return {**_checked_server(values, serves_roles=serves_roles), "own_of_markets": own}
 
 
 def _sound(settings: R) -> R:

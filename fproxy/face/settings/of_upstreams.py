@@ -15,6 +15,14 @@ UPSTREAM_SETTINGS: Final = (
         "Key to authenticate upstream with. Better not as a flag: others on this machine can read those.",
     ),
     Declaration(
+        "internal_key",
+        "FPROXY_INTERNAL_KEY",
+        Secret(),
+        UPSTREAMS,
+        "Key with which roles of fproxy let each other in, beside the keys of clients; a stack makes one up. Unset: "
+        "POLYGON_API_KEY serves for that, too. Better not as a flag.",
+    ),
+    Declaration(
         "upstream_ca",
         "FPROXY_UPSTREAM_CA",
         FilePath(),
