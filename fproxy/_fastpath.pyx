@@ -73,12 +73,15 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
     cdef cppclass TopicTable:
         void set_sources(const Text &type, uint32_t sources) except +core_error
         void set_bar_sources(uint32_t sources) except +core_error
-        uint32_t topic(const Text &type, const Text &symbol) except +core_error
-        void forget_unused(uint32_t topic) except +core_error
         size_t exact_topics() const
 
+    cdef cppclass Topics:
+        TopicTable &table()
+        uint32_t topic(const Text &type, const Text &symbol) except +core_error
+        void forget_unused(uint32_t topic) except +core_error
+
     cdef cppclass Audiences:
-        TopicTable &topics()
+        Topics &topics()
         uint32_t add_client() except +core_error
         void remove_client(uint32_t client) except +core_error
         void subscribe(uint32_t client, const vector[uint32_t] &ids) except +core_error
@@ -384,10 +387,11 @@ cdef class Fanout:
         for source in sources:
             mask |= <uint32_t>1 << <unsigned int>source
         if event_type == "Ms":
-            self._fanout.audiences().topics().set_bar_sources(mask)
+            self._fanout.audiences().topics().table().set_bar_sources(mask)
             return
         cdef bytes name = event_type.encode()
-        self._fanout.audiences().topics().set_sources(Text.of(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)), mask)
+        cdef Text type_text = Text.of(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+        self._fanout.audiences().topics().table().set_sources(type_text, mask)
 
     def add_client(self, object sink not None):
         self._frames.check_idle()
@@ -585,7 +589,7 @@ cdef class Fanout:
 
     @property
     def exact_topics(self):
-        return self._fanout.audiences().topics().exact_topics()
+        return self._fanout.audiences().topics().table().exact_topics()
 
     cdef _check(self, uint32_t client):
         if client >= len(self._sinks) or self._sinks[client] is None:

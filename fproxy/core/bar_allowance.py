@@ -52,9 +52,10 @@ class BarAllowance:
         """
         if topic in held or bar_interval(topic.event_type) is None:
             return None
-        is_wildcard = topic.symbol == WILDCARD
+        symbol = topic.covering.symbol  # for a prefix, bars of all symbols are built
+        is_wildcard = symbol == WILDCARD
         most = self._max_wildcards if is_wildcard else self._max_intervals
-        topics = self._topics.get(topic.symbol, ())
+        topics = self._topics.get(symbol, ())
         if topic in topics:
             return None
         if len(topics) >= most:
@@ -62,18 +63,19 @@ class BarAllowance:
             if len(topics) >= most:
                 of = "all symbols" if is_wildcard else "one symbol"
                 return f"too many intervals, a client may have {most} of {of}"
-        self._topics[topic.symbol] = (*topics, topic)
+        self._topics[symbol] = (*topics, topic)
         self._fresh.add(topic)
         return None
 
     def forget(self, topic: Topic) -> None:
         """The client unsubscribes from a topic, whether it has it or not."""
-        topics = self._topics.get(topic.symbol, ())
+        symbol = topic.covering.symbol
+        topics = self._topics.get(symbol, ())
         if topic not in topics:
             return
         self._fresh.discard(topic)
         left = tuple(other for other in topics if other != topic)
         if left:
-            self._topics[topic.symbol] = left
+            self._topics[symbol] = left
         else:
-            del self._topics[topic.symbol]
+            del self._topics[symbol]

@@ -26,7 +26,8 @@ class BarSource(Protocol):
 class BarWants:
     """The millisecond-bar topics that clients have, as wants of one builder.
 
-    Every topic passed in is one of a type of digits and ``Ms``. Times are seconds of any clock.
+    Every topic passed in is one of a type of digits and ``Ms``; for a prefix the bars of all symbols are wanted. Times
+    are seconds of any clock.
 
     Attributes:
         linger: how long it goes on building after the last release of a topic.
@@ -61,6 +62,7 @@ class BarWants:
             BarLimitError: its symbol is wanted at as many intervals as may be, or there are too many bars already;
                 no want has changed.
         """
+        topic = topic.covering
         holders = self._holders.get(topic, 0)
         if not holders:
             if topic in self._lingering:
@@ -72,10 +74,11 @@ class BarWants:
 
     def built_since(self, topic: Topic) -> int | None:
         """Return from when on a topic's bars are built, in Unix milliseconds; None when they are not."""
-        return self._built_since.get(topic)
+        return self._built_since.get(topic.covering)
 
     def release(self, topic: Topic, now: float) -> None:
         """One client less wants a topic, which was acquired."""
+        topic = topic.covering
         holders = self._holders[topic]
         if holders > 1:
             self._holders[topic] = holders - 1

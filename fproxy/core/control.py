@@ -32,6 +32,7 @@ from fproxy.core.client_request import (
 )
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.market_topics import parse_market_topic
+from fproxy.core.prefix_allowance import PrefixAllowance
 from fproxy.core.stream_position import RecoveryRequest
 from fproxy.core.topics import Topic, TopicError
 
@@ -179,6 +180,7 @@ class Session:
         "_keys",
         "_market",
         "_max_topics",
+        "_prefixes",
         "authenticated",
         "key",
     )
@@ -208,6 +210,7 @@ class Session:
         self.authenticated = False
         self.key: ClientKey | None = None
         self._bars = BarAllowance(max_wildcards=max_bar_wildcards, max_intervals=max_bar_intervals)
+        self._prefixes = PrefixAllowance()
         self._keys = keys
         self._greets = greets
         self._market = market
@@ -242,7 +245,7 @@ class Session:
                 raise MessageError(f"not authenticated: {shown(action)} came before auth")
             if action == "subscribe":
                 since, recover, snapshot = since_of(request), recover_number_of(request), snapshot_of(request)
-                room = None if held is None else _Room(held, self._topic_limit, self._bars)
+                room = None if held is None else _Room(held, self._topic_limit, self._bars, self._prefixes)
                 allowed = self.key.allows_topic if self.key and self.key.topics else None
                 subscribe = partial(Subscribe, since=since, recover=recover, snapshot=snapshot)
                 return _change(action, topics_of(request), subscribe, self._market, room, allowed)
@@ -266,6 +269,7 @@ class Session:
     def _unsubscribe(self, topics: tuple[Topic, ...]) -> Unsubscribe:
         for topic in topics:
             self._bars.forget(topic)
+            self._prefixes.forget(topic)
         return Unsubscribe(topics)
 
     def _authenticate(self, key: str, recovery: RecoveryRequest | None) -> list[Effect]:
@@ -311,12 +315,15 @@ class Session:
 class _Room:
     """What a client may still subscribe to."""
 
-    __slots__ = ("_bars", "_held", "_is_tight", "_left", "_limit")
+    __slots__ = ("_bars", "_held", "_is_tight", "_left", "_limit", "_prefixes")
 
-    def __init__(self, held: AbstractSet[Topic], limit: int, bars: BarAllowance) -> None:
+    def __init__(
+        self, held: AbstractSet[Topic], limit: int, bars: BarAllowance, prefixes: PrefixAllowance
+    ) -> None:
         self._held = held
         self._limit = limit
         self._bars = bars
+        self._prefixes = prefixes
         self._left = 0
         self._is_tight = False
 
@@ -325,6 +332,7 @@ class _Room:
         self._left = self._limit - len(self._held)
         self._is_tight = self._left < count
         self._bars.begin()
+        self._prefixes.begin()
 
     def refusal(self, topic: Topic) -> str | None:
         """Take the room that a topic needs, or return why there is none; one that is held takes none."""
@@ -332,7 +340,7 @@ class _Room:
             if self._left <= 0:
                 return f"too many topics, a client may have {self._limit}"
             self._left -= 1
-        return self._bars.refusal(topic, self._held)
+        return self._prefixes.refusal(topic, self._held) or self._bars.refusal(topic, self._held)
 
 
 def _change(

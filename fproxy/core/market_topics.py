@@ -16,11 +16,12 @@ def parse_market_topic(market: Market, text: str) -> Topic:
         text: the topic, without surrounding white space; its symbol in any of the market's spellings.
 
     Raises:
-        TopicError: ``text`` is no topic (see ``parse_topic``), or the vendor has no wildcard for its type.
+        TopicError: ``text`` is no topic (see ``parse_topic``), or a wildcard or a prefix of a type for which the
+            vendor has no wildcard.
     """
     topic = parse_topic(text)
     known = market.event_types.get(topic.event_type)
-    if topic.symbol == WILDCARD and known is not None and not known.has_wildcard:
+    if topic.symbol.endswith(WILDCARD) and known is not None and not known.has_wildcard:
         raise TopicError(
             f"no wildcard: {market.name} have {known.name} for one symbol at a time only: {text!r}"
         )

@@ -1,5 +1,7 @@
 """Which upstream topics bring the events of a topic, by market: for each role, what it asks of whom.
 
+A prefix is asked for as the wildcard that covers it: the vendor has no prefixes, nor may others.
+
 A route gives pairs of an upstream and a topic to ask it for, such as ``(Upstream.FIREHOSE, "T.AAPL")``.
 """
 
@@ -21,8 +23,8 @@ def filtered_proxy_route(market: Market) -> Route:
         if topic.is_everything:
             return everything
         if topic.event_type in aggregated or bar_interval(topic.event_type) is not None:
-            return ((Upstream.AGGREGATOR, topic.text),)
-        return ((Upstream.FIREHOSE, topic.text),)
+            return ((Upstream.AGGREGATOR, topic.covering.text),)
+        return ((Upstream.FIREHOSE, topic.covering.text),)
 
     return route
 
@@ -35,8 +37,8 @@ def aggregator_route(market: Market) -> Route:
         if topic.is_everything:
             return everything
         if market.bars_from is not None and bar_interval(topic.event_type) is not None:
-            return ((Upstream.FIREHOSE, f"{market.bars_from.event_type}.{topic.symbol}"),)
-        return ((Upstream.FIREHOSE, topic.text),)
+            return ((Upstream.FIREHOSE, f"{market.bars_from.event_type}.{topic.covering.symbol}"),)
+        return ((Upstream.FIREHOSE, topic.covering.text),)
 
     return route
 
@@ -48,6 +50,6 @@ def firehose_route(market: Market) -> Route:
     )
 
     def route(topic: Topic) -> tuple[tuple[Upstream, str], ...]:
-        return everything if topic.is_everything else ((Upstream.FIREHOSE, topic.text),)
+        return everything if topic.is_everything else ((Upstream.FIREHOSE, topic.covering.text),)
 
     return route

@@ -1,12 +1,13 @@
 """Topics: their grammar.
 
 A topic is what a client subscribes to. It is an event type and a symbol joined by a dot (``T.AAPL``), an event type
-with a wildcard (``T.*``), or ``*`` alone for everything. The text is split at its first dot only, because symbols hold
-dots (``BRK.B``), colons and slashes; case matters. A type of digits followed by ``Ms`` (``100Ms.AAPL``) asks for bars
-of that many milliseconds.
+with a wildcard (``T.*``), one with a prefix (``T.O:SPY*``: all symbols that begin so), or ``*`` alone for everything.
+The text is split at its first dot only, because symbols hold dots (``BRK.B``), colons and slashes; case matters. A type
+of digits followed by ``Ms`` (``100Ms.AAPL``) asks for bars of that many milliseconds.
 """
 
 import re
+from collections.abc import Container
 from typing import Final, NamedTuple
 
 from fproxy.core.market import KNOWN_EVENT_TYPES
@@ -38,7 +39,8 @@ class Topic(NamedTuple):
 
     Attributes:
         event_type: the part before the first dot, such as ``T`` or ``100Ms``; ``*`` for the topic ``*``.
-        symbol: the part after it, such as ``BRK.B``; ``*`` for a wildcard.
+        symbol: the part after it, such as ``BRK.B``; ``*`` for a wildcard; ``O:SPY*`` for a prefix: every symbol
+            that begins so.
     """
 
     event_type: str
@@ -53,6 +55,16 @@ class Topic(NamedTuple):
     def is_everything(self) -> bool:
         """Whether this is the topic ``*``."""
         return self.event_type == WILDCARD
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether this is a topic of all symbols that begin alike."""
+        return len(self.symbol) > 1 and self.symbol.endswith(WILDCARD)
+
+    @property
+    def covering(self) -> "Topic":
+        """What is asked of an upstream for this topic: for a prefix, which the vendor has not, its type's wildcard."""
+        return Topic(self.event_type, WILDCARD) if self.is_prefix else self
 
 
 EVERYTHING: Final = Topic(WILDCARD, WILDCARD)
@@ -90,8 +102,11 @@ def parse_topic(text: str) -> Topic:
         raise TopicError(
             f"malformed topic: {text!r} holds white space, a quote, a backslash or a control character"
         )
-    if WILDCARD in text and symbol != WILDCARD:
-        raise TopicError(f"malformed topic: {text!r} has a wildcard that is not the whole symbol")
+    if WILDCARD in text[:-1]:
+        raise TopicError(f"malformed topic: {text!r} has a wildcard that is not the end of the symbol")
+    if symbol.endswith(f":{WILDCARD}"):
+        # What is before the colon is the market's: all symbols begin so.
+        raise TopicError(f"prefix too short: {text!r} is nothing but {event_type}.{WILDCARD}")
     interval = bar_interval(event_type)
     if interval is None:
         if _CODE.fullmatch(event_type) is None:
@@ -113,6 +128,25 @@ def _suggestion(event_type: str, symbol: str) -> str:
         return ""
     # Case matters in symbols that mix it (BACpL); one that is all lower case was typed without the shift key.
     return f"; did you mean {meant}.{symbol.upper() if symbol.islower() else symbol}?"
+
+
+def is_covered(topic: Topic, others: Container[Topic]) -> bool:
+    """Return whether one of other topics brings all that a topic does.
+
+    Args:
+        topic: a topic, which itself does not count.
+        others: the others.
+    """
+    event_type, symbol = topic
+    if topic.is_everything:
+        return False
+    if EVERYTHING in others and bar_interval(event_type) is None:
+        return True
+    if symbol == WILDCARD:
+        return False
+    # A prefix brings what begins with it, and so every longer one.
+    lengths = range(len(symbol) - 1 if topic.is_prefix else len(symbol) + 1)
+    return any(Topic(event_type, symbol[:length] + WILDCARD) in others for length in lengths)
 
 
 def covering_topic(text: str) -> str:

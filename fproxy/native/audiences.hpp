@@ -12,7 +12,7 @@
 
 #include "id_set.hpp"
 #include "message_buffer.hpp"
-#include "topic_table.hpp"
+#include "topics.hpp"
 
 namespace fproxy {
 
@@ -23,7 +23,7 @@ class Audiences {
   public:
     explicit Audiences(uint64_t seed) : topics_(seed) {}
 
-    TopicTable &topics() { return topics_; }
+    Topics &topics() { return topics_; }
 
     // A number that no client has.
     ClientId add_client() {
@@ -113,7 +113,7 @@ class Audiences {
         bool unsettled = false;    // equal to another; to be joined with it when it has come to rest
     };
 
-    TopicTable topics_;
+    Topics topics_;
     std::vector<Audience> audiences_;
     std::vector<AudienceId> free_audiences_;
     std::vector<AudienceId> audience_of_;  // by client

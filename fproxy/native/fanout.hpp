@@ -44,7 +44,7 @@ class Fanout {
     void counted(std::string &counted) {
         counted.clear();
         for (const Event &event : events_) {
-            if (event.kind == EventKind::kStatus || !audiences_.topics().counts(event.type, source_)) continue;
+            if (event.kind == EventKind::kStatus || !audiences_.topics().table().counts(event.type, source_)) continue;
             counted.push_back(counted.empty() ? '[' : ',');
             counted.append(event.begin, static_cast<size_t>(event.end - event.begin));
         }
@@ -77,9 +77,9 @@ class Fanout {
                 char name[kBarName];
                 Event bar;
                 const Event *const named = &bar;
-                if (name_bar(event, scanner_.bar_interval(event), name, bar) && audiences_.topics().counts(bar, source_))
+                if (name_bar(event, scanner_.bar_interval(event), name, bar) && audiences_.topics().table().counts(bar, source_))
                     snapshots.keep(&named, 1);
-            } else if (audiences_.topics().counts(event, source_)) {
+            } else if (audiences_.topics().table().counts(event, source_)) {
                 batch[size++] = &event;
                 if (size == Snapshots::kBatch) snapshots.keep(batch, std::exchange(size, 0));
             }
@@ -101,7 +101,7 @@ class Fanout {
         event.begin = begin;
         event.end = end;
         frame_end_ = end;
-        collect(event, audiences_.topics().audiences(topic), 0);
+        collect(event, audiences_.topics().table().audiences(topic), 0);
     }
 
     // The last event that came from an upstream: nothing when none has.
@@ -114,7 +114,7 @@ class Fanout {
         if (__builtin_expect(take_from_ != 0, 0)) return distribute_from(statuses);
         while (next_event_ < events_.size() && overfull_.empty()) {
             const size_t size = std::min(kBatch, events_.size() - next_event_);
-            distribute(&events_[next_event_], size, statuses);
+            distribute_batch(&events_[next_event_], size, statuses);
             next_event_ += size;
         }
         return next_event_ < events_.size();
@@ -175,11 +175,19 @@ class Fanout {
     uint64_t events_in_ = 0;
     uint64_t events_collected_ = 0;
 
+    void distribute_batch(const Event *events, size_t size, std::vector<std::pair<const char *, const char *>> &statuses) {
+        if (__builtin_expect(audiences_.topics().has_prefixes(), 0))
+            distribute<true>(events, size, statuses);
+        else
+            distribute<false>(events, size, statuses);
+    }
+
     // Match and collect a few events, step by step: while one waits for memory, so do the others.
+    template <bool kWithPrefixes>
     void distribute(const Event *events, size_t size, std::vector<std::pair<const char *, const char *>> &statuses) {
         const AudienceSet *rows[kBatch];
         TopicTable::Lookup lookups[kBatch];
-        TopicTable &topics = audiences_.topics();
+        TopicTable &topics = audiences_.topics().table();
         for (size_t i = 0; i < size; ++i) lookups[i] = topics.begin(events[i]);
         for (size_t i = 0; i < size; ++i) {
             const bool plain = events[i].kind == EventKind::kMarketData || events[i].kind == EventKind::kBar;
@@ -194,7 +202,9 @@ class Fanout {
                 audiences_.prefetch(rows[i]->lowest());
         }
         for (size_t i = 0; i < size; ++i) {
-            if (rows[i] != nullptr)
+            if (kWithPrefixes && (events[i].kind == EventKind::kMarketData || events[i].kind == EventKind::kBar))
+                collect_with_prefixes(events[i], rows[i]);
+            else if (rows[i] != nullptr)
                 collect(events[i], *rows[i]);
             else if (events[i].kind == EventKind::kStatus)
                 statuses.emplace_back(events[i].begin, events[i].end);
@@ -208,7 +218,7 @@ class Fanout {
         while (next_event_ < events_.size() && overfull_.empty()) {
             const Event &event = events_[next_event_++];
             const int64_t time = scanner_.event_time(event);
-            if ((time != 0 ? time : time_otherwise_) >= take_from_) distribute(&event, 1, statuses);
+            if ((time != 0 ? time : time_otherwise_) >= take_from_) distribute_batch(&event, 1, statuses);
         }
         return next_event_ < events_.size();
     }
@@ -216,16 +226,30 @@ class Fanout {
     // `counted` is 1, or 0 for what is no event of an upstream.
     FPROXY_INLINE void collect(const Event &event, const AudienceSet &audiences, size_t counted = 1) {
         if (audiences.empty()) return;
-        const size_t length = static_cast<size_t>(event.end - event.begin);
-        audiences.for_each([&](AudienceId audience) {
-            MessageBuffer &pending = audiences_.pending(audience);
-            if (pending.empty()) ready_.push_back(audience);
-            const bool was_overfull = pending.size() > kOverfull;
-            pending.append(event.begin, length, static_cast<size_t>(frame_end_ - event.begin), max_payload_);
-            pending.count_events(counted);
-            if (__builtin_expect(pending.size() > kOverfull && !was_overfull, 0)) overfull_.push_back(audience);
-        });
+        audiences.for_each([&](AudienceId audience) { append(event, audience, counted); });
         events_collected_ += counted;
+    }
+
+    FPROXY_INLINE void append(const Event &event, AudienceId audience, size_t counted) {
+        MessageBuffer &pending = audiences_.pending(audience);
+        if (pending.empty()) ready_.push_back(audience);
+        const bool was_overfull = pending.size() > kOverfull;
+        const size_t length = static_cast<size_t>(event.end - event.begin);
+        pending.append(event.begin, length, static_cast<size_t>(frame_end_ - event.begin), max_payload_);
+        pending.count_events(counted);
+        if (__builtin_expect(pending.size() > kOverfull && !was_overfull, 0)) overfull_.push_back(audience);
+    }
+
+    // Collect an event for the audiences of its row, which may be null, and for those that have a prefix of its symbol; for
+    // those that have both, once.
+    void collect_with_prefixes(const Event &event, const AudienceSet *row) {
+        const AudienceSet *const more = audiences_.topics().match_prefix(event, source_);
+        if (row != nullptr) collect(event, *row);
+        if (more == nullptr) return;
+        more->for_each([&](AudienceId audience) {
+            if (row == nullptr || !row->contains(audience)) append(event, audience, 1);
+        });
+        events_collected_ += row == nullptr || row->empty();
     }
 
     void feed_bar(const Event &event) {
@@ -239,8 +263,11 @@ class Fanout {
         char name[kBarName];
         Event bar;
         if (!name_bar(event, interval, name, bar)) return;
-        const AudienceSet *const audiences = audiences_.topics().match(bar, source_);
-        if (audiences != nullptr) collect(bar, *audiences);
+        const AudienceSet *const row = audiences_.topics().table().match(bar, source_);
+        if (audiences_.topics().has_prefixes())
+            collect_with_prefixes(bar, row);
+        else if (row != nullptr)
+            collect(bar, *row);
     }
 
     // Make an event of a bar whose type names its interval, in `name`. False when no topic has that interval.

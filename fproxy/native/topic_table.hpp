@@ -146,6 +146,9 @@ class TopicTable {
         return (sources >> source & 1) != 0;
     }
 
+    // Whether millisecond bars from an upstream count.
+    bool bars_count(unsigned source) const { return (bar_sources_ >> source & 1) != 0; }
+
     // Add the audiences of a bar whose interval is not known: all that have any bar topic for its symbol.
     void match_any_bar(const Event &event, unsigned source, AudienceSet &audiences) const {
         if ((bar_sources_ >> source & 1) == 0) return;

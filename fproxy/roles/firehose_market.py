@@ -266,7 +266,7 @@ class FirehoseMarket(ServedMarket):
             self._vendor.ready
             and not topic.is_everything
             and not self._vendor.is_confirmed(topic.text)
-            and self._vendor.refusal(topic.text) is None
+            and self._vendor.refusal(topic.covering.text) is None
         )
 
     def _tell(self, notice: bytes) -> None:

@@ -70,11 +70,20 @@ class HeldAnswers:
     def refused(self, topics: Iterable[str]) -> None:
         """The vendor refused topics: whoever waits for them is told so elsewhere."""
         for text in topics:
-            self._waiting.pop(text, None)
+            for each in (text, *self._prefixes_of(text)):
+                self._waiting.pop(each, None)
 
     def drop(self, client: Client, topics: Iterable[Topic]) -> None:
         """A client is gone, who had topics."""
         self._take(client, topics)
+
+    def _prefixes_of(self, wildcard: str) -> list[str]:
+        """Return what waits of prefixes for which the vendor was asked for a wildcard."""
+        return [
+            text
+            for text, holds in self._waiting.items()
+            if any(hold.topic.is_prefix and hold.topic.covering.text == wildcard for hold in holds.values())
+        ]
 
     def _take(self, client: Client, topics: Iterable[Topic], batch: object = None) -> list[Topic]:
         """Forget what is due to a client for topics, if it has waited since a batch; return it."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Final, NamedTuple
 
-from fproxy.core.topics import EVERYTHING, WILDCARD, Topic
+from fproxy.core.topics import Topic, is_covered
 from fproxy.roles.replay import ReplayStart
 from fproxy.shell.client import Client
 from fproxy.shell.delivery import DeliveryLog
@@ -234,4 +234,4 @@ def _record(client: Client, present: _Present, topics: Collection[Topic], now: i
 
 
 def _covers(held: Collection[Topic], topic: Topic) -> bool:
-    return topic in held or Topic(topic.event_type, WILDCARD) in held or EVERYTHING in held
+    return topic in held or is_covered(topic, held)

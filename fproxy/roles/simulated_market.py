@@ -146,7 +146,10 @@ class SimulatedMarket(ServedMarket):
                 state.limits.add(topic.event_type)
             else:
                 refused[topic] = reason
-        self._fanout.subscribe(state.number, [topic for topic in topics if topic not in refused])
+        # To the vendor a prefix is a ticker that it does not know: it acknowledges it, and nothing ever comes.
+        self._fanout.subscribe(
+            state.number, [topic for topic in topics if topic not in refused and not topic.is_prefix]
+        )
         return refused
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:

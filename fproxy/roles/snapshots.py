@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, NamedTuple, TypedDict
 
 from fproxy._fastpath import Snapshots
-from fproxy.core.topics import EVERYTHING, WILDCARD, Topic, bar_interval
+from fproxy.core.topics import WILDCARD, Topic, is_covered
 from fproxy.roles.replay import PAUSE, UNSENT_BYTES, Replayed
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import Steps, Work, WorkSteps
@@ -99,7 +99,7 @@ def snapshot_message(count: int) -> bytes:
 
 def new_topics(topics: Iterable[Topic], held: Set[Topic]) -> list[Topic]:
     """Return those of topics that bring something new to a client that holds others."""
-    return [topic for topic in topics if topic not in held and not _is_covered(topic, held)]
+    return [topic for topic in topics if topic not in held and not is_covered(topic, held)]
 
 
 class SnapshotSender:
@@ -178,7 +178,7 @@ class SnapshotSender:
     def _run(self, client: Client, asked: _Message) -> Steps:
         count = 0
         for part in asked.parts:
-            topics = [topic for topic in part.topics if not _is_covered(topic, asked.wildcards)]
+            topics = [topic for topic in part.topics if not is_covered(topic, asked.wildcards)]
             yield from self._until_ready(client)
             single = [topic for topic in topics if not _is_wildcard(topic)]
             frames, sent = self._snapshots.read(self._spelled(client, single), **part.passed)
@@ -219,13 +219,4 @@ def _unchanged(topic: Topic) -> tuple[Topic, ...]:
 
 
 def _is_wildcard(topic: Topic) -> bool:
-    return topic.symbol == WILDCARD
-
-
-def _is_covered(topic: Topic, wildcards: Set[Topic]) -> bool:
-    """Return whether wildcards bring a topic anyhow."""
-    if topic == EVERYTHING:
-        return False
-    if EVERYTHING in wildcards and bar_interval(topic.event_type) is None:
-        return True
-    return not _is_wildcard(topic) and Topic(topic.event_type, WILDCARD) in wildcards
+    return topic.symbol.endswith(WILDCARD)

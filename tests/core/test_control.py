@@ -502,7 +502,7 @@ BAD_MESSAGES: list[tuple[str | bytes, str]] = [
     ('{"action":"subscribe","params":"T.A L"}', "malformed topic: 'T.A L' holds white space"),
     ('{"action":"subscribe","params":"T.A\\"L"}', "malformed topic: 'T.A\"L' holds"),
     ('{"action":"subscribe","params":"T.A\\ud800"}', "malformed topic: 'T.A\\ud800' holds"),
-    ('{"action":"subscribe","params":"T.A*"}', "malformed topic: 'T.A*' has a wildcard"),
+    ('{"action":"subscribe","params":"T.A*B"}', "malformed topic: 'T.A*B' has a wildcard"),
     ('{"action":"subscribe","params":"*.A"}', "malformed topic: '*.A' has a wildcard"),
     ('{"action":"subscribe","params":"Zz.A"}', "unknown topic: 'Zz.A'"),
     ('{"action":"subscribe","params":"0Ms.A"}', "interval outside 1 to 60000 ms: '0Ms.A'"),

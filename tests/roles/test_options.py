@@ -1,4 +1,4 @@
-"""The vendor's limit of 1,000 option quotes, kept by a proxy for all of its clients, with and without a firehose."""
+"""Options through a proxy, with and without a firehose: chains by prefix, and the vendor's limit of 1,000 quotes."""
 
 import time
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ async def proxy_of_options(*, behind_firehose: bool) -> AsyncIterator[int]:
     url = f"ws://127.0.0.1:{simulator.port}/options"
     roles: list[ServedMarkets] = [simulator]
     if behind_firehose:
-        settings = FirehoseSettings(server=SERVER, vendor_url=url, data_types=("T", "A", "AM"))
+        settings = FirehoseSettings(server=SERVER, vendor_url=url, data_types=("T", "FMV", "A", "AM"))
         firehose = ServedMarkets([FirehoseMarket(OPTIONS, settings, Metrics())], SERVER, Metrics())
         await firehose.start()
         url = f"ws://127.0.0.1:{firehose.port}/options"
@@ -80,3 +80,24 @@ async def test_what_is_over_the_limit_is_refused_and_clients_that_leave_make_roo
                 assert event["ev"] != "status", event
                 assert f"Q.{event['sym']}" != topics[0]
                 waited.discard(f"Q.{event['sym']}")
+
+
+@pytest.mark.parametrize("behind_firehose", [False, True])
+async def test_a_chain_is_one_topic(behind_firehose: bool) -> None:
+    async with (
+        proxy_of_options(behind_firehose=behind_firehose) as port,
+        vendor_client(port, path="/options") as client,
+        vendor_client(port, "T.O:TSLA2*", path="/options") as other,
+    ):
+        answers = await send(client, "subscribe", "T.O:SPY2*,T.O:SP*,Q.O:SPY2*,FMV.O:QQQ2*")
+        assert [answer["status"] for answer in answers] == ["success", "success", "error", "success"]
+        no_wildcard = "no wildcard: options have Q for one symbol at a time only: 'Q.O:SPY2*'"
+        assert answers[2]["message"] == no_wildcard
+        found: set[tuple[str, str]] = set()
+        while len(found) < 2:
+            for event in await receive(client):
+                assert event["sym"].startswith("O:SP" if event["ev"] == "T" else "O:QQQ2")
+                found.add((event["ev"], event["sym"][:6]))
+        assert all(event["sym"].startswith("O:TSLA2") for event in await receive(other))
+        await send(client, "unsubscribe", "T.O:SP*,FMV.O:QQQ2*")
+        assert all(event["sym"].startswith("O:SPY2") for event in await receive(client))
