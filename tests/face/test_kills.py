@@ -1,0 +1,231 @@
+"""``kill -9`` of each process of the demo in turn, with clients attached that check every event.
+
+The simulated market numbers the trades of a symbol without a gap, so a client sees by itself what it has missed. What
+is missing must be covered by a notice, and with ``since`` nothing may be missing that a process still has.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import websockets.client
+from massive import WebSocketClient  # type: ignore[import-untyped]
+from running_program import TIMEOUT, Program, StartProgram
+from test_chain import FREE_PORTS, children_of, wait_for_demo
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+SYMBOLS = ("AAPL", "TSLA", "NVDA")
+ROLES = ("market", "firehose", "aggregator", "proxy")
+TOPICS = ",".join(f"{kind}.{symbol}" for kind in ("T", "Q") for symbol in SYMBOLS)
+
+
+@dataclass
+class Oracle:
+    """What a client got, in order: events, and what it was told.
+
+    Attributes:
+        received: all events, statuses among them.
+        joined: how often it was let in and subscribed.
+        changed: set with every message.
+    """
+
+    received: list[dict[str, Any]] = field(default_factory=list)
+    joined: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, message: str | bytes) -> None:
+        for event in json.loads(message):
+            self.received.append(event)
+            self.joined += event.get("message") == f"subscribed to: T.{SYMBOLS[0]}"
+        self.changed.set()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(TIMEOUT):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def until_more(self) -> None:
+        """Wait until trades of every symbol have come from now on."""
+        begin = len(self.received)
+        await self.until(
+            lambda: {event["sym"] for event in self.received[begin:] if event["ev"] == "T"} == set(SYMBOLS)
+        )
+
+    async def until_told(self, status: str, *, since: int, upstream: str = "") -> None:
+        """Wait for a status event behind a place in what was received."""
+        await self.until(
+            lambda: any(
+                event.get("status") == status and upstream in event.get("upstream", upstream)
+                for event in self.received[since:]
+            )
+        )
+
+    @property
+    def last_join(self) -> int:
+        """Where in what was received it was last let in."""
+        joins = (
+            at for at, event in enumerate(self.received) if event.get("message", "").startswith("subscribed")
+        )
+        return max(joins)
+
+    @property
+    def last_time(self) -> int:
+        return max(event["t"] for event in self.received if event["ev"] in ("T", "Q"))
+
+    def holes(self, first: int = 0) -> list[tuple[int, int]]:
+        """Where trades are missing, from a place on: the times of the trades before and after. None may come twice."""
+        last: dict[str, tuple[int, int]] = {}
+        holes = []
+        for event in self.received[first:]:
+            if event["ev"] != "T":
+                continue
+            number, time = int(event["i"]), event["t"]
+            if event["sym"] in last:
+                before, time_before = last[event["sym"]]
+                assert number > before, f"{event['sym']}: {number} comes after {before}"
+                if number != before + 1:
+                    holes.append((time_before, time))
+            last[event["sym"]] = number, time
+        return holes
+
+    def uncovered(self, first: int = 0) -> list[tuple[int, int]]:
+        """The holes that no notice tells of."""
+        told = [
+            (event["from"], event["to"])
+            for event in self.received[first:]
+            if event.get("status") == "upstream_reconnected" and not event["recovered"]
+        ]
+        return [
+            hole
+            for hole in self.holes(first)
+            if not any(start <= hole[1] and hole[0] <= end for start, end in told)
+        ]
+
+
+@asynccontextmanager
+async def raw_client(url: str) -> AsyncIterator[Oracle]:
+    """A client that comes back whenever it is cut off, and asks for what it missed by ``since``."""
+    oracle = Oracle()
+
+    async def run() -> None:
+        while True:
+            with contextlib.suppress(OSError, ConnectionClosed, TimeoutError):
+                async with connect(url, max_queue=None, close_timeout=0.1) as connection:
+                    await connection.send(json.dumps({"action": "auth", "params": "any"}))
+                    request: dict[str, Any] = {"action": "subscribe", "params": TOPICS}
+                    if oracle.joined:
+                        # What has the very time of the last event comes again: it is told by its number.
+                        request["since"] = oracle.last_time
+                    await connection.send(json.dumps(request))
+                    seen = {(e["ev"], e["sym"], e["q"]) for e in oracle.received if e["ev"] in ("T", "Q")}
+                    async for message in connection:
+                        fresh = [
+                            event
+                            for event in json.loads(message)
+                            if event["ev"] not in ("T", "Q")
+                            or (event["ev"], event["sym"], event["q"]) not in seen
+                        ]
+                        oracle.take(json.dumps(fresh))
+            await asyncio.sleep(0.02)  # as any program does before it tries again
+
+    running = asyncio.create_task(run())
+    try:
+        yield oracle
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def official_client(url: str) -> AsyncIterator[Oracle]:
+    """The vendor's own Python client, which comes back by itself and knows nothing of ``since``."""
+    oracle = Oracle()
+    client = WebSocketClient(
+        api_key="any",
+        feed=url.removeprefix("ws://").removesuffix("/stocks"),
+        secure=False,
+        raw=True,
+        subscriptions=TOPICS.split(","),
+    )
+
+    async def process(message: str | bytes) -> None:
+        oracle.take(message)
+
+    running = asyncio.create_task(client.connect(process))
+    try:
+        yield oracle
+    finally:
+        await client.close()  # it passes over a cancellation
+        async with asyncio.timeout(TIMEOUT):
+            await running
+
+
+async def kill(demo: Program, name: str) -> None:
+    """Kill a process of the demo, and wait until it is started again."""
+    os.kill(children_of(demo)[name], signal.SIGKILL)
+    await demo.error_line("Ended by SIGKILL")
+    await demo.error_line("Started as process")
+
+
+async def test_whatever_is_killed_nothing_is_missing_that_is_not_told(
+    start: StartProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The official client waits for seconds before it tries again: its library's delays, which are no part of this.
+    monkeypatch.setattr(websockets.client.backoff, "__defaults__", (0.05, 0.05, 0.1, 1.5))
+    demo = await start("demo", "--port", "0", "--simulator-port", "0", "--rate", "3000", *FREE_PORTS)
+    url = await wait_for_demo(demo)
+    while len(children_of(demo)) < len(ROLES):
+        await demo.error_line("Started as process")
+    async with raw_client(url) as raw, official_client(url) as official:
+        await raw.until_more()
+        await official.until_more()
+
+        # The proxy: whoever asks since its last event gets everything.
+        at, joined = len(raw.received), (raw.joined, official.joined)
+        await kill(demo, "proxy")
+        await raw.until(lambda: raw.joined > joined[0])
+        await raw.until_told("replayed", since=at)
+        told = next(event for event in raw.received[at:] if event.get("status") == "replayed")
+        assert told["complete"], told
+        assert not [event for event in raw.received[at:] if event.get("upstream")], "no outage is told of"
+        await raw.until_more()
+        assert raw.holes() == []
+        await official.until(lambda: official.joined > joined[1])
+        await official.until_more()
+        assert official.uncovered(official.last_join) == []
+
+        # The aggregator: trades and quotes do not notice.
+        at = len(raw.received)
+        await kill(demo, "aggregator")
+        await raw.until_more()
+        assert raw.holes() == []
+        assert not [event for event in raw.received[at:] if event.get("upstream") == "firehose"]
+
+        # The firehose: what it did not take nobody has, and that is told.
+        begin = len(raw.received), len(official.received)
+        await kill(demo, "firehose")
+        for client, first, since in ((raw, begin[0], 0), (official, begin[1], official.last_join)):
+            await client.until_told("upstream_reconnected", since=first, upstream="firehose")
+            await client.until_more()
+            assert client.holes(since), "some of the market was missed"
+            assert client.uncovered(since) == []
+
+        # The market: it begins anew, and so do its numbers.
+        begin = len(raw.received), len(official.received)
+        await kill(demo, "market")
+        for client, first in ((raw, begin[0]), (official, begin[1])):
+            await client.until_told("upstream_disconnected", since=first, upstream="firehose")
+            await client.until_told("upstream_reconnected", since=first, upstream="firehose")
+            await client.until_more()
+    code, _, errors = await demo.finish(signal.SIGINT)
+    assert code == 0
+    assert "Traceback" not in errors
