@@ -423,6 +423,13 @@ class Broadcast(MessageSink):
     def feed(self, payload: Buffer) -> list[bytes] | None:
         """Take in one upstream message; see :meth:`Fanout.feed`. Raises FrameError."""
 
+    def publish(self, payload: bytes) -> None:
+        """Send every client a message of our own, behind what has come; it is not kept.
+
+        Args:
+            payload: the whole message, a JSON array.
+        """
+
     def replay(self, history: History, start: int, stop: int, *, max_bytes: int) -> int:
         """Send kept messages once more, as they went out before; see :meth:`Fanout.replay`."""
 
@@ -443,6 +450,10 @@ class Broadcast(MessageSink):
     @property
     def events_in(self) -> int:
         """Events taken in, status events among them."""
+
+    @property
+    def data_messages(self) -> int:
+        """How many messages with market events have come."""
 
 def scan(payload: Buffer, *, path: str | None = None) -> list[ScannedEvent]:
     """Return what the scanner finds in a message, as Python objects.

@@ -177,6 +177,7 @@ cdef extern from "broadcast.hpp" namespace "fproxy" nogil:
         void repeat(const char *begin, const char *end) except +core_error
         const ScanFailure &failure() const
         uint64_t events_in() const
+        uint64_t data_messages() const
         size_t pending_bytes() const
         const LastEvent &last_event() const
         pair[const char *, size_t] take() except +core_error
@@ -702,6 +703,11 @@ cdef class Broadcast(MessageSink):
             self.flush()
         return status_events(statuses)
 
+    def publish(self, bytes payload not None):
+        cdef const char *begin = PyBytes_AS_STRING(payload)
+        self._frames.check_idle()
+        self._broadcast.repeat(begin, begin + PyBytes_GET_SIZE(payload))
+
     def replay(self, History history not None, uint64_t start, uint64_t stop, *, size_t max_bytes):
         cdef HistoryMessage message
         cdef size_t spent = 0
@@ -744,6 +750,10 @@ cdef class Broadcast(MessageSink):
     @property
     def events_in(self):
         return self._broadcast.events_in()
+
+    @property
+    def data_messages(self):
+        return self._broadcast.data_messages()
 
 
 cdef object text_or_none(const Text &text):

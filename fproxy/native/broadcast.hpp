@@ -26,7 +26,7 @@ class Broadcast {
             if (event.kind == EventKind::kStatus) statuses.emplace_back(event.begin, event.end);
         events_in_ += events_.size();
         pending_.count_events(events_.size() - statuses.size());
-        last_event_.keep(events_);
+        data_messages_ += last_event_.keep(events_);
         if (statuses.empty() && static_cast<size_t>(end - begin) <= max_payload_) {
             if (events_.size() != 0) send(begin, end, history, now);
             return true;
@@ -43,11 +43,12 @@ class Broadcast {
         return true;
     }
 
-    // Send a message that was sent before again.
+    // Send a message that is not kept: one of our own, or one that was sent before.
     void repeat(const char *begin, const char *end) { pending_.append_message(begin, static_cast<size_t>(end - begin)); }
 
     const ScanFailure &failure() const { return scanner_.failure(); }
     uint64_t events_in() const { return events_in_; }
+    uint64_t data_messages() const { return data_messages_; }
     // The last event that came: nothing when none has.
     const LastEvent &last_event() const { return last_event_; }
     size_t pending_bytes() const { return pending_.size(); }
@@ -66,6 +67,7 @@ class Broadcast {
     LastEvent last_event_;
     std::string piece_;  // of a message that cannot go out as it came
     uint64_t events_in_ = 0;
+    uint64_t data_messages_ = 0;
 
     void send(const char *begin, const char *end, History *history, int64_t now) {
         pending_.append_message(begin, static_cast<size_t>(end - begin));

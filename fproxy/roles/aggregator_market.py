@@ -28,7 +28,7 @@ from fproxy.metrics import Metrics
 from fproxy.roles.aggregator_metrics import watch_bars
 from fproxy.roles.filtered_replays import FilteredReplays
 from fproxy.roles.followers import Followers
-from fproxy.roles.kept_history import kept_history
+from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.replay import ReplayStart
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import AggregatorSettings
@@ -38,7 +38,7 @@ from fproxy.roles.upstream_feed import UpstreamFeed
 from fproxy.shell.client import Client
 from fproxy.shell.clock import unix_ms
 from fproxy.shell.upstream import UpstreamConnection
-from fproxy.shell.work_steps import WorkSteps
+from fproxy.shell.work_steps import Work, WorkSteps
 
 logger: Final = logging.getLogger("fproxy.aggregator")
 
@@ -151,6 +151,7 @@ class AggregatorMarket(ServedMarket):
             refused=self._refused,
             last_event=lambda: self._fanout.last_event(FIREHOSE_SOURCE),
             tell=self._tell,
+            taken=partial(self._fanout.data_messages, FIREHOSE_SOURCE),
             recovering=self._recovering,
             recovered=self._recovered,
             unrecoverable=self._recovered,
@@ -190,12 +191,16 @@ class AggregatorMarket(ServedMarket):
         self._loop: asyncio.AbstractEventLoop
         self._close_timer: asyncio.TimerHandle | None = None  # for the next window that closes by the clock
         self._housekeeping_timer: asyncio.TimerHandle | None = None
+        self._trimming: Work | None = None
         self._lost_windows = 0  # as last logged
         self._stopping = False
 
     def prepare(self, steps: WorkSteps) -> None:
         """Prepare for clients."""
         self._loop = asyncio.get_running_loop()
+        self._subscriptions.prepare(steps)
+        if self._history is not None:
+            self._trimming = steps.add(self._history, trimming(self._history))
         if self._replays is not None:
             self._replays.prepare(steps)
 
@@ -223,6 +228,8 @@ class AggregatorMarket(ServedMarket):
             if timer is not None:
                 timer.cancel()
         self._close_timer = self._housekeeping_timer = None
+        if self._trimming is not None:
+            self._trimming.cancel()
 
     # What the server calls.
 
@@ -473,8 +480,6 @@ class AggregatorMarket(ServedMarket):
         self._fanout.settle()
         self._mark_position()
         self._fanout.flush()
-        if self._history is not None:
-            self._history.trim(unix_ms())
         self._log_lost_windows()
         self._housekeeping_timer = self._loop.call_later(HOUSEKEEPING_INTERVAL, self._keep_house)
 

@@ -16,7 +16,7 @@ from fproxy.core.stream import Stream
 from fproxy.core.topics import BARS, Topic
 from fproxy.core.upstream_effects import Recovering
 from fproxy.metrics import Metrics
-from fproxy.roles.kept_history import kept_history
+from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.kept_snapshots import kept_snapshots
 from fproxy.roles.replay import FilteredReplay, Replay, Replayed, ReplayStart
 from fproxy.roles.replay_queue import ReplayQueue
@@ -121,6 +121,7 @@ class FilteredMarket(ServedMarket):
         urls = {Upstream.FIREHOSE: settings.firehose_url, Upstream.AGGREGATOR: settings.aggregator_url}
         self._resumption: Resumption | None = None
         self._looks: Work | None = None
+        self._trimming: Work | None = None
         linger = settings.unsubscribe_linger
         if settings.resume:
             self._resumption = Resumption(
@@ -140,6 +141,7 @@ class FilteredMarket(ServedMarket):
                 refused=partial(self._refused, upstream),
                 last_event=partial(self._fanout.last_event, SOURCES[upstream]),
                 tell=partial(self._tell, upstream),
+                taken=partial(self._fanout.data_messages, SOURCES[upstream]),
                 recovering=partial(self._recovering, upstream),
                 recovered=partial(self._recovered, upstream),
                 unrecoverable=partial(self._recovered, upstream),
@@ -187,6 +189,9 @@ class FilteredMarket(ServedMarket):
     def prepare(self, steps: WorkSteps) -> None:
         """Prepare for clients."""
         self._steps = steps
+        self._subscriptions.prepare(steps)
+        if self._history is not None:
+            self._trimming = steps.add(self._history, trimming(self._history))
         if self._snapshots is not None:
             self._snapshots.prepare(steps)
 
@@ -213,8 +218,9 @@ class FilteredMarket(ServedMarket):
             if timer is not None:
                 timer.cancel()
         self._flush_timer = self._settle_timer = None
-        if self._looks is not None:
-            self._looks.cancel()
+        for work in (self._looks, self._trimming):
+            if work is not None:
+                work.cancel()
 
     # What the server calls.
 
@@ -404,8 +410,6 @@ class FilteredMarket(ServedMarket):
 
     def _settle(self) -> None:
         self._settle_timer = None
-        if self._history is not None:
-            self._history.trim(unix_ms())
         if self._fanout.settle():
             self._settle_later()
 

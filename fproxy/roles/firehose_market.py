@@ -16,7 +16,7 @@ from fproxy.core.topics import Topic, bar_interval
 from fproxy.metrics import Metrics
 from fproxy.roles.followers import Followers
 from fproxy.roles.held_answers import HeldAnswers
-from fproxy.roles.kept_history import kept_history
+from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.limited_topics import LimitedTopics
 from fproxy.roles.replay import Replay, ReplayStart, WholeReplay
 from fproxy.roles.replay_queue import ReplayQueue
@@ -27,7 +27,7 @@ from fproxy.roles.upstream_feed import UpstreamFeed
 from fproxy.shell.client import Client
 from fproxy.shell.clock import unix_ms
 from fproxy.shell.upstream import UpstreamConnection
-from fproxy.shell.work_steps import WorkSteps
+from fproxy.shell.work_steps import Work, WorkSteps
 
 UPSTREAM_NAME: Final = "vendor"
 """What logs and metrics call the vendor."""
@@ -64,6 +64,7 @@ class FirehoseMarket(ServedMarket):
         # How those clients catch up that have ever asked for what has passed.
         self._replays: dict[Client, ReplayQueue[WholeReplay]] = {}
         self._steps: WorkSteps
+        self._trimming: Work | None = None
         self._clients: set[Client] = set()
         # Those that have subscribed while the vendor is away, and wait for the acknowledgement.
         self._to_tell: set[Client] = set()
@@ -79,6 +80,7 @@ class FirehoseMarket(ServedMarket):
             refused=self._refused,
             last_event=self._broadcast.last_event,
             tell=self._tell,
+            taken=lambda: self._broadcast.data_messages,
             confirmed=self._held.answer,
             given_up=self._given_up,
         )
@@ -112,6 +114,10 @@ class FirehoseMarket(ServedMarket):
     def prepare(self, steps: WorkSteps) -> None:
         """Prepare for clients."""
         self._steps = steps
+        self._subscriptions.prepare(steps)
+        self._held.prepare(steps)
+        if self._history is not None:
+            self._trimming = steps.add(self._history, trimming(self._history))
 
     def start(self) -> None:
         """Begin to connect to the vendor."""
@@ -124,6 +130,8 @@ class FirehoseMarket(ServedMarket):
     async def stop(self) -> None:
         """Close the vendor's connection."""
         await self._vendor.stop()
+        if self._trimming is not None:
+            self._trimming.cancel()
 
     # What the server calls.
 
@@ -271,11 +279,15 @@ class FirehoseMarket(ServedMarket):
 
     def _tell(self, notice: bytes) -> None:
         # Clients cannot see it themselves, and some must know: a bar, say, is not whole when trades may be missing.
-        self._broadcast.flush()
         if self.stream.interruption is not None:
             self._held.answer_all()  # no acknowledgement of the vendor's will come
-        for client in tuple(self._clients):
-            self._send_notice(client, notice)
+        self._broadcast.publish(notice_message(notice))
+        self._broadcast.flush()
+        for (
+            replays
+        ) in self._replays.values():  # those of clients that have asked for what has passed, which are few
+            if replays.current is not None:
+                replays.current.tell(notice)
 
     def _send_notice(self, client: Client, notice: bytes) -> None:
         """Send a client a status event behind what has come so far."""

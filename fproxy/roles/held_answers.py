@@ -1,15 +1,23 @@
 """Acknowledgements that wait for the vendor's: a topic is acknowledged when its events come, not before."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from fproxy.core.control import status_messages, subscribed_status
 from fproxy.core.topics import WILDCARD, Topic, covering_topic
 from fproxy.shell.client import Client
+from fproxy.shell.work_steps import Steps, WorkSteps
 
 LONGEST: Final = 5.0
 """How long an acknowledgement may wait, in seconds. A vendor passes over some topics in silence."""
+
+
+ANSWERED_TOPICS: Final = 200
+"""How many topics are answered in one step, and"""
+
+ANSWERED_CLIENTS: Final = 50
+"""how many clients: some tenths of a millisecond."""
 
 
 class _Hold:
@@ -27,13 +35,18 @@ class HeldAnswers:
     """Topics that clients have asked for and that the vendor has not answered yet.
 
     Each client gets every acknowledgement once: when the vendor has acknowledged the topic, or the wildcard that
-    covers it; when it has had its time; or when it is lost, which the client is told behind it. A refusal is told as
+    covers it; when it has had its time; or when it is lost, which the client is told as well. A refusal is told as
     such, and ends the wait.
     """
 
     def __init__(self) -> None:
         """Begin without any."""
         self._waiting: dict[str, dict[Client, _Hold]] = {}  # by the vendor's topic
+        self._steps: WorkSteps
+
+    def prepare(self, steps: WorkSteps) -> None:
+        """Prepare for clients; ``steps`` carries out what is long."""
+        self._steps = steps
 
     def hold(self, client: Client, topics: Sequence[Topic]) -> None:
         """Answer a client's topics later."""
@@ -47,17 +60,28 @@ class HeldAnswers:
         asyncio.get_running_loop().call_later(LONGEST, self._expire, client, tuple(topics), batch)
 
     def answer(self, topics: Iterable[str]) -> None:
-        """Acknowledge topics, and those that wildcards among them cover, to those who wait for them."""
-        due: dict[Client, list[Topic]] = {}
-        for text in topics:
-            texts = [text]
-            if text.endswith(f".{WILDCARD}"):
-                texts += [other for other in self._waiting if other != text and covering_topic(other) == text]
-            for each in texts:
-                for client, hold in self._waiting.pop(each, {}).items():
+        """Acknowledge topics, and those that wildcards among them cover, to those who wait for them: soon, in steps."""
+        if self._waiting:
+            self._steps.add(self, self._answer(tuple(topics)))
+
+    def _answer(self, topics: Sequence[str]) -> Steps:
+        wildcards = {text for text in topics if text.endswith(f".{WILDCARD}")}
+        texts = list(topics)
+        if wildcards:
+            texts += [
+                text for text in self._waiting if text not in wildcards and covering_topic(text) in wildcards
+            ]
+            yield None
+        for first in range(0, len(texts), ANSWERED_TOPICS):
+            due: dict[Client, list[Topic]] = {}
+            for text in texts[first : first + ANSWERED_TOPICS]:
+                holds = self._waiting.pop(text, {})
+                for client, hold in holds.items():
                     due.setdefault(client, []).extend([hold.topic] * hold.due)
-        for client, answered in due.items():
-            _acknowledge(client, answered)
+                if len(holds) > ANSWERED_CLIENTS:
+                    yield from _acknowledge_all(due)
+                    due = {}
+            yield from _acknowledge_all(due)
 
     def answer_client(self, client: Client, topics: Iterable[Topic]) -> None:
         """Acknowledge topics to one client, who is about to give them up."""
@@ -102,6 +126,14 @@ class HeldAnswers:
     def _expire(self, client: Client, topics: Sequence[Topic], batch: object) -> None:
         """The vendor has had its time."""
         _acknowledge(client, self._take(client, topics, batch))
+
+
+def _acknowledge_all(due: Mapping[Client, Sequence[Topic]]) -> Steps:
+    for number, (client, topics) in enumerate(due.items(), 1):
+        _acknowledge(client, topics)
+        if number % ANSWERED_CLIENTS == 0:
+            yield None
+    yield None
 
 
 def _acknowledge(client: Client, topics: Sequence[Topic]) -> None:

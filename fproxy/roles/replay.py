@@ -246,11 +246,12 @@ class Replay(ABC):
         """Go on while upstreams bring what they have of the topics, which nobody had before: for a while."""
         asked = tuple(self._asked)
         end = time.monotonic() + UPSTREAM_PATIENCE
+        brought = self._cursor
         for first in range(0, len(asked), PIECE_TOPICS):
             while self._awaits(asked[first : first + PIECE_TOPICS]) and time.monotonic() < end:
                 yield self._read_on() if self._lags else PAUSE
+                brought = self._history.next
             yield None
-        brought = self._history.next
         while self._cursor < brought:
             yield self._read_on()
 

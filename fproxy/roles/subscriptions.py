@@ -1,6 +1,5 @@
 """What the clients of a role want, turned into what is asked of its upstreams; refusals find their way back."""
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
@@ -15,8 +14,12 @@ from fproxy.core.topic_index import TopicIndex
 from fproxy.core.topics import Topic
 from fproxy.shell.client import Client
 from fproxy.shell.upstream import UpstreamConnection
+from fproxy.shell.work_steps import Steps, WorkSteps
 
 REFUSED_STATUS: Final = "error"
+
+TOLD_TOPICS: Final = 500
+"""How many refusals are looked at, or told of, in one step: about a millisecond."""
 
 
 class Concerns(NamedTuple):
@@ -52,12 +55,17 @@ class Subscriptions:
         self._route = route
         self._demands = demands
         self._connections = connections
+        self._steps: WorkSteps
         self._topics: dict[Client, set[Topic]] = {}
         self._index = TopicIndex[Client]()  # by upstream and upstream topic
         # How many upstream topics of each upstream a client has.
         self._concerned: dict[Client, Counter[Upstream]] = {}
         # Upstream topics whose refusal the clients are still to be told.
         self._refused: dict[tuple[Upstream, str], None] = {}
+
+    def prepare(self, steps: WorkSteps) -> None:
+        """Prepare for clients; ``steps`` carries out what is long."""
+        self._steps = steps
 
     def add_client(self, client: Client) -> None:
         """Begin to count for a client."""
@@ -156,26 +164,32 @@ class Subscriptions:
         )
 
     def refused(self, upstream: Upstream, topics: Sequence[str]) -> None:
-        """Tell every client whose subscriptions an upstream has refused, in the next turn of the loop.
+        """Tell every client whose subscriptions an upstream has refused: from the next turn of the loop on, in steps.
 
-        A client is told of all refusals of this turn together.
+        A client is told of the refusals of this turn together.
 
         Args:
             upstream: the upstream.
             topics: the upstream topics that it refused.
         """
         if topics and not self._refused:
-            asyncio.get_running_loop().call_soon(self._tell_all)
+            self._steps.add(self, self._tell_all())
         self._refused.update(((upstream, text), None) for text in topics)
 
-    def _tell_all(self) -> None:
+    def _tell_all(self) -> Steps:
         refused, self._refused = self._refused, {}
         asked: dict[Client, list[str]] = {}
+        count = 0
         for upstream, text in refused:
             for client in self._index.holders((upstream, text)):
                 asked.setdefault(client, []).append(text)
+                count += 1
+                if count % TOLD_TOPICS == 0:
+                    yield None
         for client, texts in asked.items():
-            self._tell(client, texts)
+            for first in range(0, len(texts), TOLD_TOPICS):
+                self._tell(client, texts[first : first + TOLD_TOPICS])
+                yield None
 
     def _release(self, client: Client, topics: Iterable[Topic]) -> None:
         now = time.monotonic()

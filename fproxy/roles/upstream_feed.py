@@ -49,6 +49,8 @@ class UpstreamFeed:
         "_recovering",
         "_refused_frames",
         "_stream",
+        "_taken",
+        "_taken_before",
         "_tell",
         "_unrecoverable",
         "confirmed",
@@ -72,6 +74,7 @@ class UpstreamFeed:
         refused: Callable[[Sequence[str], str], None],
         last_event: Callable[[], bytes | None],
         tell: Callable[[bytes], None],
+        taken: Callable[[], int],
         confirmed: Callable[[Sequence[str]], None] = _ignore,
         given_up: Callable[[Sequence[str]], None] = _ignore,
         recovering: Callable[[Recovering], None] = _ignore,
@@ -87,6 +90,7 @@ class UpstreamFeed:
             drained: all that one read brought has been taken.
             refused: topics were refused, with the upstream's message.
             last_event: returns the last event that was taken.
+            taken: returns how many messages with market events have been taken.
             tell: gets the status event that tells clients that the stream is interrupted, or whole again.
             confirmed: topics were acknowledged.
             given_up: topics are asked for no more.
@@ -108,6 +112,8 @@ class UpstreamFeed:
         self._recovering = recovering
         self._last_event = last_event
         self._tell = tell
+        self._taken = taken
+        self._taken_before = 0
         self._activity = metrics.observed.activity
         self.timer = ReadTimer(self._last_event_time)
         metrics.watch(DurationCollector, UpstreamTimer(stream.name, self.timer))
@@ -123,11 +129,13 @@ class UpstreamFeed:
 
     def connected(self) -> None:
         """The upstream takes subscriptions; whether anything is missing is known when it has answered them."""
-        self.messages_came()
 
     def messages_came(self) -> None:
-        """Messages have come."""
-        self._stream.last_message = unix_ms()
+        """Messages have come: only those with market events tell how old a stream is."""
+        taken, before = self._taken(), self._taken_before
+        self._taken_before = taken
+        if taken != before:
+            self._stream.last_message = unix_ms()
 
     def whole(self, *, recovered: bool) -> None:
         """Every event that is wanted comes from now on, and what was missed has come, or not."""

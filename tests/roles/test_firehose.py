@@ -142,9 +142,10 @@ async def test_on_demand_a_vendor_that_is_lost_leaves_no_topic_unanswered() -> N
         await client.send(json.dumps({"action": "subscribe", "params": "T.AAPL"}))
         await vendor.until_subscribed("T.AAPL")
         await vendor.stop()
-        assert await answers(client, 1) == {("success", "subscribed to: T.AAPL")}
-        [lost] = json.loads(await received(client))
+        first, second = json.loads(await received(client)) + json.loads(await received(client))
+        lost, answer = (first, second) if first["status"] == "upstream_disconnected" else (second, first)
         assert lost["status"] == "upstream_disconnected"
+        assert answer["message"] == "subscribed to: T.AAPL"
         await client.send(json.dumps({"action": "subscribe", "params": "T.MSFT"}))
         assert await answers(client, 1) == {("success", "subscribed to: T.MSFT")}
         assert json.loads(await received(client)) == [lost]
@@ -249,7 +250,9 @@ async def test_clients_are_told_when_the_vendor_is_lost_and_when_it_is_back(vend
         late = await connect(f"ws://127.0.0.1:{firehose.port}/")
         await late.send(json.dumps({"action": "auth", "params": KEY}))
         assert b"auth_success" in await received(late)
-        assert json.loads(await received(late)) == [lost], "who comes meanwhile is told, too"
+        [told_late] = json.loads(await received(late))
+        # The reason may be that of the next attempt by now.
+        assert told_late | {"message": lost["message"]} == lost, "who comes meanwhile is told, too"
         await vendor.start()
         for told in (client, late):
             [back] = json.loads(await received(told))
