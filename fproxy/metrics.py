@@ -123,6 +123,7 @@ class Metrics:
     Attributes:
         registry: the Prometheus registry that holds everything.
         connections: client connections accepted.
+        dropped_log_lines: lines of the log dropped because whoever reads it did not keep up.
         refused_origins: web pages of other hosts refused because any key would have let them in.
         auth_failures: clients refused, by ``reason`` (``bad_key``, ``timeout``, ``expired`` or ``market``).
         key_clients: clients connected and authenticated now with a ``key`` that has a name.
@@ -138,6 +139,9 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self.connections = self._counter("connections", "Client connections accepted.")
+        self.dropped_log_lines = self._counter(
+            "dropped_log_lines", "Lines of the log dropped because whoever reads it did not keep up."
+        )
         self.refused_origins = self._counter("refused_origins", "Web pages of other hosts refused.")
         self.auth_failures = self._counter("auth_failures", "Clients refused at authentication.", "reason")
         self.loop_lag = Histogram(

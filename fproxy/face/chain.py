@@ -3,12 +3,11 @@
 ``fproxy stack`` runs them behind the vendor, ``fproxy demo`` behind a simulated market.
 """
 
-import contextlib
 import os
 import site
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ import fproxy
 from fproxy.core.market import MARKETS, STOCKS, Market, Upstream
 from fproxy.face.admin import AdminSettings
 from fproxy.face.admin_joined import children_with_admin, process_sockets, with_joined_admin
+from fproxy.face.relayed_log import CHILD_ENVIRONMENT, RelayedLog
 from fproxy.face.run import serve
 from fproxy.face.settings.declared import DECLARATIONS
 from fproxy.face.supervisor import STOP_TIMEOUT, Child, Supervisor, free_port
@@ -233,13 +233,14 @@ async def run_children(
     width = max(len(child.name) for child in children)
     colours = {child.name: _COLOURS[index % len(_COLOURS)] for index, child in enumerate(children)}
 
-    def report(name: str, line: str) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            click.echo(f"{click.style(f'{name:<{width}} |', fg=colours[name])} {line}", err=True)
+    def shown(name: str) -> str:
+        text = f"{name:<{width}} |"
+        return click.style(text, fg=colours[name]) if sys.stderr.isatty() else text
 
+    relayed = [replace(child, environment={**child.environment, **CHILD_ENVIRONMENT}) for child in children]
     stop_timeout = sum(child.stop_timeout + 1 for child in children)
     with process_sockets({child.name: _ADMIN_ROLES[child.name] for child in children}) as sockets:
-        supervisor = Supervisor(children_with_admin(children, sockets, admin), report)
+        supervisor = Supervisor(children_with_admin(relayed, sockets, admin), RelayedLog(shown).report)
         return await serve(
             with_joined_admin(supervisor, admin, sockets),
             on_ready=on_ready,

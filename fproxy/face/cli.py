@@ -17,7 +17,7 @@ from fproxy.core.urls import redacted_url
 from fproxy.face.exposure import exposed_files, exposed_keys, unencrypted
 from fproxy.face.keys_command import keys as keys_command
 from fproxy.face.keys_file import new_key
-from fproxy.face.logs import configure_logging
+from fproxy.face.logs import configure_logging, dropped_lines, set_log_level
 from fproxy.face.settings.built import (
     Values,
     aggregator_settings,
@@ -96,7 +96,7 @@ class ProxyCommand(click.Command):
 
 def begin(values: Values) -> None:
     """Configure logging as a command's values say, and warn of settings that nothing reads."""
-    configure_logging(values["log_level"])
+    configure_logging(values["log_level"], values["log_format"])
     context = click.get_current_context()
     for sentence in (*unknown_settings(context), *exposed_files(context, values)):
         log.warning("%s", sentence)
@@ -235,7 +235,7 @@ def reload_settings(ctx: click.Context) -> None:
     except (click.UsageError, ValueError) as error:
         log.error("SIGHUP: nothing was read again: %s", error)
         return
-    configure_logging(level)
+    set_log_level(level)
     log.info("SIGHUP: read again; the log level is %s", level)
 
 
@@ -273,6 +273,7 @@ def serve_role(
 
     async def main() -> int:
         metrics = Metrics()
+        dropped_lines.watch(metrics.dropped_log_lines.inc)
         role = make_role(metrics)
         watched = list(watches)
         tls = TlsWatch(filled(ServerTls(), values)) if values["tls_cert"] else None
@@ -508,6 +509,30 @@ def stack(ctx: click.Context, /, **values: Any) -> None:
 
 
 fproxy.add_command(keys_command)
+
+
+@fproxy.command(
+    short_help="What works and what does not, in plain words.",
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "help_option_names": ["--help"],
+    },
+)
+@click.pass_context
+def check(ctx: click.Context) -> None:
+    """Check what a command would need, with the settings that it would have: fproxy check [COMMAND] [ITS OPTIONS].
+
+    COMMAND is stack (when none is named), proxy, firehose or aggregator. The name of each upstream is resolved, it is
+    connected to, and the key is tried; the clock, the port and the limit of files are looked at. The exit status is 1
+    when something does not work.
+    """
+    from fproxy.face.check_command import check_plan, command_values, run_check
+
+    command, values = command_values(fproxy, ctx, ctx.args)
+    configure_logging("error", values["log_format"])
+    plan = check_plan(command, values)
+    finish(lambda: run_check(plan))
 
 
 @fproxy.command(short_help="Print the events of some topics as they come.")

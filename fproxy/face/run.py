@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, runtime_checkable
 
 from fproxy.face.event_loop import stop_signals
 from fproxy.face.garbage import relax_garbage_collection
+from fproxy.face.service_manager import ServiceManager
 from fproxy.face.supervisor import ChildFailedError
 from fproxy.shell.server import ServerStartError
 
@@ -75,6 +77,7 @@ async def serve(
         until: returns, once the role has started and has come to its end by itself, the exit status.
     """
     status = 0
+    manager = ServiceManager(os.environ)
     with stop_signals(at_eof=stop_at_eof, reload=on_reload) as stopping:
         starting = asyncio.ensure_future(role.start())
         signalled = asyncio.ensure_future(stopping.wait())
@@ -84,6 +87,7 @@ async def serve(
             if starting.done():
                 await starting
                 relax_garbage_collection()
+                manager.ready()
                 if on_ready is not None:
                     on_ready()
                 if until is not None:
@@ -98,7 +102,9 @@ async def serve(
             for task in (starting, *ends):
                 task.cancel()
             await asyncio.gather(starting, *ends, return_exceptions=True)
+            manager.stopping()
             await _stop(role, stop_timeout)
+            manager.stopped()
     return status
 
 

@@ -49,7 +49,13 @@ def take_over_folder(chosen: str | None, environment: Mapping[str, str]) -> Path
     if chosen:
         return Path(chosen)
     runtime = environment.get("XDG_RUNTIME_DIR")
-    return Path(runtime, "fproxy") if runtime else Path(tempfile.gettempdir(), f"fproxy-{os.geteuid()}")
+    if runtime:
+        return Path(runtime, "fproxy")
+    try:
+        temporary = tempfile.gettempdir()
+    except FileNotFoundError:  # nothing can be written anywhere
+        temporary = "/tmp"  # noqa: S108 - what is made of it is checked to be this user's alone
+    return Path(temporary, f"fproxy-{os.geteuid()}")
 
 
 def take_over_path(folder: Path, host: str, port: int) -> Path:

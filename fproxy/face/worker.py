@@ -20,7 +20,7 @@ def worker(number: int, **values: Any) -> None:
 
     NUMBER is for those who list processes. What all workers have in common has been logged before they start.
     """
-    configure_logging(values["log_level"])
+    configure_logging(values["log_level"], values["log_format"])
     watch = keys_watch(values)
     settings = filtered_proxy_settings({**values, "named_keys": watch and watch.keys})
     settings = replace(settings, server=replace(settings.server, reuse_port=True))

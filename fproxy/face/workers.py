@@ -13,6 +13,7 @@ from typing import Final
 from fproxy.face.admin import AdminSettings
 from fproxy.face.admin_joined import children_with_admin, process_sockets, with_joined_admin
 from fproxy.face.chain import own_path
+from fproxy.face.relayed_log import CHILD_ENVIRONMENT, RelayedLog
 from fproxy.face.run import serve
 from fproxy.face.settings.built import Values
 from fproxy.face.supervisor import STOP_TIMEOUT, Child, Supervisor
@@ -24,11 +25,6 @@ log = logging.getLogger(__name__)
 READY_LINE: Final = "fproxy worker is ready"
 """What a worker prints once it serves."""
 
-_LEVELS: Final = {
-    logging.getLevelName(level): level
-    for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
-}
-
 
 class Workers:
     """Runs processes side by side from ``start`` to ``stop``, and logs what they say under their names.
@@ -38,8 +34,8 @@ class Workers:
     """
 
     def __init__(self, children: Sequence[Child]) -> None:
-        self._levels: dict[str, int] = {}  # of the last line that had one, by worker's name
-        self._supervisors = [Supervisor([child], self._report) for child in children]
+        report = RelayedLog().report
+        self._supervisors = [Supervisor([child], report) for child in children]
 
     async def start(self) -> None:
         """Start all of them at once, and wait until each serves.
@@ -64,14 +60,6 @@ class Workers:
         """Stop all of them at once, and wait until they have."""
         await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors))
 
-    def _report(self, name: str, line: str) -> None:
-        level, _, message = line.partition(" ")
-        if level in _LEVELS:
-            self._levels[name] = _LEVELS[level]
-        else:  # the second line of what was logged, as of a traceback
-            message = line
-        log.log(self._levels.get(name, logging.WARNING), "%s: %s", name, message)
-
 
 def worker_children(values: Values, port: int, flags: Mapping[str, str]) -> tuple[Child, ...]:
     """Return the workers, who find their settings where they always do.
@@ -95,6 +83,7 @@ def worker_children(values: Values, port: int, flags: Mapping[str, str]) -> tupl
                 **flags,
                 "FPROXY_HOST": values["host"],
                 "FILTERED_PROXY_PORT": str(port),
+                **CHILD_ENVIRONMENT,
                 "FPROXY_WORKERS": "",
                 "FPROXY_STOP_AT_EOF": "1",
             },

@@ -35,6 +35,7 @@ from fproxy.shell import peer
 from fproxy.shell.admission import REFUSALS
 from fproxy.shell.client_closing import Draining, end_output, fitting_reason
 from fproxy.shell.client_handler import NumberingHandler
+from fproxy.shell.client_log import closed_text, joined_text, left_text
 from fproxy.shell.client_session import ClientSession
 from fproxy.shell.delivery import DeliveryLog, DeliveryProgress
 from fproxy.shell.endpoint import Endpoint
@@ -79,6 +80,7 @@ class Client(asyncio.BufferedProtocol):
     __slots__ = (
         "_arrival",
         "_draining",
+        "_ending",
         "_endpoint",
         "_forwarded",
         "_handshake",
@@ -130,6 +132,8 @@ class Client(asyncio.BufferedProtocol):
         self._progress: DeliveryProgress | None = None
         # While the connection is closing.
         self._draining: Draining | None = None
+        # Why it is gone, for the log.
+        self._ending = "the connection broke off"
         self._transport: aiofastnet.Transport
         self._writer: SocketWriter | None = None
         self._protocol: WebSocketProtocol | None = None
@@ -308,6 +312,8 @@ class Client(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The client sends no more: the connection ends once all has been sent. Return whether that takes time."""
+        if self._stage < _Stage.CLOSING:
+            self._ending = "the client ended the connection"
         self._start_closing()
         if self._writer is None or not self._writer.waiting_bytes:
             return False
@@ -515,7 +521,9 @@ class Client(asyncio.BufferedProtocol):
             # Thousands of clients may have joined at once; their pings must not go out at once.
             spread = hash(self) * 0.618_033_988_75 % 1.0
             shared.timers.schedule(self, shared.limits.ping_interval * (0.5 + spread / 2))
-        shared.record(ActivityKind.CLIENT_JOINED, f"{self.peer} joined on {self._endpoint.path}")
+        joined = joined_text(self, self._endpoint.path)
+        logger.info("%s", joined)
+        shared.record(ActivityKind.CLIENT_JOINED, joined)
         self._endpoint.handler.client_joined(self)
         shared.holders.joined(self, key)
         if recovery is not None:
@@ -561,7 +569,14 @@ class Client(asyncio.BufferedProtocol):
         assert self.key is not None
         self._shared.holders.left(self, self.key)
         self._shared.metrics.of(self._endpoint.market.name).clients.dec()
-        self._shared.record(ActivityKind.CLIENT_LEFT, f"{self.described} left")
+        left = left_text(
+            self,
+            topics=len(self._endpoint.handler.topics(self) or ()),
+            seconds=time.time() - self.connected / 1000,
+            reason=self._ending,
+        )
+        logger.info("%s", left)
+        self._shared.record(ActivityKind.CLIENT_LEFT, left)
         self._endpoint.handler.client_left(self)
 
     def _keep_alive(self) -> None:
@@ -600,6 +615,8 @@ class Client(asyncio.BufferedProtocol):
                 # Else it is a pong, which a client that is not reading could ask for without end.
                 self.write(frame)
         if protocol.close_expected():
+            if self._stage < _Stage.CLOSING:
+                self._ending = closed_text(protocol)
             self._start_closing()
         if ends and self._writer is not None:
             # After both close frames nothing more can come.

@@ -28,6 +28,7 @@ async def start(tmp_path: Path) -> AsyncIterator[StartProgram]:
                 **inherited,
                 **own_path(),
                 "FPROXY_ADMIN_PORT": "0",
+                "FPROXY_LOG_FORMAT": "bare",
                 "XDG_RUNTIME_DIR": str(tmp_path),
                 **settings,
             },

@@ -65,14 +65,14 @@ async def test_the_demo_runs_and_heals_and_stops(start: StartProgram) -> None:
         await see_every_type(client)
         await see_every_type(other)
 
-        await demo.error_line("firehose   | INFO stocks connected to vendor")  # which is no proxy
-        await demo.error_line("proxy      | INFO stocks connected to")
+        await demo.error_line("INFO firehose   | stocks connected to vendor")  # which is no proxy
+        await demo.error_line("INFO proxy      | stocks connected to")
         children = children_of(demo)
         assert list(children) == ["market", "firehose", "aggregator", "proxy"]
         os.kill(children["firehose"], signal.SIGKILL)
-        await demo.error_line("firehose   | WARNING Ended by SIGKILL; starting again in 1 s")
-        await demo.error_line("| INFO stocks connected to firehose")
-        await demo.error_line("| INFO stocks connected to firehose")
+        await demo.error_line("WARNING firehose   | Ended by SIGKILL; starting again in 1 s")
+        await demo.error_line("| stocks connected to firehose")
+        await demo.error_line("| stocks connected to firehose")
         await see_every_type(client)
     code, _, errors = await demo.finish(signal.SIGINT)
     assert code == 0
@@ -86,7 +86,7 @@ async def test_the_demo_runs_and_heals_and_stops(start: StartProgram) -> None:
 def children_of(program: Program) -> dict[str, int]:
     """Return the process ids of a program's children, by their names, from what it has said so far."""
     started = [line.split() for line in program.errors if "Started as process" in line]
-    return {words[0]: int(words[-1]) for words in started}
+    return {words[1]: int(words[-1]) for words in started}
 
 
 async def test_the_stack_runs_behind_a_vendor_with_the_clients_own_keys(start: StartProgram) -> None:

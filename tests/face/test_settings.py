@@ -270,7 +270,8 @@ def test_unknown_variables_and_lines_are_warned_of(tmp_path: Path, monkeypatch: 
     (tmp_path / ".env").write_text("UNRELATED=1\nFPROXY_CLIENT_KEY=sesame\n")
     monkeypatch.setenv("FPROXY_HSOT", "1")
     monkeypatch.setenv("FPROXY_XYZZY_PLUGH_QUUX", "1")
-    result = run("--host", "0.0.0.0")  # refused after the warnings: nothing starts here
+    # Refused after the warnings: nothing starts here.
+    result = run("--host", "0.0.0.0", "--log-format", "bare")
     warnings = [line for line in result.output.splitlines() if line.startswith("WARNING")]
     assert warnings == [
         "WARNING Unknown setting FPROXY_HSOT (the environment) has no effect; did you mean FPROXY_HOST?",

@@ -349,6 +349,20 @@ class SlowClient(ValueType):
         return value.value
 
 
+class LogFormat(ValueType):
+    """How the log is written."""
+
+    name = "format"
+    allowed = "one of text, bare, json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the format in lower case, or fail saying which there are."""
+        log_format = str(value).strip().lower()
+        if log_format not in ("text", "bare", "json"):
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
+        return log_format
+
+
 class EventTypes(ValueType):
     """Event types separated by commas."""
 

@@ -8,6 +8,7 @@ from fproxy.face.settings.kinds import (
     FilePath,
     Host,
     HttpUrl,
+    LogFormat,
     LogLevel,
     MarketName,
     Number,
@@ -159,6 +160,15 @@ GENERAL_SETTINGS: Final = (
         in_files=False,
     ),
     Declaration("log_level", "LOG_LEVEL", LogLevel(), ALL, "debug, info, warning or error.", default="info"),
+    Declaration(
+        "log_format",
+        "FPROXY_LOG_FORMAT",
+        LogFormat(),
+        ALL,
+        "text: a time, the level and what happened; bare: without the time, for what adds its own; json: an object a "
+        "line. To systemd's journal text goes without a time, with levels that it knows.",
+        default="text",
+    ),
     CONFIG,
     ENV_FILE,
 )
