@@ -271,9 +271,10 @@ class Fanout:
         """Return how many topics a client has, in the spellings of events."""
 
     def settle(self) -> bool:
-        """Join audiences that became equal while their subscriptions changed quickly.
+        """Do a bounded piece of what changes of subscriptions have left to do; to be called now and then.
 
-        To be called now and then; does a bounded piece of the work. Returns whether some is left.
+        Clients that are gone, or have moved to another audience, may leave many topics behind; and audiences may have
+        become equal while their subscriptions changed quickly. Returns whether something is left.
         """
 
     def input(self, source: int) -> FanoutInput:

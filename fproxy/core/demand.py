@@ -19,6 +19,7 @@ Nothing here knows of sockets or of time: times are passed in, and what must be 
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -28,6 +29,10 @@ from fproxy.core.topics import WILDCARD, covering_topic
 
 DEFAULT_LINGER: Final = 30.0
 """How long a topic outlives the last client that wanted it, in seconds."""
+
+
+MAX_DROPS: Final = 500
+"""How many topics are dropped, or asked for in the place of a wildcard, in one go: about a millisecond's work."""
 
 
 class Changes(NamedTuple):
@@ -207,17 +212,11 @@ class Demand:
         """Return what has to be said upstream now, and take it as said.
 
         Args:
-            now: the time, in seconds; topics whose linger has passed by then are dropped.
+            now: the time, in seconds; topics whose linger has passed by then are dropped, a bounded number in one call:
+                while ``deadline`` is not after ``now``, there are more.
         """
-        unsubscribe = self._expire(now)
+        unsubscribe, subscribe = self._expire(now)
         touched = self._touched
-        subscribe: list[str] = []
-        for wildcard in unsubscribe:
-            covered = self._covered.pop(wildcard, {})
-            subscribe.extend(covered)
-            since = self._flows_since.pop(wildcard, None)
-            if since is not None:
-                self._flows_since.update(dict.fromkeys(covered, since))
         if touched:
             self._touched = {}
             wildcards = [topic for topic in touched if _is_wildcard(topic)]
@@ -343,21 +342,42 @@ class Demand:
         self._flows_since = {}
         self._all_of = frozenset()
 
-    def _expire(self, now: float) -> list[str]:
-        """Forget the topics that have lingered long enough; return those of them that were active."""
-        expired = []
+    def _expire(self, now: float) -> tuple[list[str], list[str]]:
+        """Forget topics that have lingered long enough, a bounded number.
+
+        A wildcard that covers others goes when all of them have been asked for, a bounded number of them in each call.
+
+        Returns:
+            those of them that were active; and the topics to ask for in their place.
+        """
+        expired: list[str] = []
+        uncovered: list[str] = []
         for topic, expiry in self._lingering.items():
-            if expiry > now:
+            left = MAX_DROPS - len(expired) - len(uncovered)
+            if expiry > now or left <= 0:
                 break
+            covered = self._covered.get(topic)
+            if covered:
+                flows_since = self._flows_since.get(topic)
+                piece = tuple(islice(covered, left))
+                for each in piece:
+                    del covered[each]
+                    if flows_since is not None:
+                        self._flows_since[each] = flows_since
+                uncovered += piece
+                if covered:
+                    break
             expired.append(topic)
         dropped = []
         for topic in expired:
             del self._lingering[topic]
             self._forget_limited(topic)
+            self._covered.pop(topic, None)
             if self._refused.pop(topic, None) is None:
                 self._active.remove(topic)
+                self._flows_since.pop(topic, None)
                 dropped.append(topic)
-        return dropped
+        return dropped, uncovered
 
     def _is_limited(self, topic: str) -> bool:
         return self._limits.limit(_type_of(topic)) is not None

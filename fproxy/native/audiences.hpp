@@ -41,6 +41,7 @@ class Audiences {
     void remove_client(ClientId client) {
         if (audience_of_[client] != kNone) leave(client);
         free_clients_.push_back(client);
+        release_some();
     }
 
     // Give topics to a client; those that it has already, and repetitions, change nothing.
@@ -52,6 +53,7 @@ class Audiences {
             if (!has(audience, id) && seen.insert(id)) fresh.push_back(id);
         if (!fresh.empty()) change(client, fresh, {});
         for (TopicId id : ids) topics_.forget_unused(id);
+        release_some();  // not before: it may forget topics, which these could be among
     }
 
     // Take topics from a client; those that it does not have change nothing.
@@ -63,16 +65,18 @@ class Audiences {
             if (has(audience, id) && seen.insert(id)) gone.push_back(id);
         if (!gone.empty()) change(client, {}, gone);
         for (TopicId id : ids) topics_.forget_unused(id);
+        release_some();  // not before: it may forget topics, which these could be among
     }
 
     size_t topics_of(ClientId client) const {
         return audience_of_[client] == kNone ? 0 : audiences_[audience_of_[client]].topics.size();
     }
 
-    // Join audiences that became equal while their subscriptions were changing quickly; a bounded piece of the work
-    // a call. Returns whether something is left to do.
+    // Do a bounded piece of what may wait: take their topics from audiences that have ended, and join those that became
+    // equal while their subscriptions were changing quickly. Returns whether something is left to do.
     bool settle() {
         size_t budget = kSettleTopics;
+        while (!ended_.empty() && budget != 0) budget -= release(budget);
         while (!unsettled_.empty() && budget != 0) {
             const AudienceId audience = unsettled_.back();
             unsettled_.pop_back();
@@ -80,14 +84,14 @@ class Audiences {
             audiences_[audience].unsettled = false;
             const AudienceId twin = twin_of(audience);
             if (twin == kNone) continue;
-            budget -= std::min(budget, audiences_[audience].topics.size());
+            budget -= std::min(budget, audiences_[audience].members.size());
             const std::vector<ClientId> members = audiences_[audience].members;
             for (ClientId member : members) {
                 leave(member);
                 join(member, twin);
             }
         }
-        return !unsettled_.empty();
+        return !unsettled_.empty() || !ended_.empty();
     }
 
     // How many there are.
@@ -103,7 +107,10 @@ class Audiences {
 
   private:
     static constexpr AudienceId kNone = ~AudienceId{0};
-    static constexpr size_t kSettleTopics = 20'000;
+    // About a millisecond's work.
+    static constexpr size_t kSettleTopics = 1'000;
+    // An audience of no more topics than this gives them up as soon as it ends; one of more does so in settle().
+    static constexpr size_t kReleasedAtOnce = 250;
 
     struct Audience {
         MessageBuffer pending;
@@ -113,8 +120,15 @@ class Audiences {
         bool unsettled = false;    // equal to another; to be joined with it when it has come to rest
     };
 
+    // An audience without members, with the topics that it has still to give up. What is collected for it reaches nobody.
+    struct Ended {
+        AudienceId audience;
+        std::vector<TopicId> topics;
+    };
+
     Topics topics_;
     std::vector<Audience> audiences_;
+    std::vector<Ended> ended_;
     std::vector<AudienceId> free_audiences_;
     std::vector<AudienceId> audience_of_;  // by client
     std::vector<ClientId> free_clients_;
@@ -154,6 +168,7 @@ class Audiences {
         if (from != kNone) {
             IdSet going;
             for (TopicId id : gone) going.insert(id);
+            kept.reserve(audiences_[from].topics.size() + fresh.size());
             audiences_[from].topics.for_each([&](TopicId id) {
                 if (!going.contains(id)) kept.push_back(id);
             });
@@ -161,6 +176,7 @@ class Audiences {
         kept.insert(kept.end(), fresh.begin(), fresh.end());
         if (!kept.empty()) {
             const AudienceId made = new_audience();
+            audiences_[made].topics.reserve(kept.size());
             change_topics(made, kept, {});
             if (from != kNone) leave(client);
             join(client, made);
@@ -229,7 +245,7 @@ class Audiences {
         audiences_[audience].members.push_back(client);
     }
 
-    // Take a client from its audience, which ends with its last member.
+    // Take a client from its audience, which ends with its last member. It takes no longer for more topics, but to list them.
     void leave(ClientId client) {
         const AudienceId id = audience_of_[client];
         audience_of_[client] = kNone;
@@ -242,11 +258,37 @@ class Audiences {
         }
         if (!audience.members.empty()) return;
         unregister(id);
-        std::vector<TopicId> topics;
-        audience.topics.for_each([&](TopicId topic) { topics.push_back(topic); });
-        for (TopicId topic : topics) remove_topic(id, topic);
-        audiences_[id] = Audience{};
-        free_audiences_.push_back(id);
+        Ended ended{id, {}};
+        ended.topics.reserve(audience.topics.size());
+        audience.topics.for_each([&](TopicId topic) { ended.topics.push_back(topic); });
+        audience.topics = IdSet{};
+        audience.unsettled = false;
+        ended_.push_back(std::move(ended));
+        if (ended_.back().topics.size() <= kReleasedAtOnce) release(kReleasedAtOnce);
+    }
+
+    // As much as a change brings at most is made good with each change, so that it does not pile up without settle().
+    void release_some() {
+        if (!ended_.empty()) release(kReleasedAtOnce);
+    }
+
+    // Take up to so many topics from the audience that ended last, which is no more when it has none. Returns how many, or one
+    // when there were none.
+    size_t release(size_t most) {
+        Ended &ended = ended_.back();
+        const AudienceId id = ended.audience;
+        const size_t count = std::min(most, ended.topics.size());
+        for (size_t i = 0; i < count; ++i) {
+            // Nothing of an audience stays, so none of its topics keeps it in the row of another.
+            topics_.remove(ended.topics.back(), id, [](TopicId) { return false; });
+            ended.topics.pop_back();
+        }
+        if (ended.topics.empty()) {
+            ended_.pop_back();
+            audiences_[id] = Audience{};
+            free_audiences_.push_back(id);
+        }
+        return std::max<size_t>(count, 1);
     }
 };
 

@@ -16,6 +16,9 @@ class IdSet {
     bool contains(uint32_t id) const { return find(id) != nullptr; }
     size_t size() const { return places_.size(); }
 
+    // Make room for so many: before the numbers of another set are inserted in its order.
+    void reserve(size_t size) { places_.reserve(size); }
+
     // Returns whether the number is new.
     bool insert(uint32_t id) {
         if (contains(id)) return false;

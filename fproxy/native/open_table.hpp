@@ -58,6 +58,14 @@ class OpenTable {
         }
     }
 
+    // Make room for so many, before they are inserted in the order of another table with the same hash: a table that grows
+    // meanwhile would have them all in a part of its slots, and each insertion search through the others.
+    void reserve(size_t size) {
+        size_t slots = slots_.empty() ? kFirstSlots : slots_.size();
+        while (2 * size > slots) slots *= 2;
+        if (slots > slots_.size()) resize(slots);
+    }
+
     // Insert what is not there. When memory runs out, nothing has changed.
     void insert(Slot slot) {
         if (2 * (size_ + 1) > slots_.size()) resize(slots_.empty() ? kFirstSlots : 2 * slots_.size());

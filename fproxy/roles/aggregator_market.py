@@ -32,13 +32,14 @@ from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.replay import ReplayStart
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import AggregatorSettings
+from fproxy.roles.settling import settling
 from fproxy.roles.stream_notices import StreamNotices
 from fproxy.roles.subscriptions import Subscriptions
 from fproxy.roles.upstream_feed import UpstreamFeed
 from fproxy.shell.client import Client
 from fproxy.shell.clock import unix_ms
 from fproxy.shell.upstream import UpstreamConnection
-from fproxy.shell.work_steps import Work, WorkSteps
+from fproxy.shell.work_steps import Steps, Work, WorkSteps, pieces
 
 logger: Final = logging.getLogger("fproxy.aggregator")
 
@@ -189,6 +190,7 @@ class AggregatorMarket(ServedMarket):
                 counted=counters.replayed_events.inc,
             )
         self._loop: asyncio.AbstractEventLoop
+        self._steps: WorkSteps
         self._close_timer: asyncio.TimerHandle | None = None  # for the next window that closes by the clock
         self._housekeeping_timer: asyncio.TimerHandle | None = None
         self._trimming: Work | None = None
@@ -198,6 +200,7 @@ class AggregatorMarket(ServedMarket):
     def prepare(self, steps: WorkSteps) -> None:
         """Prepare for clients."""
         self._loop = asyncio.get_running_loop()
+        self._steps = steps
         self._subscriptions.prepare(steps)
         if self._history is not None:
             self._trimming = steps.add(self._history, trimming(self._history))
@@ -327,8 +330,13 @@ class AggregatorMarket(ServedMarket):
         if self._followers is not None:
             self._followers.client_left(client)
         self._fanout.remove_client(state.number)
-        self._release(state.bars)  # before their trades, as in unsubscribe
-        self._subscriptions.remove_client(client)
+        self._steps.add(client, self._give_up(state.bars, self._subscriptions.remove_client(client)))
+
+    def _give_up(self, bars: Iterable[Topic], rest: Steps) -> Steps:
+        for piece in pieces(bars):
+            self._release(piece)  # before their trades, as in unsubscribe
+            yield None
+        yield from rest
 
     def _admit(self, client: Client, topics: Sequence[Topic]) -> tuple[list[Topic], dict[Topic, str]]:
         """Count a client's topics; return those that are served, and why the others are not."""
@@ -477,7 +485,7 @@ class AggregatorMarket(ServedMarket):
         if self._close_timer is None and not self._demand.catches_up:  # else trades may be waiting to be read
             self._builder.advance(self._clock())
             self._hand_out_bars()
-        self._fanout.settle()
+        self._steps.add(self._fanout, settling(self._fanout))
         self._mark_position()
         self._fanout.flush()
         self._log_lost_windows()

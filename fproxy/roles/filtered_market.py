@@ -23,6 +23,7 @@ from fproxy.roles.replay_queue import ReplayQueue
 from fproxy.roles.resumption import EndedConnection, Resumption
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import FilteredProxySettings
+from fproxy.roles.settling import settling
 from fproxy.roles.snapshots import Brought, SnapshotSender, new_topics
 from fproxy.roles.stream_notices import StreamNotices
 from fproxy.roles.subscriptions import Subscriptions
@@ -331,8 +332,9 @@ class FilteredMarket(ServedMarket):
         if self._snapshots is not None:
             self._snapshots.client_left(client)
         self._fanout.remove_client(state.number)
+        self._settle_later()
         topics = self._subscriptions.topics(client)
-        self._subscriptions.remove_client(client)
+        self._steps.add(client, self._subscriptions.remove_client(client))
         if self._resumption is not None:
             self._resumption.client_left(client, topics, unix_ms())
 
@@ -410,8 +412,7 @@ class FilteredMarket(ServedMarket):
 
     def _settle(self) -> None:
         self._settle_timer = None
-        if self._fanout.settle():
-            self._settle_later()
+        self._steps.add(self._fanout, settling(self._fanout))
 
     def _followed_streams(self, history: History | None) -> dict[Upstream, FollowedStream]:
         """Return where the proxy stands in the streams of its upstreams: nowhere yet."""

@@ -1,6 +1,6 @@
 """One market of the firehose: the vendor's one connection, shared; every client gets everything."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Final
 
@@ -27,7 +27,7 @@ from fproxy.roles.upstream_feed import UpstreamFeed
 from fproxy.shell.client import Client
 from fproxy.shell.clock import unix_ms
 from fproxy.shell.upstream import UpstreamConnection
-from fproxy.shell.work_steps import Work, WorkSteps
+from fproxy.shell.work_steps import Steps, Work, WorkSteps, pieces
 
 UPSTREAM_NAME: Final = "vendor"
 """What logs and metrics call the vendor."""
@@ -212,8 +212,14 @@ class FirehoseMarket(ServedMarket):
         self._clients.discard(client)
         if self._followers is not None:
             self._followers.client_left(client)
-        self._held.drop(client, self._subscriptions.topics(client))
-        self._subscriptions.remove_client(client)
+        topics = self._subscriptions.topics(client)
+        self._steps.add(client, self._give_up(client, topics, self._subscriptions.remove_client(client)))
+
+    def _give_up(self, client: Client, topics: Iterable[Topic], rest: Steps) -> Steps:
+        for piece in pieces(topics):
+            self._held.drop(client, piece)
+            yield None
+        yield from rest
 
     def _replays_of(self, client: Client, history: History) -> ReplayQueue[WholeReplay]:
         """Return how a client catches up."""

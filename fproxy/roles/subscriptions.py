@@ -14,7 +14,7 @@ from fproxy.core.topic_index import TopicIndex
 from fproxy.core.topics import Topic
 from fproxy.shell.client import Client
 from fproxy.shell.upstream import UpstreamConnection
-from fproxy.shell.work_steps import Steps, WorkSteps
+from fproxy.shell.work_steps import Steps, WorkSteps, pieces
 
 REFUSED_STATUS: Final = "error"
 
@@ -141,9 +141,14 @@ class Subscriptions:
         self._release(client, gone)
         return before - self._concerned[client].keys()
 
-    def remove_client(self, client: Client) -> None:
-        """Give up all that a client had."""
-        self._release(client, self._topics.pop(client))
+    def remove_client(self, client: Client) -> Steps:
+        """Forget a client at once; return the work of giving up all that it had, to be done in steps."""
+        return self._give_up(client, self._topics.pop(client))
+
+    def _give_up(self, client: Client, topics: Iterable[Topic]) -> Steps:
+        for piece in pieces(topics):
+            self._release(client, piece)
+            yield None
         del self._concerned[client]
 
     def flow_since(self, topics: Iterable[Topic], time: int) -> bool:
@@ -188,7 +193,8 @@ class Subscriptions:
                     yield None
         for client, texts in asked.items():
             for first in range(0, len(texts), TOLD_TOPICS):
-                self._tell(client, texts[first : first + TOLD_TOPICS])
+                if client in self._topics:
+                    self._tell(client, texts[first : first + TOLD_TOPICS])
                 yield None
 
     def _release(self, client: Client, topics: Iterable[Topic]) -> None:

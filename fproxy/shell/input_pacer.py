@@ -4,12 +4,16 @@ once."""
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 BUDGET: Final = 0.002
 """How long clients' input may take in one turn of the event loop, in seconds; its last step may exceed
 that."""
+
+SLICE: Final = 0.0005
+"""How long one client's input may take before it is another's turn, in seconds; its last step may exceed that."""
 
 MAX_WAITING_BYTES: Final = 1024 * 1024
 """How much input may wait before clients are not read from any more."""
@@ -28,70 +32,105 @@ class InputSource(Protocol):
         """Read again, if input was paused."""
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """What of a client's input is not taken yet.
+
+    Attributes:
+        pieces: what has come behind the piece that is being taken.
+        steps: the rest of that piece; None between two pieces.
+    """
+
+    pieces: deque[bytes] = field(default_factory=deque)
+    steps: Iterator[None] | None = None
+
+
 class InputPacer:
     """Lets clients take their input: at once while a turn's budget lasts, and else in the turns that follow.
 
-    All input is taken in the order in which it came, and no piece before the one ahead of it has been taken
-    to its last step. Input that waits is bounded: beyond the limit, a client whose input waits is not read
-    from.
+    Each client's input is taken in the order in which it came. Clients whose input waits take turns, a slice of time
+    each: so one that asks for much holds up nobody who asks for little. Input that waits is bounded: beyond the limit,
+    a client whose input waits is not read from.
     """
 
-    __slots__ = ("_budget", "_loop", "_scheduled", "_spent", "_unfinished", "_waiting", "_waiting_bytes")
+    __slots__ = ("_budget", "_clock", "_loop", "_scheduled", "_spent", "_turns", "_waiting", "_waiting_bytes")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, budget: float = BUDGET) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        budget: float = BUDGET,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         """Prepare a pacer.
 
         Args:
             loop: the event loop whose turns count.
             budget: how long input may take in one turn, in seconds.
+            clock: the time, in seconds.
         """
         self._loop = loop
         self._budget = budget
+        self._clock = clock
         self._spent = 0.0
         self._scheduled = False
-        self._unfinished: Iterator[None] | None = None
-        self._waiting: deque[tuple[InputSource, bytes]] = deque()
+        self._waiting: dict[InputSource, _Waiting] = {}
+        self._turns: deque[InputSource] = deque()  # those of them, in the order of their turns
         self._waiting_bytes = 0
 
     @property
     def is_late(self) -> bool:
         """Whether input that has come is not taken yet."""
-        return self._unfinished is not None or bool(self._waiting)
+        return bool(self._waiting)
 
     def received(self, source: InputSource, data: bytes) -> bool:
         """Let ``source`` take ``data``. Return whether it does so now; else it will soon."""
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._next_turn)
-        if self.is_late or self._spent >= self._budget:
-            self._waiting.append((source, data))
-            self._waiting_bytes += len(data)
-            if self._waiting_bytes > MAX_WAITING_BYTES:
-                source.pause_input()
-            return False
-        self._take(source.input_received(data))
-        return True
+        waiting = self._waiting.get(source)
+        if waiting is None and not self._waiting and self._spent < self._budget:
+            steps = source.input_received(data)
+            if not self._take(steps, self._budget - self._spent):
+                self._waiting[source] = _Waiting(steps=steps)
+                self._turns.append(source)
+            return True
+        if waiting is None:
+            waiting = self._waiting[source] = _Waiting()
+            self._turns.append(source)
+        waiting.pieces.append(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            source.pause_input()
+        return False
 
-    def _take(self, steps: Iterator[None]) -> None:
-        """Go on with a piece of input until it is taken or the budget is spent."""
-        start, left = time.perf_counter(), self._budget - self._spent
-        self._unfinished = steps
+    def _take(self, steps: Iterator[None], limit: float) -> bool:
+        """Go on with a piece of input for a time, in seconds. Return whether it is taken."""
+        start = self._clock()
+        taken = True
         for _ in steps:
-            if time.perf_counter() - start >= left:
+            if self._clock() - start >= limit:
+                taken = False
                 break
-        else:
-            self._unfinished = None
-        self._spent += time.perf_counter() - start
+        self._spent += self._clock() - start
+        return taken
 
     def _next_turn(self) -> None:
         self._spent = 0.0
-        if self._unfinished is not None:
-            self._take(self._unfinished)
-        while self._waiting and self._spent < self._budget:
-            source, data = self._waiting.popleft()
-            self._waiting_bytes -= len(data)
-            self._take(source.input_received(data))
-            source.resume_input()
+        while self._turns and self._spent < self._budget:
+            source = self._turns.popleft()
+            waiting = self._waiting[source]
+            if waiting.steps is None:
+                data = waiting.pieces.popleft()
+                self._waiting_bytes -= len(data)
+                waiting.steps = source.input_received(data)
+            if self._take(waiting.steps, min(SLICE, self._budget - self._spent)):
+                waiting.steps = None
+            if waiting.steps is not None or waiting.pieces:
+                self._turns.append(source)
+            else:
+                del self._waiting[source]
+                source.resume_input()
         # What was spent in this turn counts until the next one.
         self._scheduled = self._spent > 0.0
         if self._scheduled:

@@ -430,8 +430,10 @@ class UpstreamLink(WSListener):
         if changes.given_up:
             self._call(self._listener.given_up, changes.given_up)
         deadline = self._demand.deadline()
+        if deadline is not None and deadline <= now:
+            self.poke()  # there is more to drop than is dropped in one turn of the loop
         # A timer that is running is not late: deadlines only ever move on.
-        if deadline is not None and self._demand_timer is None:
+        elif deadline is not None and self._demand_timer is None:
             self._demand_timer = self._loop.call_later(
                 deadline - now + UNSUBSCRIBE_GRAIN, self._demand_is_due
             )

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from typing import Final
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import islice
+from typing import Final, TypeVar
 
 logger: Final = logging.getLogger("fproxy.server")
 
@@ -14,6 +15,19 @@ BUDGET: Final = 0.002
 
 Steps = Iterator[float | None]
 """Work, each step up to the next ``yield``; a number is how long to rest before the next step, in seconds."""
+
+
+PIECE: Final = 200
+"""How many items of a long list one step takes, where each takes some microseconds."""
+
+T = TypeVar("T")
+
+
+def pieces(items: Iterable[T], size: int = PIECE) -> Iterator[tuple[T, ...]]:
+    """Yield items in pieces of a step each; they must not change meanwhile."""
+    rest = iter(items)
+    while piece := tuple(islice(rest, size)):
+        yield piece
 
 
 class Work:

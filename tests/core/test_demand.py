@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fproxy.core.demand import Changes, Demand
+from fproxy.core.demand import MAX_DROPS, Changes, Demand
 
 NOTHING = Changes((), ())
 
@@ -366,3 +366,63 @@ def test_a_storm_of_single_subscriptions_is_linear() -> None:
 
     # Eight times the topics: linear costs 8 times as much, quadratic 64 times.
     assert cost(storm(16_000)) < 24 * cost(storm(2_000))
+
+
+def test_topics_that_linger_no_more_are_dropped_a_bounded_number_at_a_time() -> None:
+    demand = Demand(linger=1.0)
+    topics = [f"T.S{number}" for number in range(4 * MAX_DROPS + 1)]
+    for topic in topics:
+        demand.acquire(topic)
+    demand.changes(0.0)
+    for topic in topics:
+        demand.release(topic, 0.0)
+    dropped: list[str] = []
+    calls = 0
+    while (deadline := demand.deadline()) is not None and deadline <= 1.0:
+        changes = demand.changes(1.0)
+        assert not changes.subscribe
+        assert len(changes.unsubscribe) <= MAX_DROPS
+        dropped += changes.unsubscribe
+        calls += 1
+    assert dropped == topics
+    assert calls == 5
+    assert not demand.active
+
+
+def test_a_wildcard_goes_when_all_that_it_covered_has_been_asked_for_in_pieces() -> None:
+    demand = Demand(linger=1.0)
+    demand.acquire("T.*")
+    demand.changes(0.0)
+    topics = [f"T.S{number}" for number in range(2 * MAX_DROPS + 1)]
+    for topic in topics:
+        demand.acquire(topic)
+    demand.changes(0.0)
+    demand.release("T.*", 0.0)
+    asked: list[str] = []
+    for _ in range(2):
+        changes = demand.changes(1.0)
+        assert not changes.unsubscribe
+        assert len(changes.subscribe) == MAX_DROPS
+        asked += changes.subscribe
+    demand.release(topics[-1], 1.0)  # what nobody wants any more need not be asked for
+    changes = demand.changes(1.0)
+    assert changes.unsubscribe == ("T.*",)
+    assert asked == topics[:-1]
+    assert demand.active == set(asked)
+
+
+def test_a_wildcard_that_is_wanted_again_in_between_stays_and_covers_the_rest() -> None:
+    demand = Demand(linger=1.0)
+    demand.acquire("T.*")
+    demand.changes(0.0)
+    topics = [f"T.S{number}" for number in range(MAX_DROPS + 5)]
+    for topic in topics:
+        demand.acquire(topic)
+    demand.changes(0.0)
+    demand.release("T.*", 0.0)
+    demand.changes(1.0)
+    demand.acquire("T.*")
+    assert demand.changes(2.0) == Changes((), ())
+    assert demand.active == {"T.*", *topics[:MAX_DROPS]}
+    demand.release("T.*", 2.0)
+    assert demand.changes(3.0) == Changes(tuple(topics[MAX_DROPS:]), ("T.*",))

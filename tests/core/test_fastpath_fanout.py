@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -381,3 +382,51 @@ def test_what_is_no_topic_leaves_nothing_behind(sink: Sink) -> None:
             fanout.subscribe(client, [("T", "A"), ("100Ms", "*"), wrong])  # type: ignore[list-item]
         assert fanout.exact_topics == 0
         assert fanout.topic_count(client) == 0
+
+
+def test_what_a_client_of_many_topics_leaves_behind_is_taken_out_in_steps() -> None:
+    fanout = Fanout()
+    gone: list[bytes] = []
+    kept: list[bytes] = []
+    count = 10_000
+    client = fanout.add_client(Sink(gone.append))
+    topics = [("T", f"S{number}") for number in range(count)]
+    fanout.subscribe(client, topics)
+    fanout.subscribe(fanout.add_client(Sink(kept.append)), [("T", "S7"), ("T", "*"), ("Q", "S8")])
+    before = fanout.exact_topics
+    fanout.remove_client(client)
+    left = [before, fanout.exact_topics]
+    more = True
+    while more:
+        more = fanout.settle()
+        left.append(fanout.exact_topics)
+        fanout.feed(0, b'[{"ev":"T","sym":"S7"},{"ev":"T","sym":"S9999"},{"ev":"Q","sym":"S7"}]')
+    fanout.flush()
+    assert all(earlier - later <= 1_000 for earlier, later in pairwise(left)), "no step is longer"
+    assert left[-1] == 2
+    assert fanout.audiences == 1
+    assert not gone
+    events = [event for framed in kept for message in unframe(framed) for event in split_events(message)]
+    assert len(events) == 2 * (len(left) - 2)
+
+
+def test_who_takes_over_the_topics_of_a_client_that_is_gone_keeps_them() -> None:
+    fanout = Fanout()
+    kept: list[bytes] = []
+    topics = [("T", f"S{number}") for number in range(3_000)]
+    client = fanout.add_client(Sink([].append))
+    fanout.subscribe(client, topics)
+    fanout.remove_client(client)
+    other = fanout.add_client(Sink(kept.append))
+    for first in range(0, len(topics), 200):
+        fanout.subscribe(other, topics[first : first + 200])
+        fanout.unsubscribe(other, topics[first : first + 100])
+    while fanout.settle():
+        pass
+    assert fanout.exact_topics == fanout.topic_count(other) == 1_500
+    for _, symbol in topics:
+        fanout.feed(0, b'[{"ev":"T","sym":"%b"}]' % symbol.encode())
+    fanout.flush()
+    events = [event for framed in kept for message in unframe(framed) for event in split_events(message)]
+    assert len(events) == 1_500
+    assert fanout.events_collected == 1_500

@@ -5,6 +5,8 @@
 //                         for one of them looks at, on average and at most, and then how many types are left when
 //                         all of them have been given back
 //
+//     copy KEYS           keys inserted in the order of a table that has them, after room was made: prints how many slots are looked
+//                         at for one of them
 //     spread SECRETS      keys of a few regular kinds, each kind with many secrets: prints how many slots a search looks at
 //                         on average with the worst secret
 //
@@ -143,6 +145,32 @@ struct HashOfKey {
     uint64_t operator()(const Key &key) const { return hash.of(key.word, 8); }
 };
 
+// Counts how often somebody looks whether a slot is free.
+struct WatchedKey {
+    static inline size_t looks = 0;
+    uint64_t word = 0;
+
+    bool is_free() const {
+        ++looks;
+        return word == 0;
+    }
+};
+
+struct HashOfWatchedKey {
+    uint64_t operator()(const WatchedKey &key) const { return fproxy::KeyedHash::of_process().of(key.word); }
+};
+
+void copy(uint64_t keys) {
+    fproxy::OpenTable<WatchedKey, HashOfWatchedKey> from(HashOfWatchedKey{}), to(HashOfWatchedKey{});
+    for (uint64_t number = 1; number <= keys; ++number) from.insert(WatchedKey{number});
+    std::vector<WatchedKey> ordered;
+    from.for_each([&](const WatchedKey &key) { ordered.push_back(key); });
+    to.reserve(keys);
+    WatchedKey::looks = 0;
+    for (const WatchedKey &key : ordered) to.insert(key);
+    std::printf("%.2f slots\n", static_cast<double>(WatchedKey::looks) / static_cast<double>(keys));
+}
+
 uint64_t letters(uint64_t number) {
     uint64_t word = 0;
     for (int i = 0; i < 8; ++i, number /= 26) word |= ('A' + number % 26) << (8 * i);
@@ -176,6 +204,7 @@ int main(int count, char **arguments) {
     const std::string what = count > 1 ? arguments[1] : "";
     if (what == "model" && count == 4) model(static_cast<unsigned>(std::atoi(arguments[2])), std::atoi(arguments[3]));
     else if (what == "probes" && count == 3) probes(std::strtoull(arguments[2], nullptr, 10));
+    else if (what == "copy" && count == 3) copy(std::strtoull(arguments[2], nullptr, 10));
     else if (what == "spread" && count == 3) spread(std::strtoull(arguments[2], nullptr, 10));
     else return 2;
     return 0;

@@ -73,6 +73,28 @@ async def test_a_long_piece_of_input_is_taken_in_steps_and_finished_before_the_n
     assert turns >= 5
 
 
+async def test_who_asks_for_little_does_not_wait_for_who_asks_for_much() -> None:
+    class Steps(Source):
+        def input_received(self, data: bytes) -> Iterator[None]:
+            for step in data:
+                self.log.append((self.name, bytes([step])))
+                yield
+
+    log: list[tuple[str, bytes]] = []
+    pacer = InputPacer(asyncio.get_running_loop(), budget=1e-12)
+    greedy, modest = Steps(log, "greedy"), Steps(log, "modest")
+    pacer.received(greedy, bytes(1_000))
+    for _ in range(3):
+        pacer.received(greedy, bytes(1_000))
+    pacer.received(modest, b"123")
+    while ("modest", b"3") not in log:  # noqa: ASYNC110 - one turn at a time
+        await asyncio.sleep(0)
+    assert sum(name == "greedy" for name, _ in log) <= 5, "in turns, a step each"
+    while pacer.is_late:  # noqa: ASYNC110 - one turn at a time
+        await asyncio.sleep(0)
+    assert len(log) == 4_003
+
+
 async def test_sources_are_paused_while_too_much_waits() -> None:
     log: list[tuple[str, bytes]] = []
     pacer = InputPacer(asyncio.get_running_loop(), budget=1e-12)
