@@ -80,6 +80,7 @@ class Admission:
         """
         self._limits = limits
         self._max_clients = max_clients
+        self._max_pending = limits.max_unauthenticated or max(1, max_clients // 2)
         self._metrics = metrics
         self._clock = clock
         self._trusted = TrustedProxies(limits.trusted_proxies)
@@ -172,7 +173,7 @@ class Admission:
         """Return what there is no room for, if there is none and none can be made."""
         if len(self._group_of) > self._max_clients:
             reason = "clients"
-        elif self._pending > self._limits.max_unauthenticated:
+        elif self._pending > self._max_pending:
             reason = "unauthenticated"
         else:
             return None

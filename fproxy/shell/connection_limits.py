@@ -10,7 +10,8 @@ class ConnectionLimits:
     Attributes:
         max_connections_per_address: how many connections an address may have at once (of IPv6, a /64); None for any
             number.
-        max_unauthenticated: how many connections that have not authenticated there may be at once.
+        max_unauthenticated: how many connections that have not authenticated there may be at once; None for half of all
+            that there may be.
         max_auth_failures: how many times in a minute an address may fail to authenticate.
         max_control_rate: how many control messages a second are taken from one client, the rest waiting; 0 for any
             number.
@@ -19,7 +20,7 @@ class ConnectionLimits:
     """
 
     max_connections_per_address: int | None = None
-    max_unauthenticated: int = 1000
+    max_unauthenticated: int | None = None
     max_auth_failures: int = 10
     max_control_rate: float = 1000.0
     trusted_proxies: tuple[str, ...] = ()

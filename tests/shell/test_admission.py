@@ -89,7 +89,7 @@ def test_those_who_have_authenticated_are_never_made_to_go() -> None:
 
 
 def test_a_silent_connection_takes_no_place_from_others_when_all_are_taken() -> None:
-    door = Door(max_clients=3)
+    door = Door(max_clients=3, max_unauthenticated=3)
     silent = [door.call("6.6.6.6")[0] for _ in range(3)]
     for number in range(3):
         caller, reason = door.call(f"1.1.1.{number}")

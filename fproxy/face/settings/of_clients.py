@@ -147,7 +147,7 @@ CLIENT_SETTINGS: Final = (
         WholeNumber(1, 10**6),
         CLIENTS,
         "Connections that have not authenticated to keep at once; then a new one costs the address that has the most "
-        "of them its oldest.",
+        "of them its oldest. Unset: half of --max-clients.",
         proxy_alone=True,
     ),
     Declaration(
