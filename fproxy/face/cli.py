@@ -1,49 +1,45 @@
 """The ``fproxy`` command: the filtered proxy when no command is named, and the commands beside it."""
 
 import logging
-import os
-import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fproxy.core.loopback import is_loopback
 from fproxy.core.market import Market
 from fproxy.core.urls import redacted_url
-from fproxy.face.exposure import exposed_files, exposed_keys, unencrypted
+from fproxy.face.exposure import unencrypted
 from fproxy.face.keys_command import keys as keys_command
 from fproxy.face.keys_file import new_key
-from fproxy.face.logs import configure_logging, dropped_lines, set_log_level
+from fproxy.face.logs import configure_logging
+from fproxy.face.serving import finish, keys_watch, serve_filtered_proxy, serve_role, tell_chosen_port
 from fproxy.face.settings.built import (
     Values,
     aggregator_settings,
-    filled,
     filtered_proxy_settings,
     firehose_settings,
     server_settings,
     simulator_settings,
 )
 from fproxy.face.settings.options import given_flags, settings_of
-from fproxy.face.settings.sources import known_settings, read_again, unknown_settings
+from fproxy.face.settings.sources import known_settings
+from fproxy.face.start_checks import (
+    begin,
+    check_workers,
+    refuse_handed_socket,
+    require_vendor_key,
+    urls_of,
+    warn_if_open,
+    with_handed_socket,
+)
 from fproxy.face.tail_settings import DEMO_KEY, tail_flags, tail_settings
 from fproxy.face.take_over_refusals import check_take_over, refuse_take_over
-from fproxy.metrics import Metrics
-from fproxy.roles.market_settings import RoleSettings, settings_of_market
-from fproxy.roles.settings import FilteredProxySettings, FirehoseSettings, ServerSettings
 
 if TYPE_CHECKING:
-    from fproxy.face.admin_local import ServingRole
     from fproxy.face.chain import Ports
-    from fproxy.face.file_watch import Watch
-    from fproxy.face.keys_watch import KeysWatch
 
 log = logging.getLogger(__name__)
-
-MAX_PORT = 65535
 
 DEFAULT_COMMAND = "proxy"
 """The command that runs when the command line names none."""
@@ -94,115 +90,9 @@ class ProxyCommand(click.Command):
             ) from error
 
 
-def begin(values: Values) -> None:
-    """Configure logging as a command's values say, and warn of settings that nothing reads."""
-    configure_logging(values["log_level"], values["log_format"])
-    context = click.get_current_context()
-    for sentence in (*unknown_settings(context), *exposed_files(context, values)):
-        log.warning("%s", sentence)
-
-
-def warn_if_open(server: ServerSettings, values: Values) -> None:
-    """Warn that a server accepts any key, unless somebody asked for just that."""
-    if not server.client_keys and not values["client_keys"] and not values.get("keys_file"):
-        log.warning(
-            "No key is set: any client on this machine is served. FPROXY_CLIENT_KEYS sets the keys to accept"
-        )
-    for sentence in exposed_keys(click.get_current_context(), server, values):
-        log.warning("%s", sentence)
-
-
-def keys_watch(values: Values) -> "KeysWatch | None":
-    """Return the watch over the keys file of a command's values; None where there is none.
-
-    Raises:
-        click.UsageError: the file cannot be used.
-    """
-    if not values.get("keys_file"):
-        return None
-    from fproxy.face.keys_watch import KeysWatch
-    from fproxy.face.settings.toml_file import TomlFileError
-
-    try:
-        return KeysWatch(Path(values["keys_file"]))
-    except TomlFileError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def require_vendor_key(settings: FirehoseSettings) -> None:
-    """Refuse to connect to another machine's market without a key.
-
-    Raises:
-        click.UsageError: there is no key, and a market is not a simulated one on this machine.
-    """
-    for url in urls_of(settings, "vendor_url"):
-        if not settings.polygon_api_key and not is_loopback(urlsplit(url).hostname or ""):
-            raise click.UsageError(
-                f"POLYGON_API_KEY is not set, and {redacted_url(url)} wants a key (fproxy demo needs none)"
-            )
-
-
-def urls_of(settings: RoleSettings, field: str) -> Iterator[str]:
-    """Yield a URL of each of a role's markets.
-
-    Args:
-        settings: what the role is told.
-        field: the field that has the URL.
-    """
-    for market in settings.markets:
-        yield getattr(settings_of_market(settings, market), field)
-
-
 def names_of(markets: Iterable[Market]) -> str:
     """Return the names of markets, as log lines show them."""
     return ", ".join(market.name for market in markets)
-
-
-def with_handed_socket(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a command's values with the listening socket that the service manager handed over, where it did.
-
-    Raises:
-        click.UsageError: what was handed over is not one listening TCP socket.
-    """
-    from fproxy.shell.socket_activation import SocketActivationError, take_socket
-
-    try:
-        listening = take_socket(os.environ)
-    except SocketActivationError as error:
-        raise click.UsageError(str(error)) from error
-    if listening is None:
-        return values
-    host, port = listening.getsockname()[:2]
-    return {**values, "host": host, "port": port, "listening": listening}
-
-
-def refuse_handed_socket(what: str) -> None:
-    """Refuse a listening socket of the service manager's where nothing would use it.
-
-    Raises:
-        click.UsageError: one was handed over.
-    """
-    from fproxy.shell.socket_activation import is_handed_over
-
-    if is_handed_over(os.environ):
-        raise click.UsageError(
-            f"{what} cannot use the socket that LISTEN_FDS announces: run each role by itself"
-        )
-
-
-def check_workers(values: Values) -> None:
-    """Refuse several workers where they cannot be had.
-
-    Raises:
-        click.UsageError: the system cannot spread connections over processes.
-    """
-    from fproxy.shell.port_reservation import spreads_connections
-
-    if not spreads_connections():
-        raise click.UsageError(
-            f"{values['workers']} workers (FPROXY_WORKERS) need a system that spreads the connections to one port over "
-            "processes, as Linux does; this one does not"
-        )
 
 
 def chain_ports(values: Values) -> "Ports":
@@ -216,133 +106,12 @@ def chain_ports(values: Values) -> "Ports":
     )
 
 
-def finish(main: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
-    """Run ``main`` on an event loop of its own and exit with the status that it returns."""
-    from fproxy.face.event_loop import run
-
-    sys.exit(run(main()))
-
-
-def tell_chosen_port(port: int) -> None:
-    """Log the port that the system chose for a server."""
-    log.info("Now listening on port %d", port)
-
-
-def reload_settings(ctx: click.Context) -> None:
-    """Read again what can be read again while the program runs, the log level. What is wrong is logged, no more."""
-    try:
-        level = read_again(ctx, "log_level")
-    except (click.UsageError, ValueError) as error:
-        log.error("SIGHUP: nothing was read again: %s", error)
-        return
-    set_log_level(level)
-    log.info("SIGHUP: read again; the log level is %s", level)
-
-
-def serve_role(
-    kind: str,
-    values: Values,
-    make_role: Callable[[Metrics], "ServingRole"],
-    on_ready: Callable[[], None] | None = None,
-    watches: "Sequence[Watch]" = (),
-) -> NoReturn:
-    """Serve with a role, and its admin pages where they are wanted, until a signal; then exit.
-
-    Args:
-        kind: what the role is: ``proxy``, ``firehose``, ``aggregator`` or ``simulator``.
-        values: the command line's values.
-        make_role: called on the event loop with the metrics that the role is to count in.
-        on_ready: called once the role has started.
-        watches: what is kept up to date with files meanwhile.
-    """
-    from prometheus_client import disable_created_metrics
-
-    from fproxy.face.admin import admin_settings
-    from fproxy.face.admin_local import with_local_admin
-    from fproxy.face.file_limit import raise_file_limit
-    from fproxy.face.file_watch import regularly
-    from fproxy.face.run import STOP_TIMEOUT, serve
-    from fproxy.face.tls_watch import TlsWatch
-    from fproxy.shell.tls import ServerTls
-
-    raise_file_limit()  # before the role: its server reads how many clients it can have
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # a sample beside each counter that says when it was made doubles the page
-
-    context = click.get_current_context()
-    admin = admin_settings(values, context)
-
-    async def main() -> int:
-        metrics = Metrics()
-        dropped_lines.watch(metrics.dropped_log_lines.inc)
-        role = make_role(metrics)
-        watched = list(watches)
-        tls = TlsWatch(filled(ServerTls(), values)) if values["tls_cert"] else None
-
-        def ready() -> None:
-            if tls is not None:
-                tls.apply = role.server.replace_tls
-                watched.append(tls)
-            if values["port"] == 0:
-                tell_chosen_port(role.port)
-            if on_ready is not None:
-                on_ready()
-
-        def reload() -> None:
-            reload_settings(context)
-            for watch in watched:
-                watch.read_again()
-
-        program = with_local_admin(role, admin, kind=kind, metrics=metrics)
-        with regularly(watched):
-            return await serve(
-                program,
-                stop_at_eof=values["stop_at_eof"],
-                on_ready=ready,
-                on_reload=reload,
-                stop_timeout=STOP_TIMEOUT + values["drain"] + program.more_stop_time,
-                until=program.until_ended,
-            )
-
-    finish(main)
-
-
-def serve_filtered_proxy(
-    values: Values,
-    settings: FilteredProxySettings,
-    keys: "KeysWatch | None",
-    on_ready: Callable[[], None] | None = None,
-) -> NoReturn:
-    """Serve with the filtered proxy until a signal; then exit. See :func:`serve_role`.
-
-    Args:
-        values: the command line's values.
-        settings: the role's settings.
-        keys: the watch over its keys file, where it has one.
-        on_ready: called once it has started.
-    """
-    from fproxy.face.succession import SucceedingProxy, SuccessionSettings, take_over_folder
-
-    succession = SuccessionSettings(
-        take_over=values["take_over"],
-        folder=take_over_folder(values["take_over_dir"], os.environ),
-        time_limit=values["take_over_timeout"],
-        offer=not values["stop_at_eof"],  # a child is started again by its parent alone
-    )
-
-    def make(metrics: Metrics) -> SucceedingProxy:
-        role = SucceedingProxy(settings, metrics, succession)
-        if keys is not None:
-            keys.apply = role.replace_keys
-        return role
-
-    serve_role("proxy", values, make, on_ready, [keys] if keys is not None else [])
-
-
 @click.group(
     cls=CommandOrProxy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Every option is also an environment variable, and a line NAME=value in the file .env of the "
-    "directory that fproxy is started in. A flag outranks the environment, which outranks the file.",
+    epilog="Every option is also an environment variable, a line NAME=value in the file .env of the directory that "
+    "fproxy is started in, and a key of the TOML file that --config names. A flag outranks the environment, which "
+    "outranks .env, which outranks that file.",
 )
 @click.version_option(package_name="fproxy", prog_name="fproxy", message="%(prog)s %(version)s")
 def fproxy() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from fproxy.face.cli import keys_watch, serve_filtered_proxy
 from fproxy.face.logs import configure_logging
+from fproxy.face.serving import keys_watch, serve_filtered_proxy
 from fproxy.face.settings.built import filtered_proxy_settings
 from fproxy.face.settings.options import settings_of
 from fproxy.face.workers import READY_LINE

@@ -5,17 +5,12 @@ Every message says what is allowed. The message about a secret never repeats it.
 
 import math
 import re
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import click
 
-from fproxy.core.feeds import FEEDS
-from fproxy.core.market import KNOWN_EVENT_TYPES, MARKETS, Market
 from fproxy.core.slow_client_policy import SlowClientPolicy
-from fproxy.core.urls import UrlError, check_upstream_url, redacted_url
 from fproxy.roles.settings import ANY_KEY
 
 if TYPE_CHECKING:
@@ -223,54 +218,6 @@ def size_text(size: int) -> str:
     return f"{size}B"
 
 
-class Host(ValueType):
-    """An address to listen on, or a name that stands for one."""
-
-    name = "address"
-    allowed = "an address such as 127.0.0.1, ::1 or localhost"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return ``value``, or fail saying what an address looks like."""
-        host = str(value).strip()
-        # An empty host would mean every address of the machine: too much to say by saying nothing.
-        if not re.fullmatch(r"[A-Za-z0-9._:%-]+", host):
-            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
-        return host
-
-
-class WebSocketUrl(ValueType):
-    """The URL of an upstream."""
-
-    name = "url"
-    allowed = "the URL of a WebSocket server: ws://HOST[:PORT][/PATH] or wss://..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return ``value``, or fail saying what a URL looks like."""
-        try:
-            return check_upstream_url(value)
-        except UrlError as error:
-            self.fail(f"{redacted_url(value)!r} is not the URL of a WebSocket server: {error}", param, ctx)
-
-
-class HttpUrl(ValueType):
-    """The URL of admin pages."""
-
-    name = "url"
-    allowed = "the URL of a web server: http://HOST[:PORT] or https://..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return ``value`` without a slash at its end, or fail saying what a URL looks like."""
-        parts = urlsplit(str(value))
-        if (
-            parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or parts.path.strip("/")
-            or parts.query
-        ):
-            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
-        return str(value).rstrip("/")
-
-
 class Secret(ValueType):
     """One secret: a text without white space or control characters."""
 
@@ -361,124 +308,3 @@ class LogFormat(ValueType):
         if log_format not in ("text", "bare", "json"):
             self.fail(f"{value!r} is not {self.allowed}", param, ctx)
         return log_format
-
-
-class EventTypes(ValueType):
-    """Event types separated by commas."""
-
-    name = "types"
-    takes_many = True
-    allowed = f"event types with commas between them, of {', '.join(sorted(KNOWN_EVENT_TYPES))}"
-
-    def text(self, value: Any) -> str:
-        """Return the event types with commas between them."""
-        return ",".join(value)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Return the event types, or fail saying which there are."""
-        if isinstance(value, tuple):
-            return value
-        types = tuple(event_type.strip() for event_type in value.split(","))
-        unknown = [event_type for event_type in types if event_type not in KNOWN_EVENT_TYPES]
-        if unknown:
-            allowed = ", ".join(sorted(KNOWN_EVENT_TYPES))
-            self.fail(f"{unknown[0]!r} in {value!r} is not an event type; allowed are {allowed}", param, ctx)
-        return tuple(dict.fromkeys(types))
-
-
-class Markets(ValueType):
-    """Markets separated by commas."""
-
-    name = "markets"
-    takes_many = True
-    allowed = f"markets with commas between them, of {', '.join(MARKETS)}"
-
-    def text(self, value: Any) -> str:
-        """Return the names of the markets with commas between them."""
-        return ",".join(market.name for market in value)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Market, ...]:
-        """Return the markets, or fail saying which there are."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(dict.fromkeys(name.strip().strip("/").lower() for name in value.split(",")))
-        for name in names:
-            if name not in MARKETS:
-                self.fail(f"{name!r} in {value!r} is no market; allowed are {', '.join(MARKETS)}", param, ctx)
-        return tuple(MARKETS[name] for name in names)
-
-
-class MarketName(ValueType):
-    """One market."""
-
-    name = "market"
-    allowed = f"one of {', '.join(MARKETS)}"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Market:
-        """Return the market, or fail saying which there are."""
-        if isinstance(value, Market):
-            return value
-        name = str(value).strip().strip("/").lower()
-        if name not in MARKETS:
-            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
-        return MARKETS[name]
-
-
-class Feed(ValueType):
-    """One of the vendor's feeds."""
-
-    name = "feed"
-    allowed = f"one of {', '.join(FEEDS)}"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the feed, or fail saying which there are."""
-        feed = str(value).strip().lower()
-        if feed not in FEEDS:
-            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
-        return feed
-
-
-class Networks(ValueType):
-    """Addresses and networks separated by commas."""
-
-    name = "networks"
-    takes_many = True
-    allowed = "addresses and networks with commas between them, such as 10.0.0.0/8,::1"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Return the networks, or fail saying what they look like."""
-        if isinstance(value, tuple):
-            return value
-        texts = tuple(text.strip() for text in value.split(","))
-        for text in texts:
-            try:
-                ip_network(text)
-            except ValueError as error:
-                self.fail(f"{text!r} in {value!r} is none of {self.allowed} ({error})", param, ctx)
-        return texts
-
-
-class Origins(ValueType):
-    """Origins of web pages separated by commas; ``*`` for all."""
-
-    name = "origins"
-    takes_many = True
-    allowed = "origins with commas between them, such as https://desk.example,http://localhost:3000, or *"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Return the origins in lower case, or fail saying what they look like."""
-        if isinstance(value, tuple):
-            return value
-        texts = tuple(text.strip().lower() for text in value.split(","))
-        for text in texts:
-            if text not in ("*", "null") and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+", text):
-                self.fail(f"{text!r} in {value!r} is none of {self.allowed}", param, ctx)
-        return texts

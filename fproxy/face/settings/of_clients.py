@@ -2,16 +2,14 @@
 
 from typing import Final
 
+from fproxy.face.settings.address_kinds import Host, Networks, Origins
 from fproxy.face.settings.commands import CLIENTS, PROXY
 from fproxy.face.settings.declaration import Declaration
 from fproxy.face.settings.kinds import (
     ByteSize,
     CloseCode,
     FilePath,
-    Host,
-    Networks,
     Number,
-    Origins,
     Seconds,
     SecretList,
     SlowClient,

@@ -2,22 +2,11 @@
 
 from typing import Final
 
+from fproxy.face.settings.address_kinds import Host, HttpUrl, WebSocketUrl
 from fproxy.face.settings.commands import ALL, ROLES, SERVERS, SIMULATION
 from fproxy.face.settings.declaration import Declaration
-from fproxy.face.settings.kinds import (
-    FilePath,
-    Host,
-    HttpUrl,
-    LogFormat,
-    LogLevel,
-    MarketName,
-    Number,
-    OnOff,
-    Port,
-    Secret,
-    WebSocketUrl,
-    WholeNumber,
-)
+from fproxy.face.settings.kinds import FilePath, LogFormat, LogLevel, Number, OnOff, Port, Secret, WholeNumber
+from fproxy.face.settings.market_kinds import MarketName
 from fproxy.roles.simulator_settings import MAX_RATE
 
 ENV_FILE: Final = Declaration(

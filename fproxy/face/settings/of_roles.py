@@ -2,21 +2,11 @@
 
 from typing import Final
 
+from fproxy.face.settings.address_kinds import WebSocketUrl
 from fproxy.face.settings.commands import AGGREGATOR, CHAINS, FIREHOSE, HISTORY, MARKETS, PROXY, ROLES
 from fproxy.face.settings.declaration import Declaration
-from fproxy.face.settings.kinds import (
-    ByteSize,
-    EventTypes,
-    Feed,
-    FolderPath,
-    Markets,
-    Number,
-    OnOff,
-    Port,
-    Seconds,
-    WebSocketUrl,
-    WholeNumber,
-)
+from fproxy.face.settings.kinds import ByteSize, FolderPath, Number, OnOff, Port, Seconds, WholeNumber
+from fproxy.face.settings.market_kinds import EventTypes, Feed, Markets
 
 _PORT_HELP: Final = "Port to listen on."
 
