@@ -7,6 +7,7 @@ would. An account's one connection is left alone while a program on this machine
 import asyncio
 import contextlib
 import enum
+import errno
 import json
 import socket
 import ssl
@@ -22,6 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from fproxy.core.redaction import redact
 from fproxy.core.urls import redacted_url, url_secrets
+from fproxy.face.supervisor import accepts
 
 PATIENCE: Final = 10.0
 """Seconds that connecting, and the answer to auth, may each take."""
@@ -105,7 +107,7 @@ async def check(plan: CheckPlan) -> AsyncIterator[Finding]:
     yield _files(plan.max_clients)
     yield await _port(plan)
     yield _key(plan)
-    held = plan.holder_port and await _accepts("127.0.0.1", plan.holder_port)
+    held = plan.holder_port and await accepts("127.0.0.1", plan.holder_port)
     for upstream in plan.upstreams:
         if upstream.is_vendor and held:
             yield Finding(
@@ -294,7 +296,7 @@ async def _port(plan: CheckPlan) -> Finding:
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 trial.bind(address)
     except OSError as error:
-        if error.errno == 98 or "in use" in (error.strerror or "").lower():
+        if error.errno == errno.EADDRINUSE:
             return Finding(
                 Verdict.DOUBTFUL,
                 f"{where} is in use: fproxy {plan.command} runs already, or another program has it",
@@ -311,14 +313,3 @@ def _key(plan: CheckPlan) -> Finding:
     return Finding(
         Verdict.DOUBTFUL, "POLYGON_API_KEY is not set; a simulated market takes any, the vendor none"
     )
-
-
-async def _accepts(host: str, port: int) -> bool:
-    try:
-        _reader, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return False
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return True

@@ -18,7 +18,7 @@ from fproxy.metrics import Metrics
 from fproxy.roles.filtered_proxy import FilteredProxy
 from fproxy.roles.hand_over import HandOver
 from fproxy.roles.settings import FilteredProxySettings
-from fproxy.roles.take_over import TakeOver, TakeOverError
+from fproxy.roles.take_over import PredecessorGoneError, TakeOver, TakeOverError
 from fproxy.shell.server import ClientServer, ServerStartError
 from fproxy.shell.socket_activation import ListeningSocket, listens
 from fproxy.shell.takeover_socket import (
@@ -135,7 +135,7 @@ class SucceedingProxy:
             each client leaves behind.
     """
 
-    more_stop_time = 10.0
+    more_stop_time = 60.0
 
     def __init__(
         self, settings: FilteredProxySettings, metrics: Metrics, succession: SuccessionSettings
@@ -208,6 +208,10 @@ class SucceedingProxy:
             await take_over.become_ready(self._proxy.successions, self._proxy.connect)
             await self._proxy.start()
             await take_over.serving()
+        except PredecessorGoneError as error:
+            # Its clients are cut off and come back, and nobody else serves them.
+            log.warning("%s before this process had all that it had; serving without", error)
+            await self._proxy.start()
         except TakeOverError as error:
             raise ServerStartError(f"could not take over: {error}") from error
 

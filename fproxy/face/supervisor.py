@@ -119,7 +119,7 @@ class Supervisor:
                 ``stop``.
         """
         for child in self._children:
-            if child.ready_line is None and await _accepts(child.host, child.port):
+            if child.ready_line is None and await accepts(child.host, child.port):
                 # Whoever listens there would pass for the child, whose own words nobody might read.
                 raise ChildFailedError(f"{child.name} could not start: port {child.port} is in use")
             await self._launch(child)
@@ -198,7 +198,7 @@ class Supervisor:
 
     async def _is_ready(self, child: Child) -> bool:
         if child.ready_line is None:
-            return await _accepts(child.host, child.port)
+            return await accepts(child.host, child.port)
         return child.name in self._said_ready
 
     async def _ended(self, child: Child) -> int:
@@ -261,7 +261,7 @@ class Supervisor:
         await self._ended(child)
 
 
-async def _accepts(host: str, port: int) -> bool:
+async def accepts(host: str, port: int) -> bool:
     """Return whether something accepts connections there."""
     try:
         _reader, writer = await asyncio.open_connection(host, port)

@@ -24,6 +24,10 @@ class TakeOverError(Exception):
     """The take-over failed; the message says why. The other process goes on serving."""
 
 
+class PredecessorGoneError(TakeOverError):
+    """The other process is gone, without having refused: nobody serves the port now."""
+
+
 class TakeOver:
     """Takes over from the process at the other end of a channel.
 
@@ -96,6 +100,7 @@ class TakeOver:
             connect: begins to connect upstream; it is called when what is wanted there is known.
 
         Raises:
+            PredecessorGoneError: the other process is gone.
             TakeOverError: it has failed; the other process goes on serving.
         """
         listening = self._listening = asyncio.ensure_future(self._listen(markets))
@@ -111,22 +116,16 @@ class TakeOver:
             await self._refuse(reason)
             raise TakeOverError(f"{reason}; process {self._pid} goes on serving") from None
         except PeerGoneError:
-            raise TakeOverError(f"process {self._pid} is gone") from None
+            raise PredecessorGoneError(f"process {self._pid} is gone") from None
         except BaseException:
             listening.cancel()
             raise
 
     async def serving(self) -> None:
-        """This process accepts clients.
-
-        Raises:
-            TakeOverError: the other process is gone.
-        """
+        """This process accepts clients."""
         self._serving = True
-        try:
+        with suppress(PeerGoneError):  # whoever listens to it says so
             await self._channel.send(messages.Serving())
-        except PeerGoneError:
-            raise TakeOverError(f"process {self._pid} is gone") from None
         logger.info("Took over from process %d, which lets its clients go now", self._pid)
 
     async def stop(self) -> None:

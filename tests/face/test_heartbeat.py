@@ -10,7 +10,7 @@ import pytest
 
 from fproxy.face.chain import role_child
 from fproxy.face.heartbeat import MAX_UNANSWERED, MAX_UNANSWERED_AT_START, Heartbeat
-from fproxy.face.supervisor import Child, Supervisor, _accepts, free_port
+from fproxy.face.supervisor import Child, Supervisor, accepts, free_port
 from fproxy.face.workers import worker_children
 
 if sys.platform == "win32":
@@ -64,7 +64,7 @@ async def test_a_stopped_child_is_killed_and_started_again(make: type, tmp_path:
         os.kill(stopped, signal.SIGSTOP)
         await until_alive(other_than=stopped)
         async with asyncio.timeout(60):  # it answers a little earlier than it serves
-            while not await _accepts(child.host, child.port):  # noqa: ASYNC110
+            while not await accepts(child.host, child.port):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     finally:
         await supervisor.stop()

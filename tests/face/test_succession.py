@@ -332,6 +332,27 @@ async def test_something_else_at_the_socket_is_said(stage: Stage, said: bytes, w
     assert wanted in str(raised.value)
 
 
+async def test_one_that_dies_before_it_is_taken_over_is_replaced_all_the_same(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        stage.port = listening.getsockname()[1]
+
+        async def die_halfway(channel: TakeOverChannel) -> None:
+            await until(channel, messages.Hello)
+            welcome = messages.Welcome(1, "00", ("stocks/firehose",))
+            await channel.send(welcome, with_socket=listening)
+            await channel.send(messages.Wanted("stocks/firehose", ("T.A",)))
+
+        offer = takeover_socket.TakeOverOffer(stage.path, die_halfway)
+        offer.start()
+        program = await stage.program(take_over=True)
+        await program.start()
+        await offer.stop()
+    assert "process 1 is gone before this process had all that it had" in caplog.text
+    await stage.client("T.A")
+
+
 async def test_another_socket_than_the_service_managers_is_refused(stage: Stage) -> None:
     await stage.first()
     with socket.create_server(("127.0.0.1", 0)) as own:
