@@ -4,6 +4,7 @@
 AVX2, NEON or portable code when the program runs, so that one wheel serves every machine of its architecture.
 """
 
+import os
 from pathlib import Path
 
 import picows
@@ -12,7 +13,9 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
-COMPILE_FLAGS = ["-O3", "-std=c++17", "-g0", "-fno-math-errno"]
+# More flags, behind those that setuptools takes from CFLAGS and these: for sanitizers.
+MORE_FLAGS = os.environ.get("FPROXY_COMPILE_FLAGS", "").split()
+COMPILE_FLAGS = ["-O3", "-std=c++17", "-g0", "-fno-math-errno", *MORE_FLAGS]
 HEADERS = sorted(str(header) for header in Path("fproxy/native").glob("*.hpp"))
 
 NO_COMPILER = """
