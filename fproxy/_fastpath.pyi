@@ -354,6 +354,10 @@ class Fanout:
         """Whether a flush would write something."""
 
     @property
+    def topic_bytes(self) -> int:
+        """How much memory the tables of topics take, in bytes."""
+
+    @property
     def events_in(self) -> int:
         """Events taken in, status events among them."""
 
@@ -467,6 +471,9 @@ def scan(payload: Buffer, *, path: str | None = None) -> list[ScannedEvent]:
         FrameError: the message is not sound.
         ValueError: this machine has no such path.
     """
+
+def buffer_bytes() -> int:
+    """Return how much memory this process has for what is about to be written, in bytes: in use and kept for later."""
 
 def event_time_ms(event: Buffer) -> int | None:
     """Return an event's own time in Unix milliseconds: the end of a bar's window (``e``, else ``s``), or ``t``.

@@ -74,6 +74,7 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         void set_sources(const Text &type, uint32_t sources) except +core_error
         void set_bar_sources(uint32_t sources) except +core_error
         size_t exact_topics() const
+        size_t bytes() const
 
     cdef cppclass Topics:
         TopicTable &table()
@@ -123,6 +124,13 @@ cdef extern from "known_events.hpp" namespace "fproxy" nogil:
         bool_t empty() const
         void clear()
         bool_t leave_out(const Events &events, string &rest) except +core_error
+
+
+cdef extern from "buffer_pool.hpp" namespace "fproxy" nogil:
+    cdef cppclass BufferPool:
+        size_t bytes() const
+
+    BufferPool &buffer_pool "fproxy::BufferPool::of_process"()
 
 
 cdef extern from "history.hpp" namespace "fproxy" nogil:
@@ -181,6 +189,7 @@ cdef extern from "broadcast.hpp" namespace "fproxy" nogil:
         size_t pending_bytes() const
         const LastEvent &last_event() const
         pair[const char *, size_t] take() except +core_error
+        void written()
         size_t take_events()
 
 
@@ -565,6 +574,10 @@ cdef class Fanout:
         return not self._fanout.ready().empty()
 
     @property
+    def topic_bytes(self):
+        return self._fanout.audiences().topics().table().bytes()
+
+    @property
     def events_in(self):
         return self._fanout.events_in()
 
@@ -735,6 +748,7 @@ cdef class Broadcast(MessageSink):
                 frames.write_to(sink)
         finally:
             frames.finish()
+            self._broadcast.written()
 
     def last_event(self):
         return last_event_bytes(self._broadcast.last_event())
@@ -754,6 +768,10 @@ cdef class Broadcast(MessageSink):
     @property
     def data_messages(self):
         return self._broadcast.data_messages()
+
+
+def buffer_bytes():
+    return buffer_pool().bytes()
 
 
 cdef object text_or_none(const Text &text):

@@ -142,7 +142,7 @@ class Fanout {
 
     // To be called when everything that was ready has been taken.
     void all_taken() {
-        for (AudienceId audience : ready_) audiences_.pending(audience).shrink(kKeepBuffer);
+        for (AudienceId audience : ready_) audiences_.pending(audience).written();
         ready_.clear();
         overfull_.clear();
     }
@@ -153,7 +153,6 @@ class Fanout {
     // A little less than a kernel sends as one packet, to the loopback device or with a network card's help (65,483 and
     // 65,160 bytes, TCP's), so that the events of a batch still fit and no packet goes out that holds only the rest.
     static constexpr size_t kOverfull = 60 * 1024;
-    static constexpr size_t kKeepBuffer = 256 * 1024;
     static constexpr int64_t kMaxBarInterval = 60'000;
     static constexpr size_t kBarName = 16;
 

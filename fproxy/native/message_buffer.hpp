@@ -5,10 +5,10 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <utility>
+
+#include "buffer_pool.hpp"
 
 namespace fproxy {
 
@@ -28,7 +28,7 @@ class MessageBuffer {
         std::swap(events_, other.events_);
         return *this;
     }
-    ~MessageBuffer() { std::free(bytes_); }
+    ~MessageBuffer() { BufferPool::of_process().give(bytes_, capacity_); }
 
     bool empty() const { return end_ == 0; }
     size_t size() const { return end_ - begin_; }
@@ -84,10 +84,10 @@ class MessageBuffer {
         return ready;
     }
 
-    // Give memory back after a burst.
-    void shrink(size_t keep) {
-        if (!empty() || capacity_ <= keep) return;
-        std::free(bytes_);
+    // What finish() gave has been written: give the memory back, unless something waits again.
+    void written() {
+        if (!empty()) return;
+        BufferPool::of_process().give(bytes_, capacity_);
         bytes_ = nullptr;
         capacity_ = 0;
     }
@@ -113,10 +113,10 @@ class MessageBuffer {
     size_t events_ = 0;   // that have been counted
 
     void reserve(size_t size) {
-        size_t capacity = capacity_ < 512 ? 512 : capacity_;
-        while (capacity < size) capacity *= 2;
-        char *const bytes = static_cast<char *>(std::realloc(bytes_, capacity));
-        if (bytes == nullptr) throw std::bad_alloc();
+        size_t capacity = 0;
+        char *const bytes = BufferPool::of_process().take(size, capacity);
+        if (bytes_ != nullptr) std::memcpy(bytes, bytes_, end_);
+        BufferPool::of_process().give(bytes_, capacity_);
         bytes_ = bytes;
         capacity_ = capacity;
     }

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -68,8 +69,8 @@ class TopicTable {
 
     // Forget a topic if no audience has it, and its type if that was the last of it.
     void forget_unused(TopicId id) {
+        if (id >= topics_.size() || topics_[id].audiences != 0) return;
         Topic &topic = topics_[id];
-        if (topic.audiences != 0) return;
         Type *const type = topic.type;
         if (topic.kind == Kind::kExact) {
             erase(id);
@@ -108,6 +109,9 @@ class TopicTable {
 
     size_t exact_topics() const { return slots_.size() - types_.size(); }
     size_t types() const { return types_.size(); }
+
+    // The memory that topics and their rows take, without what each holds beside.
+    size_t bytes() const { return slots_.bytes() + rows_.capacity() * sizeof(Row) + topics_.capacity() * sizeof(Topic); }
 
     // Matching is done in two steps, so that a caller with many events can let memory work on several at once.
     struct Lookup {
@@ -164,6 +168,7 @@ class TopicTable {
     friend struct TopicTableInspection;  // its tests
 
     static constexpr uint32_t kNone = ~uint32_t{0};
+    static constexpr size_t kLeastTrimmed = 4096;
 
     enum class Kind : uint8_t { kFree, kEverything, kWildcard, kExact };
 
@@ -230,7 +235,7 @@ class TopicTable {
     OpenTable<Slot, HashOfSlot> slots_;
     std::vector<Row> rows_;  // by TopicId, as topics_
     std::vector<Topic> topics_;
-    std::vector<TopicId> free_;
+    std::vector<TopicId> free_;  // a heap, the lowest first
     std::vector<std::unique_ptr<Type>> types_;
     Sources bar_sources_ = kAnySource;
     uint64_t fingerprints_ = 0;
@@ -263,6 +268,25 @@ class TopicTable {
         topics_[id] = Topic{};
         rows_[id] = Row{};
         free_.push_back(id);
+        std::push_heap(free_.begin(), free_.end(), std::greater<>());
+        // Few looks at whether it is worth it, as each may take a while.
+        const size_t left = topics_.size() - free_.size();
+        if (topics_.size() > kLeastTrimmed && 4 * left < topics_.size() && (left < 64 || (left & (left - 1)) == 0)) trim();
+    }
+
+    // Give back the memory of the topics of a burst, once most of it is free: what was made last is at the end, as the lowest
+    // numbers are used first.
+    void trim() {
+        size_t size = topics_.size();
+        while (topics_[size - 1].kind == Kind::kFree) --size;  // that of `*` never is
+        if (size > topics_.size() / 2) return;
+        topics_.resize(size);
+        rows_.resize(size);
+        topics_.shrink_to_fit();
+        rows_.shrink_to_fit();
+        free_.erase(std::remove_if(free_.begin(), free_.end(), [size](TopicId id) { return id >= size; }), free_.end());
+        free_.shrink_to_fit();
+        std::make_heap(free_.begin(), free_.end(), std::greater<>());
     }
 
     TopicId new_topic(Kind kind, Type *type, std::string symbol) {
@@ -271,6 +295,7 @@ class TopicTable {
             topics_.emplace_back();
             rows_.emplace_back();
         } else {
+            std::pop_heap(free_.begin(), free_.end(), std::greater<>());
             id = free_.back();
             free_.pop_back();
         }

@@ -130,7 +130,7 @@ void fanout() {
     }
     while (fanout.audiences().settle()) {}
     for (const ClientId client : clients) fanout.audiences().remove_client(client);
-    check(fanout.audiences().size() == 0 && fanout.audiences().topics().exact_topics() == 0, "something is left");
+    check(fanout.audiences().size() == 0 && fanout.audiences().topics().table().exact_topics() == 0, "something is left");
 }
 
 // One list of events takes ever longer messages: where growing fails, it must not think that it has grown.
