@@ -63,7 +63,11 @@ class BacklogPool:
         """How many quotes and values were replaced by newer ones (``conflate``), counted for each client."""
 
     def evict_lagging(self, max_lag: float) -> None:
-        """Tell every client that it is too slow for which something has waited for longer, in seconds (``lag``)."""
+        """Tell every client that it is too slow for which something has waited for longer (``lag``).
+
+        Args:
+            max_lag: for how long it may, in seconds. ValueError when that is less than none.
+        """
 
 class SocketWriter(FrameSink):
     """Writes frames to a connection at once, past its transport, and keeps what the socket does not take.

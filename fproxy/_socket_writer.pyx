@@ -160,6 +160,8 @@ cdef class BacklogPool:
         return 0.0 if oldest == NULL else max(0, coarse_monotonic_ms() - oldest.since()) / 1000
 
     def evict_lagging(self, double max_lag):
+        if max_lag < 0:
+            raise ValueError(f"nothing can have waited for {max_lag} s")
         cdef int64_t latest = coarse_monotonic_ms() - <int64_t>(max_lag * 1000)
         cdef CppBacklog *oldest
         self._evicting = True

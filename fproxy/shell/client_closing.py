@@ -31,7 +31,14 @@ def end_output(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *,
         transport.close()
     else:
         # From the loop, after the role's client_left: whoever still has the old write has none to use by then.
-        loop.call_soon(transport.write_eof)
+        loop.call_soon(_write_eof, transport)
+
+
+def _write_eof(transport: asyncio.Transport) -> None:
+    try:
+        transport.write_eof()
+    except OSError:
+        transport.abort()  # the peer has reset the connection, which the transport has yet to notice
 
 
 class Draining:

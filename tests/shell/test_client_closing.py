@@ -1,8 +1,11 @@
 """How long a closing client is given, and what it is told; test_slow_clients.py sees it end over real sockets."""
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
+import aiofastnet
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +13,7 @@ from fproxy.shell.client_closing import (
     DRAIN_TIMEOUTS,
     MAX_CLOSE_REASON_BYTES,
     Draining,
+    end_output,
     fitting_reason,
 )
 
@@ -64,6 +68,25 @@ def test_a_client_that_has_read_all_gets_no_more_time() -> None:
     backlog.unsent = 0
     assert draining.deserves_time()
     assert not draining.deserves_time()
+
+
+async def test_the_end_of_a_connection_that_was_reset_is_no_error() -> None:
+    loop = asyncio.get_running_loop()
+    failures: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    listener = socket.create_server(("127.0.0.1", 0))
+    peer = socket.create_connection(listener.getsockname())
+    accepted, _ = listener.accept()
+    listener.close()
+    protocol = asyncio.Protocol()
+    transport, _ = await aiofastnet.create_connection(loop, lambda: protocol, sock=accepted)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    end_output(transport, loop, peer_is_done=False)
+    peer.close()  # with a reset, before the loop turns
+    async with asyncio.timeout(10):
+        while not transport.is_closing():  # noqa: ASYNC110 (the transport has no event for it)
+            await asyncio.sleep(0)
+    assert failures == []
 
 
 @given(st.text())
