@@ -121,11 +121,11 @@ def _file_key(file: TomlFile, name: str, table: Any) -> FileKey:
         raise TomlFileError(f"{file.place(*where)}: {name!r} must be a table such as [keys.{name}]")
     values: dict[str, Any] = {}
     for entry, value in table.items():
-        if entry not in _ENTRIES:
-            known = ", ".join(_ENTRIES)
+        if entry not in ENTRIES:
+            known = ", ".join(ENTRIES)
             raise TomlFileError(f"{file.place(*where, entry)}: {entry!r} is not known; allowed are {known}")
         try:
-            field, values_of = _ENTRIES[entry]
+            field, values_of = ENTRIES[entry]
             values[field] = values_of(value)
         except ValueError as error:
             raise TomlFileError(f"{file.place(*where, entry)}: {entry} {error}") from None
@@ -199,7 +199,7 @@ def _time(value: Any) -> datetime:
     )
 
 
-_ENTRIES: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+ENTRIES: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "key": ("digest", _digest_of_key),
     "sha256": ("digest", _digest),
     "topics": ("topics", _patterns),

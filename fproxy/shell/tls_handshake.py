@@ -104,7 +104,10 @@ class TlsHandshakes:
                 handed_over = True
         except (OSError, ProxyProtocolError, TimeoutError) as error:
             shared.metrics.tls_failures.inc()
-            shared.tls_log.log("%s dropped: its TLS handshake failed: %s", host, _explained(error))
+            if isinstance(error, ConnectionError):  # as of whoever only looks whether somebody listens
+                logger.debug("%s went away before its TLS handshake was over", host)
+            else:
+                shared.tls_log.log("%s dropped: its TLS handshake failed: %s", host, _explained(error))
         finally:
             shared.admission.left(handshaking)
             if not handed_over:

@@ -1,18 +1,26 @@
 """The keys file: what it may say, what is said of a mistake in it, and how it is read again."""
 
 import logging
+import re
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fproxy.core.client_key import ClientKey, TopicPatterns, key_digest
 from fproxy.core.slow_client_policy import SlowClientPolicy
 from fproxy.face.cli import fproxy
-from fproxy.face.keys_file import add_key, read_keys_file
+from fproxy.face.keys_file import ENTRIES, add_key, read_keys_file
 from fproxy.face.keys_watch import KeysWatch
+from fproxy.face.settings.config_file import read_config_file
+from fproxy.face.settings.declared import DECLARATIONS
 from fproxy.face.settings.sources import known_settings
 from fproxy.face.settings.toml_file import TomlFileError
 
@@ -144,6 +152,61 @@ def test_any_key_and_a_keys_file_do_not_go_together() -> None:
     result = CliRunner().invoke(fproxy, ["--keys-file", "keys.toml", "--client-keys", "*"])
     assert result.exit_code == 2
     assert "--client-keys * accepts any key" in result.output
+
+
+_words = st.sampled_from(
+    [
+        "keys",
+        "alice",
+        "key",
+        "sha256",
+        "topics",
+        "expires",
+        "markets",
+        "[",
+        "]",
+        "[[",
+        "=",
+        ".",
+        "'",
+        '"',
+        "\n",
+        " ",
+    ]
+)
+_values = st.sampled_from(
+    ["'x'", "5", "true", "2027-01-31", "['T.*']", "[1]", "{}", "''", "1e400", "'a,b'", "-1", "nan", "[['T']]"]
+)
+
+
+def refusal_of(read: Callable[[Path], Any], path: Path) -> str | None:
+    """What is said of a file that cannot be used; None for one that can."""
+    try:
+        read(path)
+    except TomlFileError as error:
+        return str(error)
+    return None
+
+
+@given(st.lists(st.one_of(_words, _values), max_size=25).map("".join))
+def test_whatever_a_file_says_it_is_taken_or_refused_by_name(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzzed.toml"
+    path.write_text(text, encoding="utf-8")
+    for read in (read_keys_file, partial(read_config_file, declarations=DECLARATIONS)):
+        refusal = refusal_of(read, path)
+        assert refusal is None or str(path) in refusal
+
+
+@given(st.dictionaries(st.sampled_from(sorted(ENTRIES)), _values, min_size=1))
+def test_whatever_a_key_has_it_is_taken_or_refused_with_its_line(
+    tmp_path_factory: pytest.TempPathFactory, entries: dict[str, str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzzed.toml"
+    path.write_text("[keys.a]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items()))
+    refusal = refusal_of(read_keys_file, path)
+    assert refusal is None or re.search(r"fuzzed\.toml, line \d+: ", refusal)
 
 
 # fproxy keys add

@@ -123,28 +123,29 @@ async def test_certificates_change_under_clients_that_stay(tmp_path: Path) -> No
             assert await ask(early, "auth", KEY) == [("auth_success", "authenticated")]
 
 
-async def test_silent_connections_before_the_handshake_are_limited_and_dropped(tmp_path: Path) -> None:
-    limits = ClientLimits(handshake_timeout=0.5)
+async def test_silent_connections_before_the_handshake_are_limited(tmp_path: Path) -> None:
+    limits = ConnectionLimits(max_unauthenticated=20)
     async with (
-        serving(
-            limits=limits,
-            ssl_context=files(tmp_path).context(),
-            connection_limits=ConnectionLimits(max_unauthenticated=20),
-        ) as server,
+        serving(ssl_context=files(tmp_path).context(), connection_limits=limits) as server,
         AsyncExitStack() as stack,
     ):
         silent = []
         for _ in range(50):
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", server.port, local_addr=("127.0.0.66", 0)
-            )
-            stack.callback(writer.transport.abort)
-            silent.append((reader, writer))  # a writer that is not kept closes its connection
+            opened = await asyncio.open_connection("127.0.0.1", server.port, local_addr=("127.0.0.66", 0))
+            stack.callback(opened[1].transport.abort)
+            silent.append(opened)  # a writer that is not kept closes its connection
         assert await talk(server) == SUBSCRIBED
         assert server.metric("refused_connections_total", reason="unauthenticated") >= 30
-        for reader, _ in silent:  # the others when their time is over
-            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-                await soon(reader.readexactly(1))
+
+
+async def test_a_handshake_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    limits = ClientLimits(handshake_timeout=0.2)
+    async with serving(limits=limits, ssl_context=files(tmp_path).context()) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await soon(reader.readexactly(1))
+        writer.transport.abort()
+        assert server.metric("tls_failures_total") == 1
 
 
 @pytest.mark.parametrize("header", [version_1, version_2])
