@@ -426,3 +426,55 @@ def test_a_wildcard_that_is_wanted_again_in_between_stays_and_covers_the_rest() 
     assert demand.active == {"T.*", *topics[:MAX_DROPS]}
     demand.release("T.*", 2.0)
     assert demand.changes(3.0) == Changes(tuple(topics[MAX_DROPS:]), ("T.*",))
+
+
+def test_a_topic_flows_from_its_acknowledgement_on_and_across_what_is_recovered() -> None:
+    demand = Demand(linger=0.0)
+    for topic in ("T.A", "T.B"):
+        demand.acquire(topic)
+    demand.changes(0.0)
+    assert demand.flows_since("T.A") is None
+    demand.confirm(["T.A", "T.B", "T.X"], 100)
+    assert [demand.flows_since(topic) for topic in ("T.A", "T.X")] == [100, None]
+    demand.reset(is_recoverable=True)
+    demand.release("T.B", 0.0)
+    demand.acquire("T.B")
+    demand.changes(1.0)
+    demand.recovering(is_complete=True, all_of=[])
+    demand.confirm(["T.A", "T.B"], 200)
+    assert [demand.flows_since(topic) for topic in ("T.A", "T.B")] == [100, 200], (
+        "one was given up in between"
+    )
+    demand.reset(is_recoverable=True)
+    demand.changes(2.0)
+    demand.recovering(is_complete=False, all_of=["Q"])
+    demand.confirm(["T.A"], 300)
+    assert [demand.flows_since(topic) for topic in ("T.A", "Q.A")] == [300, 0]
+    demand.reset()
+    assert demand.flows_since("T.A") is demand.flows_since("Q.A") is None
+
+
+def test_what_a_wildcard_covers_flows_as_long_as_the_wildcard_did() -> None:
+    demand = Demand(linger=0.0)
+    demand.acquire("T.*")
+    demand.acquire("T.A")
+    demand.changes(0.0)
+    demand.confirm(["T.*"], 100)
+    assert demand.flows_since("T.A") == 100
+    demand.release("T.*", 1.0)
+    assert demand.changes(1.0).subscribe == ("T.A",)
+    assert demand.flows_since("T.A") == 100
+    assert demand.drops == 1
+
+
+def test_what_the_upstream_has_brought_of_before_counts_as_flowing() -> None:
+    demand = Demand()
+    demand.acquire("A.A", since=40)
+    assert demand.awaits_past("A.A")
+    changes = demand.changes(0.0)
+    demand.asked_since(changes.since)
+    demand.confirm(["A.A"], 100)
+    assert demand.awaits_past("A.A")
+    demand.replayed(["A.A"], is_complete=True)
+    assert not demand.awaits_past("A.A")
+    assert demand.flows_since("A.A") == 40

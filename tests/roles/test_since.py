@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -127,6 +128,22 @@ async def test_a_history_that_reaches_back_says_so() -> None:
         await client.ask("subscribe", "T.A", since=2**50)
         assert (await client.until_status("replayed"))["complete"] is True
         assert client.numbers == []
+
+
+async def test_a_topic_that_nobody_had_subscribed_to_is_not_complete_before_that() -> None:
+    """The upstream sends only what is subscribed: what passed of the topic before that is nowhere."""
+    async with system() as (proxy, firehose, _), client_of(proxy, "T.A") as first:
+        await firehose.until_acknowledged("T.A")
+        await firehose.send(array(trade("A", 1)))
+        await first.until(lambda: first.numbers)
+        asked = time.time_ns() // 1_000_000
+        while time.time_ns() // 1_000_000 == asked:  # the other topic begins after that
+            await asyncio.sleep(0)
+        async with client_of(proxy) as known, client_of(proxy) as unknown:
+            for client, topic in ((known, "T.A"), (unknown, "T.A,T.B")):
+                await client.ask("subscribe", topic, since=asked)
+            assert (await known.until_status("replayed"))["complete"] is True
+            assert (await unknown.until_status("replayed"))["complete"] is False
 
 
 async def test_a_history_with_a_gap_says_so() -> None:
