@@ -56,8 +56,6 @@ class BarBuilder:
         market: whose bars.
         delay_ms: how long after its end a window waits for late trades; 0 to `MAX_DELAY_MS`.
         all_trades: count every trade in everything, whatever its conditions say.
-        history_ms: how long closed bars are kept for `history`.
-        history_bytes: how much memory they may take; the oldest go first.
         retained_trades: how many trades are kept for windows wanted half way (40 bytes each).
         message_bytes: the longest message that is made, unless one bar alone is longer.
         max_intervals: at how many intervals one symbol, or all symbols, can be wanted at once.
@@ -77,8 +75,6 @@ class BarBuilder:
         *,
         delay_ms: int = 20,
         all_trades: bool = False,
-        history_ms: int = 60_000,
-        history_bytes: int = 64 * 1024 * 1024,
         retained_trades: int = 1 << 20,
         message_bytes: int = 64 * 1024,
         max_intervals: int = 256,
@@ -147,24 +143,6 @@ class BarBuilder:
         In order of the windows' ends, then of intervals, then of the windows' first trades.
         """
 
-    def history(
-        self, interval_ms: int, symbol: str, since_ms: int, *, max_bytes: int = ...
-    ) -> tuple[list[bytes], int | None]:
-        """Return closed bars that are still kept, as messages in the order in which they closed.
-
-        Args:
-            interval_ms: the interval.
-            symbol: the symbol, or ``*``: then as far back as all symbols were wanted.
-            since_ms: Unix milliseconds; bars whose windows ended later are returned.
-            max_bytes: stop after the first windows whose bars together have as many bytes.
-
-        Returns:
-            the messages, and the ``since_ms`` to go on from; None when these are all.
-
-        Raises:
-            ValueError: the interval is out of range, or the symbol is empty.
-        """
-
     @property
     def counts(self) -> BarCounts:
         """What has been done so far."""
@@ -184,7 +162,3 @@ class BarBuilder:
     @property
     def retained_trades(self) -> int:
         """How many trades are kept for windows wanted half way."""
-
-    @property
-    def history_bytes(self) -> int:
-        """How much memory closed bars take."""

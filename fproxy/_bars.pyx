@@ -54,8 +54,6 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
 
     struct BarLimits:
         int64_t delay_ms
-        int64_t history_ms
-        size_t history_bytes
         size_t retained_trades
         size_t message_bytes
         size_t intervals
@@ -90,18 +88,14 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         void advance(int64_t) except +core_error
         cpp_bool next_advance(int64_t *)
         vector[string] collect() except +core_error
-        vector[string] history(int32_t, string_view, int64_t &, size_t, cpp_bool &) except +core_error
         const Counts &counts()
         size_t symbol_count()
         size_t open_windows()
         size_t window_bytes()
         size_t retained_trades()
-        size_t history_bytes()
 
 
 MAX_DELAY_MS = 60_000
-
-cdef size_t _NO_LIMIT = <size_t> -1
 
 
 cdef string_view _view(bytes text) noexcept:
@@ -148,8 +142,6 @@ cdef class BarBuilder:
         *,
         int64_t delay_ms=20,
         bint all_trades=False,
-        int64_t history_ms=60_000,
-        size_t history_bytes=64 * 1024 * 1024,
         size_t retained_trades=1 << 20,
         size_t message_bytes=64 * 1024,
         size_t max_intervals=256,
@@ -157,12 +149,8 @@ cdef class BarBuilder:
     ):
         if not 0 <= delay_ms <= MAX_DELAY_MS:
             raise ValueError(f"delay outside 0 to {MAX_DELAY_MS} ms: {delay_ms}")
-        if history_ms < 0:
-            raise ValueError(f"history shorter than nothing: {history_ms} ms")
         cdef BarLimits limits
         limits.delay_ms = delay_ms
-        limits.history_ms = history_ms
-        limits.history_bytes = history_bytes
         limits.retained_trades = retained_trades
         limits.message_bytes = message_bytes
         limits.intervals = max_intervals
@@ -246,14 +234,6 @@ cdef class BarBuilder:
     def collect(self):
         return _messages(self._builder.collect())
 
-    def history(self, int64_t interval_ms, str symbol not None, int64_t since_ms, *, size_t max_bytes=_NO_LIMIT):
-        cdef bytes name = self._name(symbol)
-        cdef cpp_bool is_all = True
-        cdef list messages = _messages(
-            self._builder.history(_interval(interval_ms), _view(name), since_ms, max_bytes, is_all)
-        )
-        return messages, None if is_all else since_ms
-
     @property
     def counts(self):
         cdef Counts counts = self._builder.counts()
@@ -284,7 +264,3 @@ cdef class BarBuilder:
     @property
     def retained_trades(self):
         return self._builder.retained_trades()
-
-    @property
-    def history_bytes(self):
-        return self._builder.history_bytes()

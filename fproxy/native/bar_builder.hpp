@@ -114,7 +114,6 @@ class BarBuilder {
             release_held(now);
         clock_.elapsed(now);
         windows_.close();
-        windows_.history().forget_before(clock_.at(now));
     }
 
     // When, on the clock, advance() will have something to do: false when it depends on trades alone.
@@ -135,37 +134,11 @@ class BarBuilder {
     // The bars closed since the last call, as messages.
     std::vector<std::string> collect() { return windows_.collect(); }
 
-    // The bars of an interval, of one symbol or all, that ended after `since` and are still kept, as messages. When those
-    // are much more than `most_bytes`, only the first of them: then `is_all` is false, and `since` says where to go on.
-    std::vector<std::string> history(int32_t interval_ms, std::string_view symbol, int64_t &since, size_t most_bytes,
-                                     bool &is_all) const {
-        const Interval *const interval = wants_.find(interval_ms);
-        BarMessages messages(limits_.message_bytes);
-        is_all = true;
-        if (interval == nullptr) return {};
-        size_t bytes = 0;
-        const auto take = [&messages, &bytes, most_bytes](std::string_view bar) {
-            messages.add(bar);
-            bytes += bar.size();
-            return bytes < most_bytes;
-        };
-        if (symbol == kWildcard) {
-            if (interval->wildcard_wants != 0)
-                is_all = windows_.history().replay(interval_ms, since, interval->wildcard_position, nullptr, {}, take);
-        } else {
-            const Symbol asked(text_of(symbol), source_.separators);
-            const std::string opening = interval->opening + asked.json + "\"";
-            is_all = windows_.history().replay(interval_ms, since, 0, &asked.key, opening, take);
-        }
-        return messages.take();
-    }
-
     const BarCounts &counts() const { return counts_; }
     size_t symbol_count() const { return symbols_.size(); }
     size_t open_windows() const { return windows_.size(); }
     size_t window_bytes() const { return windows_.bytes(); }
     size_t retained_trades() const { return retained_.size(); }
-    size_t history_bytes() const { return windows_.history().bytes(); }
 
   private:
     using Place = StreamClock::Place;
@@ -253,7 +226,6 @@ class BarBuilder {
         contradict_dates();
         coverage_.restart();
         retained_.clear();
-        windows_.history().clear();
         clock_.restart();
     }
 

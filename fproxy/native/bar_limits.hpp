@@ -10,8 +10,6 @@ constexpr int64_t kLongestIntervalMs = 60'000;
 
 struct BarLimits {
     int64_t delay_ms;         // how long after its end a window waits for late trades
-    int64_t history_ms;       // how long closed bars are kept
-    size_t history_bytes;     // and how many bytes of them
     size_t retained_trades;   // how many trades are kept for windows that are wanted later
     size_t message_bytes;     // the longest message
     size_t intervals;         // the most intervals wanted of one symbol, those of all symbols included

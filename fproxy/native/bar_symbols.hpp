@@ -22,7 +22,6 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 struct Interval {
     int32_t length_ms;
     uint32_t wildcard_wants = 0;
-    uint64_t wildcard_position = 0;  // bars closed before this position of the history were not of all symbols
     std::string opening;             // what its bars begin with, up to the symbol
 
     explicit Interval(int32_t length)

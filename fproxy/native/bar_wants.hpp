@@ -52,7 +52,6 @@ class BarWants {
         if (interval.wildcard_wants == 0) {
             if (wildcards_.size() >= most_wildcards_) return Wish::kTooManyIntervals;
             if (!windows_.have_room(symbols_.size() + 1)) return Wish::kTooManyWindows;
-            interval.wildcard_position = windows_.history().position();
             wildcards_.push_back(&interval);
             if (wildcards_.size() == 1) {
                 coverage_.want_all();

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "bar_clock.hpp"
-#include "bar_history.hpp"
+#include "bar_messages.hpp"
 #include "bar_limits.hpp"
 #include "bar_symbols.hpp"
 #include "window_pool.hpp"
@@ -30,7 +30,6 @@ class BarWindows {
           clock_(clock),
           symbols_(symbols),
           counts_(counts),
-          history_(limits.history_bytes, limits.history_ms),
           messages_(limits.message_bytes) {}
 
     // The open window that a time is in, for a trade with this number; null when it has closed (which is `late`), is not
@@ -108,9 +107,6 @@ class BarWindows {
     // The memory that those that are open take, and that is kept for those to come.
     size_t bytes() const { return pool_.bytes(); }
 
-    BarHistory &history() { return history_; }
-    const BarHistory &history() const { return history_; }
-
     // The bars of the windows that have closed since the last call, as messages.
     std::vector<std::string> collect() { return messages_.take(); }
 
@@ -131,8 +127,8 @@ class BarWindows {
     int64_t next_close_ = kNever;
     WindowPool pool_;
     size_t open_ = 0;
-    BarHistory history_;
     BarMessages messages_;
+    std::string bar_;  // the one that is being written
 
     void close_group(int64_t end, Group &group) {
         // Windows that were wanted half way have joined out of order.
@@ -142,21 +138,14 @@ class BarWindows {
         const Interval &interval = *group.interval;
         const std::string ending =
             ",\"s\":" + std::to_string(end - interval.length_ms) + ",\"e\":" + std::to_string(end) + "}";
-        ClosedBars closed{interval.length_ms, end, {}, {}};
         for (Window *window : windows) {
-            if (window->symbol != Window::kNoSymbol) close_window(interval, *window, ending, closed);
+            if (window->symbol != Window::kNoSymbol) close_window(interval, *window, ending);
             pool_.free(window);
         }
         open_ -= windows.size();
-        if (closed.bars.empty()) return;
-        counts_.bars += closed.bars.size();
-        for (size_t i = 0; i < closed.bars.size(); ++i) messages_.add(closed.bar(i));
-        closed.text.shrink_to_fit();
-        closed.bars.shrink_to_fit();
-        history_.add(std::move(closed));
     }
 
-    void close_window(const Interval &interval, Window &window, const std::string &ending, ClosedBars &closed) {
+    void close_window(const Interval &interval, Window &window, const std::string &ending) {
         Symbol &symbol = *symbols_[window.symbol];
         if (window.newer != nullptr) {
             window.newer->older = nullptr;  // it closes as the oldest of its series
@@ -166,8 +155,8 @@ class BarWindows {
             series.start = series.end = 0;
         }
         if (!window.has_price) return;
-        std::string &text = closed.text;
-        closed.bars.push_back({symbol.key, static_cast<uint32_t>(text.size())});
+        std::string &text = bar_;
+        text.clear();
         text += interval.opening;
         text += symbol.json;
         text += "\",\"T\":\"b\",\"S\":\"";
@@ -175,6 +164,8 @@ class BarWindows {
         text += "\",";
         window.write(text, has_volume_);
         text += ending;
+        ++counts_.bars;
+        messages_.add(text);
     }
 };
 

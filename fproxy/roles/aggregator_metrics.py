@@ -27,9 +27,6 @@ class BarState(Protocol):
     @property
     def retained_trades(self) -> int: ...  # noqa: D102
 
-    @property
-    def history_bytes(self) -> int: ...  # noqa: D102
-
 
 def watch_bars(metrics: MarketMetrics, bars: BarState) -> None:
     """Read a bar builder's counts whenever the metrics are read."""
@@ -91,6 +88,5 @@ class _BarCollector(MarketCollector[BarState]):
                     "window_bytes",
                 ),
                 ("retained_trades", "Trades kept for bars wanted half way.", "retained_trades"),
-                ("bar_history_bytes", "Memory that bars kept for replay take.", "history_bytes"),
             ),
         )

@@ -240,8 +240,6 @@ def test_symbols_of_any_length_and_character(symbol: str, ascii_only: bool) -> N
         builder.advance(1000)
         bars = [json.loads(text) for text in bar_texts(builder.collect())]
         assert [(bar["sym"], bar["S"]) for bar in bars] == [(symbol, symbol)]
-        kept, _ = builder.history(100, symbol, 0)
-        assert [json.loads(text)["sym"] for text in bar_texts(kept)] == [symbol]
 
 
 def test_symbols_that_share_a_beginning_are_apart() -> None:

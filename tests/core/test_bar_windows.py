@@ -196,8 +196,9 @@ def test_who_comes_half_way_else_begins_with_the_next_window() -> None:
     feed(builder, ("A", -1), ("A", 10))
     builder.want(1000, "B")
     feed(builder, ("B", 500), ("B", 1500), ("A", 2000))
-    assert keys(builder.collect())[-1] == ("1000Ms", "B", 1000)
-    assert ("1000Ms", "B", 0) not in keys(builder.history(1000, "B", 0)[0])
+    bars = keys(builder.collect())
+    assert bars[-1] == ("1000Ms", "B", 1000)
+    assert ("1000Ms", "B", 0) not in bars
 
 
 def test_who_comes_while_several_windows_of_an_interval_are_open_gets_all_of_them() -> None:
@@ -320,7 +321,7 @@ def test_intervals_are_limited() -> None:
 @pytest.mark.parametrize("interval", [0, -1, 60_001, 2**40])
 def test_an_interval_out_of_range_is_refused(interval: int) -> None:
     builder = BarBuilder()
-    for call in (builder.want, builder.unwant, lambda *want: builder.history(*want, 0)):
+    for call in (builder.want, builder.unwant):
         with pytest.raises(ValueError, match="interval outside 1 to 60000 ms"):
             call(interval, "A")
 
@@ -330,9 +331,9 @@ def test_an_empty_symbol_is_refused() -> None:
         BarBuilder().want(100, "")
 
 
-@pytest.mark.parametrize("options", [{"delay_ms": -1}, {"delay_ms": MAX_DELAY_MS + 1}, {"history_ms": -1}])
+@pytest.mark.parametrize("options", [{"delay_ms": -1}, {"delay_ms": MAX_DELAY_MS + 1}])
 def test_options_out_of_range_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=r"delay outside 0 to|history"):
+    with pytest.raises(ValueError, match="delay outside 0 to"):
         BarBuilder(**options)
 
 
@@ -431,7 +432,6 @@ def test_a_stream_that_begins_again_earlier_is_followed() -> None:
     feed(builder, *(("A", time - day) for time in range(0, 320, 20)))
     assert builder.counts.restarts == 1
     assert builder.counts.lost_windows == 2
-    assert builder.history(100, "A", 0) == ([], None)
     feed(builder, ("A", 320 - day), ("A", 399 - day), ("A", 400 - day), ("A", 500 - day))
     assert keys(builder.collect()) == [("100Ms", "A", 400 - day)]
 
@@ -443,60 +443,7 @@ def test_an_absurd_first_date_is_got_over() -> None:
     assert keys(builder.collect()) == [("100Ms", "A", 200)]
 
 
-# What is kept.
-
-
-def test_history_keeps_a_minute_and_says_what_was_asked() -> None:
-    builder = builder_of((1000, "*"), (500, "A"))
-    for second in range(-1, 101):
-        feed(builder, ("A", 1000 * second), ("B", 1000 * second), clock=1000 * second)
-        builder.advance(1000 * second)
-    builder.collect()
-    messages, rest = builder.history(1000, "A", 0)
-    assert rest is None
-    assert keys(messages) == [("1000Ms", "A", 1000 * second) for second in range(39, 100)]
-    assert keys(builder.history(1000, "*", START + 98_000)[0]) == [
-        ("1000Ms", symbol, 1000 * second) for second in (98, 99) for symbol in "AB"
-    ]
-    assert keys(builder.history(500, "A", START + 98_000)[0]) == [
-        ("500Ms", "A", 98_000),
-        ("500Ms", "A", 99_000),
-    ]
-    assert builder.history(500, "B", 0) == ([], None)
-    assert builder.history(500, "*", 0) == ([], None), "not all symbols were wanted"
-    assert builder.history(777, "A", 0) == ([], None)
-
-
-def test_history_of_all_symbols_begins_when_all_were_wanted() -> None:
-    builder = builder_of((100, "A"))
-    feed(builder, ("A", -1), ("A", 0), ("A", 100))
-    builder.want(100, "*")
-    feed(builder, ("A", 150), ("B", 200), ("A", 300))
-    assert keys(builder.history(100, "*", 0)[0]) == [("100Ms", "A", 100), ("100Ms", "B", 200)]
-    assert keys(builder.history(100, "A", 0)[0]) == [("100Ms", "A", 0), ("100Ms", "A", 100)]
-
-
-def test_history_comes_in_pieces() -> None:
-    builder = builder_of((1, "A"))
-    feed(builder, ("A", -1), *(("A", time) for time in range(1001)))
-    since: int | None = 0
-    bars: list[Key] = []
-    pieces = 0
-    while since is not None:
-        messages, since = builder.history(1, "A", since, max_bytes=10_000)
-        bars += keys(messages)
-        pieces += 1
-        assert sum(map(len, messages)) < 11_000
-    assert pieces > 5
-    assert bars == [("1Ms", "A", time) for time in range(1000)]
-
-
-def test_memory_for_history_is_bounded() -> None:
-    builder = builder_of((1, "A"), history_bytes=20_000)
-    feed(builder, ("A", -1), *(("A", time) for time in range(1001)))
-    assert 10_000 < builder.history_bytes <= 20_000
-    kept = keys(builder.history(1, "A", 0)[0])
-    assert kept == [("1Ms", "A", time) for time in range(1000 - len(kept), 1000)]
+# Messages.
 
 
 def test_messages_are_cut_between_bars() -> None:

@@ -169,9 +169,6 @@ def test_bars_of_one_pair_are_wanted_and_replayed_in_the_topics_spelling() -> No
         f'"s":{START + 100},"e":{START + 200}}}'
     )
     assert bar_texts(builder.collect()) == [expected]
-    kept, _ = builder.history(INTERVAL, "EUR-USD", 0)
-    assert bar_texts(kept) == [expected]
-    assert builder.history(INTERVAL, "USD-CNH", 0) == ([], None)
     builder.unwant(INTERVAL, "EUR-USD")
     with pytest.raises(KeyError):
         builder.unwant(INTERVAL, "EUR-USD")

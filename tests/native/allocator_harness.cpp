@@ -166,8 +166,6 @@ void broadcast() {
 void bar_builder() {
     bars::BarLimits limits{};
     limits.delay_ms = 20;
-    limits.history_ms = 60'000;
-    limits.history_bytes = 1 << 20;
     limits.retained_trades = 5000;
     limits.message_bytes = 1000;
     limits.intervals = limits.wildcards = 8;
@@ -185,9 +183,6 @@ void bar_builder() {
     size_t bytes = 0;
     for (const std::string &text : builder.collect()) bytes += text.size();
     check(bytes > 5'000 && builder.counts().bars > 50 && builder.open_windows() == 0, "bars");
-    int64_t since = 0;
-    bool is_all = false;
-    check(builder.history(100, "SYMBOL1", since, 1 << 20, is_all).size() > 1 && is_all, "bars that are kept");
     builder.gap();
     check(builder.unwant(100, "*") && builder.unwant(1000, "*") && builder.unwant(250, "SYMBOL3"), "wishes that end");
     check(builder.symbol_count() == 0, "something is left");
