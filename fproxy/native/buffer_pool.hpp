@@ -1,8 +1,7 @@
-// Memory for the bytes that wait for audiences: whoever has something waiting has a buffer, and gives it back when that is
-// written.
+// Memory for the bytes that wait for audiences.
 //
-// So a burst takes memory for as long as it lasts, and in calm hours a few buffers, which the cache still holds, serve all
-// audiences in turn.
+// As long as all together have little, everybody keeps what it has: it has grown to the right size. In a burst each gives its
+// memory back when it is written, so that a burst takes memory for as long as it lasts.
 #pragma once
 
 #include <cstddef>
@@ -58,6 +57,9 @@ class BufferPool {
         kept_ += capacity;
     }
 
+    // Whether it is so much that nobody should keep what it does not use.
+    bool is_much() const { return bytes_ > kCalm; }
+
     // How much there is, in use and kept for later.
     size_t bytes() const { return bytes_; }
 
@@ -65,6 +67,7 @@ class BufferPool {
     static constexpr size_t kLeast = 512;
     static constexpr size_t kSizes = 10;  // up to 256 KiB, each twice the one before
     static constexpr size_t kMostKept = 4 * 1024 * 1024;
+    static constexpr size_t kCalm = 16 * 1024 * 1024;
 
     char *free_[kSizes] = {};  // the first of each size, which leads to the next
     size_t kept_ = 0;

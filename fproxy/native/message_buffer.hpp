@@ -84,9 +84,9 @@ class MessageBuffer {
         return ready;
     }
 
-    // What finish() gave has been written: give the memory back, unless something waits again.
+    // What finish() gave has been written: give the memory back in a burst, unless something waits again.
     void written() {
-        if (!empty()) return;
+        if (!BufferPool::of_process().is_much() || !empty()) return;
         BufferPool::of_process().give(bytes_, capacity_);
         bytes_ = nullptr;
         capacity_ = 0;
