@@ -17,6 +17,7 @@ cdef class FrameSink:
     # What distributes counts here what it has written.
     cdef readonly uint64_t events_written
     cdef readonly uint64_t bytes_written
+    cdef readonly uint64_t notices_written
 
     # Take complete WebSocket frames; the bytes are good only until this returns. A sink that has to keep them for later
     # shares them with the others that get the same. What goes wrong is the sink's to deal with: the clients after it

@@ -49,6 +49,10 @@ class FrameSink:
         """How many events of upstreams were written to it; what a broadcast sends once more does not count."""
 
     @property
+    def notices_written(self) -> int:
+        """How many events were written to it that a program published itself."""
+
+    @property
     def bytes_written(self) -> int:
         """How many bytes of frames they have written."""
 

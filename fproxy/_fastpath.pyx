@@ -112,6 +112,7 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         const vector[uint32_t] &ready() const
         pair[const char *, size_t] take(uint32_t audience) except +core_error
         size_t take_events(uint32_t audience)
+        size_t take_notices(uint32_t audience)
         void all_taken() except +core_error
         const vector[uint32_t] &overfull() const
         void overfull_taken() except +core_error
@@ -326,6 +327,7 @@ cdef class Frames:
     cdef bytes shared
     cdef bint being_written
     cdef size_t events
+    cdef size_t notices
     cdef uint64_t deliveries
     cdef uint64_t sent_bytes
 
@@ -338,6 +340,7 @@ cdef class Frames:
     cdef start(self, pair[const char *, size_t] ready, size_t events, bint for_one):
         self.frames.start(ready.first, ready.second, for_one)
         self.events = events
+        self.notices = 0
         self.shared = None
         self.being_written = True
 
@@ -355,6 +358,7 @@ cdef class Frames:
         if isinstance(sink, FrameSink):
             frame_sink = <FrameSink>sink
             frame_sink.events_written += self.events
+            frame_sink.notices_written += self.notices
             frame_sink.bytes_written += self.frames.size
             frame_sink.write_frames(&self.frames)
             return
@@ -564,6 +568,7 @@ cdef class Fanout:
                     continue
                 members = &self._fanout.audiences().members(audiences[i])
                 frames.start(ready, self._fanout.take_events(audiences[i]), members.size() == 1)
+                frames.notices = self._fanout.take_notices(audiences[i])
                 for j in range(members.size()):
                     frames.write_to(<object>PyList_GET_ITEM(self._sinks, members[0][j]))
         finally:

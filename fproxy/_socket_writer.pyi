@@ -117,6 +117,10 @@ class SocketWriter(FrameSink):
         """
 
     @property
+    def dropped_events(self) -> int:
+        """How many events were dropped because the client lagged (``drop`` and ``conflate``)."""
+
+    @property
     def lag(self) -> float:
         """For how long the oldest of it has waited, in seconds; 0 when nothing waits."""
 

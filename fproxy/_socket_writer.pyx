@@ -191,6 +191,7 @@ cdef class BacklogPool:
 # The backlog needs its pool to the last, so the garbage collector must not take that away first.
 @cython.no_gc_clear
 cdef class SocketWriter(FrameSink):
+    cdef readonly uint64_t dropped_events
     cdef BacklogPool _pool
     cdef CppBacklog *_backlog
     cdef int _socket
@@ -319,6 +320,7 @@ cdef class SocketWriter(FrameSink):
             self._held.take(self._pool._scanned[0])
             self._pool._pool.held_bytes += self._held.bytes() - before
             self._pool.dropped_events += self._held.dropped() - dropped
+            self.dropped_events += self._held.dropped() - dropped
             self._pool.replaced_events += self._held.replaced() - replaced
         except Exception:
             _logger.exception("a client's messages could not be held back, and its connection is dropped")

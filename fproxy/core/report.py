@@ -47,6 +47,7 @@ class ClientReport(TypedDict):
         unsent_bytes: how many of them wait to be sent.
         lag: for how long the oldest of them has waited, in seconds; 0 when none waits.
         dropped: how many events its slow-client policy left out.
+        notices: how many times it was told of a stream's state, but for what it was told when it subscribed.
         topic_list: the topics themselves, as far as asked for.
         process: of which process, where several report together.
     """
@@ -62,6 +63,7 @@ class ClientReport(TypedDict):
     unsent_bytes: int
     lag: float
     dropped: int
+    notices: int
     topic_list: NotRequired[list[str]]
     process: NotRequired[str]
 

@@ -140,6 +140,9 @@ class Fanout {
     // How many events of upstreams were in what was taken just now.
     size_t take_events(AudienceId audience) { return audiences_.pending(audience).take_events(); }
 
+    // How many events of our own were in it.
+    size_t take_notices(AudienceId audience) { return audiences_.pending(audience).take_notices(); }
+
     // To be called when everything that was ready has been taken.
     void all_taken() {
         for (AudienceId audience : ready_) audiences_.pending(audience).written();
@@ -236,6 +239,7 @@ class Fanout {
         const size_t length = static_cast<size_t>(event.end - event.begin);
         pending.append(event.begin, length, static_cast<size_t>(frame_end_ - event.begin), max_payload_);
         pending.count_events(counted);
+        if (__builtin_expect(counted == 0, 0)) pending.count_notices(1);
         if (__builtin_expect(pending.size() > kOverfull && !was_overfull, 0)) overfull_.push_back(audience);
     }
 

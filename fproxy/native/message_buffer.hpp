@@ -26,6 +26,7 @@ class MessageBuffer {
         std::swap(payload_, other.payload_);
         std::swap(first_, other.first_);
         std::swap(events_, other.events_);
+        std::swap(notices_, other.notices_);
         return *this;
     }
     ~MessageBuffer() { BufferPool::of_process().give(bytes_, capacity_); }
@@ -36,8 +37,12 @@ class MessageBuffer {
     // Count events of what is appended, for take_events().
     void count_events(size_t events) { events_ += events; }
 
-    // How many events have been counted since this was called last.
+    // Count notices of what is appended, for take_notices().
+    void count_notices(size_t notices) { notices_ += notices; }
+
+    // How many events, and how many notices, have been counted since this was called last.
     size_t take_events() { return std::exchange(events_, 0); }
+    size_t take_notices() { return std::exchange(notices_, 0); }
 
     // Append an event's text, which with what follows it has `readable` bytes. A message holds at most `max_payload` bytes,
     // unless a single event is longer.
@@ -111,6 +116,7 @@ class MessageBuffer {
     size_t payload_ = 0;  // of the message under assembly; zero when there is none
     bool first_ = false;  // whether nothing is in front of that message
     size_t events_ = 0;   // that have been counted
+    size_t notices_ = 0;  // likewise
 
     void reserve(size_t size) {
         size_t capacity = 0;

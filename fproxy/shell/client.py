@@ -193,6 +193,11 @@ class Client(asyncio.BufferedProtocol):
         return self._unsent()
 
     @property
+    def dropped_events(self) -> int:
+        """How many events its slow-client policy left out."""
+        return 0 if self._writer is None else self._writer.dropped_events
+
+    @property
     def lag(self) -> float:
         """For how long the oldest of them has waited, in seconds; 0 when none waits."""
         return 0.0 if self._writer is None else self._writer.lag

@@ -28,7 +28,8 @@ def client_report(client: Client, *, with_topics: bool = False) -> ClientReport:
         "bytes": client.sink.bytes_written,
         "unsent_bytes": client.unsent_bytes,
         "lag": client.lag,
-        "dropped": 0,
+        "dropped": client.dropped_events,
+        "notices": client.sink.notices_written,
     }
     if with_topics and len(topics) <= LISTED_TOPICS:
         report["topic_list"] = sorted(topic.text for topic in topics)

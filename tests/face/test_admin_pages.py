@@ -158,6 +158,7 @@ async def test_the_counts_are_what_clients_received(role: Operated) -> None:
     await role.until("/state", '"down"')
     (process,) = (await role.json("/state"))["processes"]
     assert process["counts"]["deliveries"] == 9
+    assert [client["notices"] for client in (await role.json("/clients"))["clients"]] == [1, 1]
     for client in received:
         await client.close()
 
