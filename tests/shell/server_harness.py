@@ -167,10 +167,10 @@ class RawClient:
         self.writer.write(UPGRADE.format(path=path).encode())
         assert (await self.head()).startswith(b"HTTP/1.1 101 ")
 
-    async def join(self) -> None:
+    async def join(self, key: str = KEY) -> None:
         """Do the opening handshake, and authenticate."""
         await self.open("/")
-        self.send(0x81, request("auth", KEY).encode())
+        self.send(0x81, request("auth", key).encode())
         assert b"auth_success" in (await self.frame())[1]
 
     async def head(self) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from server_harness import PATIENCE, RawClient, Server, raw_client, serving
+from server_harness import KEY, PATIENCE, RawClient, Server, raw_client, serving
 
 from fproxy.shell.client import Client
 from fproxy.shell.client_limits import ClientLimits
@@ -37,10 +37,12 @@ async def serving_slowly(role: Any = None, **changes: Any) -> AsyncIterator[Serv
 
 
 @asynccontextmanager
-async def stalled(server: Server, **options: Any) -> AsyncIterator[tuple[RawClient, Client]]:
+async def stalled(
+    server: Server, *, key: str = KEY, **options: Any
+) -> AsyncIterator[tuple[RawClient, Client]]:
     """A client that has joined and does not read, and the server's side of it."""
     async with raw_client(server, limit=1 << 14, **options) as client:
-        await client.join()
+        await client.join(key)
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         yield client, server.role.clients[-1]
 
