@@ -314,6 +314,9 @@ def tail(**values: Any) -> None:
     TOPICS are separated by commas or spaces: T.AAPL (trades), Q.* (all quotes), A.AAPL and AM.AAPL (second
     and minute bars), 100Ms.AAPL (bars of 100 milliseconds), '*' (everything but millisecond bars). With
     --market crypto they are those of crypto: XT.BTC-USD.
+
+    On a terminal prices are green where they are above the last one of their symbol, red where below, unless NO_COLOR
+    is set.
     """
     begin(values)
     from fproxy.face.tail import Tail
@@ -329,7 +332,7 @@ def tail(**values: Any) -> None:
 @click.option("--once", is_flag=True, help="Show one state, with the rates of a second, and end.")
 @settings_of("top")
 def top(**values: Any) -> None:
-    """Show what the admin pages tell, each second anew, until Ctrl-C."""
+    """Show what the admin pages tell, each second anew, until Ctrl-C; with the columns that there is room for."""
     begin(values)
     from fproxy.face.top import run_top
 

@@ -1,7 +1,7 @@
 """Market-data events as text for people: one aligned line an event, its numbers as the vendor wrote them."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +14,16 @@ SYMBOL_KEYS: Final = {
 }
 """The key that names the symbol, by the type."""
 
+TIME_KEYS: Final = {
+    event_type.name: event_type.time_key
+    for market in MARKETS.values()
+    for event_type in market.event_types.values()
+}
+"""The key of the event's own time, by the type."""
+
+WINDOWS: Final = {"CAS": 1_000, "CA": 60_000}
+"""How long the bars are that tell only their start, in milliseconds."""
+
 USUAL_SYMBOL_KEYS: Final = ("sym", "pair", "S")
 
 BAR_FIELDS: Final = ("o", "h", "l", "c", "v", "vw", "n")
@@ -22,6 +32,9 @@ _MICROSECONDS_FROM: Final = 10**14
 _NANOSECONDS_FROM: Final = 10**17
 """Timestamps are milliseconds by rule, nanoseconds in some types, and microseconds have been seen in those:
 the units are told apart by size, which works for every date from 1973 to 5138."""
+
+_LONGEST_WHOLE: Final = 20
+"""The digits of the largest number of 64 bits, in which every time of the vendor's fits."""
 
 _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str)
 """Leaves every number as it was written."""
@@ -64,6 +77,37 @@ class Event(NamedTuple):
         """The event's symbol; ``?`` when it does not say."""
         keys = (SYMBOL_KEYS.get(self.event_type, ""), *USUAL_SYMBOL_KEYS)
         return next((str(self.fields[key]) for key in keys if key in self.fields), "?")
+
+    @property
+    def own_time(self) -> float | None:
+        """The event's own time in Unix milliseconds, of a bar the end of its window; None when it does not say."""
+        usual = "e" if self.event_type.endswith("Ms") else "t"
+        stamp: Any = self.fields.get(TIME_KEYS.get(self.event_type, usual))
+        if not _is_whole(stamp):
+            return None
+        return int(stamp) / _units_in_a_millisecond(stamp) + WINDOWS.get(self.event_type, 0)
+
+    @property
+    def price(self) -> str | None:
+        """What a trade was made at, or the value that an index or the like has; None in other types."""
+        keys = PRICE_KEYS.get(_DESCRIPTIONS.get(self.event_type, _anything), ())
+        return next((value for key in keys if isinstance(value := self.fields.get(key), str)), None)
+
+
+class EventParts(NamedTuple):
+    """An event's line in parts, each padded to its column and printable.
+
+    Attributes:
+        time: the time of day.
+        event_type: as a topic names it.
+        symbol: as the event spells it.
+        details: what a reader looks for in its type; a price comes first.
+    """
+
+    time: str
+    event_type: str
+    symbol: str
+    details: str
 
 
 def events_in(message: str) -> Iterator[Event]:
@@ -117,15 +161,30 @@ def event_line(event: Event) -> str:
 
     A type that is not known here shows its fields as ``name=value``. Control characters never reach the line.
     """
+    parts = event_parts(event)
+    return f"{parts.time}  {parts.event_type} {parts.symbol} {parts.details}".rstrip()
+
+
+def event_parts(event: Event) -> EventParts:
+    """Return what stands in an event's line, by its columns."""
     describe = _DESCRIPTIONS.get(event.event_type, _bar if event.event_type.endswith("Ms") else _anything)
-    line = f"{_time(event.fields):<12}  {event.event_type:<6} {event.symbol:<8} {describe(event.fields)}"
+    return EventParts(
+        f"{_time(event.fields):<12}",
+        printable(f"{event.event_type:<6}"),
+        printable(f"{event.symbol:<8}"),
+        printable(describe(event.fields)),
+    )
+
+
+def printable(text: str) -> str:
+    """Return a text without anything that would move a terminal's cursor or change its colours."""
     return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line.rstrip()
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, str) and value.isascii() and value.isdigit()
+    return isinstance(value, str) and len(value) <= _LONGEST_WHOLE and value.isascii() and value.isdigit()
 
 
 def _time(fields: Fields) -> str:
@@ -133,14 +192,17 @@ def _time(fields: Fields) -> str:
     stamp = next((fields[key] for key in ("t", "s") if _is_whole(fields.get(key))), None)
     if stamp is None:
         return "-"
-    number = int(stamp)
-    divisor = 10**6 if number >= _NANOSECONDS_FROM else 1000 if number >= _MICROSECONDS_FROM else 1
-    milliseconds = number // divisor
+    milliseconds = int(stamp) // _units_in_a_millisecond(stamp)
     try:
         moment = datetime.fromtimestamp(milliseconds / 1000)
     except (OverflowError, ValueError, OSError):
         return "-"
     return f"{moment:%H:%M:%S}.{milliseconds % 1000:03d}"
+
+
+def _units_in_a_millisecond(stamp: str) -> int:
+    number = int(stamp)
+    return 10**6 if number >= _NANOSECONDS_FROM else 1000 if number >= _MICROSECONDS_FROM else 1
 
 
 def _trade(fields: Fields) -> str:
@@ -210,3 +272,6 @@ _DESCRIPTIONS: Final[dict[str, Callable[[Fields], str]]] = {
     "XL2": _book,
     "LULD": _limits,
 }
+
+PRICE_KEYS: Final[Mapping[Callable[[Fields], str], Sequence[str]]] = {_trade: ("p",), _value: ("fmv", "val")}
+"""Where the price is that a description begins with."""

@@ -3,24 +3,27 @@
 import asyncio
 import contextlib
 import json
-import os
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Final
 from urllib.parse import urlsplit
 
-import click
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from fproxy.core.loopback import is_loopback
 from fproxy.core.urls import redacted_url
+from fproxy.face.event_colours import EventPainter, status_colour
 from fproxy.face.event_loop import stop_signals
-from fproxy.face.event_text import Event, event_line, events_in
+from fproxy.face.event_text import Event, event_line, events_in, printable
+from fproxy.face.stats_view import StatsView
+from fproxy.face.stream_stats import StreamStats
 from fproxy.face.tail_settings import TailSettings
+from fproxy.face.terminal_output import OutputClosed, discard_output, say, takes_colour, write_lines
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """The largest message accepted: generous, because this is a tool for looking at whatever a server sends."""
@@ -28,28 +31,25 @@ MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds that an orderly close may take."""
 
+STATS_INTERVAL: Final = 1.0
+"""Seconds between two lines of statistics."""
+
 REFUSALS: Final = frozenset({"auth_failed", "auth_timeout", "max_connections"})
 """Statuses after which the server closes, and trying again at once would be no better."""
 
-_GOOD_STATUSES: Final = frozenset({"connected", "auth_success", "success"})
 _SHORTEST_DELAY: Final = 1.0
 _LONGEST_DELAY: Final = 30.0
-_OUTPUT_ERRORS: Final = (BrokenPipeError, ConnectionResetError)
 
 
 class TailError(Exception):
     """The server cannot be used; the message says why, for the person who asked."""
 
 
-class OutputClosed(Exception):  # noqa: N818 - not a mistake of anyone's: ``| head`` has read enough.
-    """Whatever reads our standard output has gone."""
-
-
 class Tail:
     """One run of the client: connects, prints, counts.
 
     Attributes:
-        counts: how many events of each type have been printed.
+        counts: how many events of each type have been printed, or counted in their place.
     """
 
     def __init__(self, settings: TailSettings) -> None:
@@ -58,28 +58,30 @@ class Tail:
         self._subscribed = False  # whether the server has acknowledged any topic since we connected
         self._connected_before = False
         self._printed = 0  # events printed, of all types
+        self._line = self._line_of()
+        self._stats = StreamStats() if settings.stats else None
 
     async def run(self) -> int:
         """Print events until a signal, the limit, or a server gone for good; return the exit status."""
         began = time.monotonic()
         status = 0
         with stop_signals() as stopping:
-            following = asyncio.ensure_future(self._follow())
-            signalled = asyncio.ensure_future(stopping.wait())
-            await asyncio.wait((following, signalled), return_when=asyncio.FIRST_COMPLETED)
-            signalled.cancel()
-            following.cancel()
-            try:
-                await following
-            except asyncio.CancelledError:
-                pass
-            except TailError as error:
-                _say(str(error), "red")
-                status = 1
-            except OutputClosed:
-                _discard_output()
+            tasks = [asyncio.ensure_future(self._follow()), asyncio.ensure_future(stopping.wait())]
+            if self._stats is not None:
+                tasks.append(asyncio.ensure_future(self._show_stats(self._stats)))
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, TailError):
+                    say(str(result), "red")
+                    status = 1
+                elif isinstance(result, OutputClosed):
+                    discard_output()
+                elif isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                    raise result
         if self._connected_before:
-            _say(self.summary(time.monotonic() - began))
+            say(self.summary(time.monotonic() - began))
         return status
 
     def summary(self, seconds: float) -> str:
@@ -89,6 +91,26 @@ class Tail:
         return f"{total} event{'' if total == 1 else 's'} in {seconds:.1f} s" + (
             f": {by_type}" if by_type else ""
         )
+
+    def _line_of(self) -> Callable[[Event], str]:
+        """Return how an event is printed."""
+        if self._settings.raw:
+            return attrgetter("text")
+        return EventPainter().line if takes_colour(sys.stdout) else event_line
+
+    async def _show_stats(self, stats: StreamStats) -> None:
+        """Show each second until cancelled, then what has come of the last one."""
+        with StatsView(raw=self._settings.raw) as view:
+            began = time.monotonic()
+            while True:
+                try:
+                    await asyncio.sleep(began + STATS_INTERVAL - time.monotonic())
+                finally:
+                    now = time.monotonic()
+                    second = stats.second(time.time(), now - began)
+                    if second.size or second.seconds >= STATS_INTERVAL:
+                        view.show(second)
+                    began = now
 
     async def _follow(self) -> None:
         delay = _SHORTEST_DELAY
@@ -107,7 +129,7 @@ class Tail:
             if not self._settings.retry:
                 raise TailError(f"Connection lost: {reason}")
             pause = delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, keeps no secret.
-            _say(f"Connection lost: {reason}; next try in {pause:.1f} s", "yellow")
+            say(f"Connection lost: {reason}; next try in {pause:.1f} s", "yellow")
             await asyncio.sleep(pause)
             delay = min(2 * delay, _LONGEST_DELAY)
 
@@ -127,15 +149,14 @@ class Tail:
         ) as connection:
             self._connected_before = True
             self._subscribed = False
-            _say(f"Connected to {redacted_url(self._settings.url)}", "green")
+            say(f"Connected to {redacted_url(self._settings.url)}", "green")
             # Both at once: not every path sends a greeting to wait for, and the server keeps the order.
             await _send(connection, action="auth", params=self._settings.key)
             await _send(connection, action="subscribe", params=",".join(self._settings.topics))
             telling = asyncio.ensure_future(self._tell_of_silence())
             try:
                 while True:
-                    message = await connection.recv()
-                    if self._print(message if isinstance(message, str) else message.decode(errors="replace")):
+                    if self._take(await connection.recv(decode=False)):
                         return
             finally:
                 telling.cancel()
@@ -147,25 +168,31 @@ class Tail:
             while self._printed == seen:
                 await asyncio.sleep(silence.left)
                 if self._printed == seen:
-                    _say(silence.sentence(self._settings.topics), "yellow")
+                    say(silence.sentence(self._settings.topics), "yellow")
 
-    def _print(self, message: str) -> bool:
-        """Print one message's events; return whether the limit has been reached."""
+    def _take(self, message: bytes) -> bool:
+        """Print one message's events, or count them for the statistics; return whether the limit has been reached."""
+        now = time.time()
+        if self._stats is not None:
+            self._stats.take_message(len(message))
         lines: list[str] = []
         statuses: list[Event] = []
         try:
-            for event in events_in(message):
+            for event in events_in(message.decode(errors="replace")):
                 if event.is_status:
                     statuses.append(event)
                     continue
                 self.counts[event.event_type] += 1
                 self._printed += 1
-                lines.append(event.text if self._settings.raw else event_line(event))
+                if self._stats is None:
+                    lines.append(self._line(event))
+                else:
+                    self._stats.take(event, now)
                 if self._printed == self._settings.limit:
                     break
         except (ValueError, RecursionError) as error:
-            _say(f"A message that is not a JSON array of objects: {error}", "red")
-        _write(lines)
+            say(f"A message that is not a JSON array of objects: {error}", "red")
+        write_lines(lines)
         self._heed(statuses)
         return self._printed == self._settings.limit
 
@@ -177,7 +204,7 @@ class Tail:
         """
         for event in statuses:
             status, message = str(event.fields.get("status")), str(event.fields.get("message", ""))
-            _say(_printable(f"{status}: {message}"), None if status in _GOOD_STATUSES else "red")
+            say(printable(f"{status}: {message}"), status_colour(status))
             if status in REFUSALS:
                 raise TailError("The server refused this client; see the line above")
             self._subscribed = self._subscribed or status == "success"
@@ -216,41 +243,11 @@ async def _send(connection: ClientConnection, **message: str) -> None:
         await connection.send(json.dumps(message))
 
 
-def _write(lines: Sequence[str]) -> None:
-    """Write lines to standard output at once.
-
-    Raises:
-        OutputClosed: nobody reads it any more.
-    """
-    if not lines:
-        return
-    try:
-        sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode(errors="replace"))
-        sys.stdout.buffer.flush()
-    except _OUTPUT_ERRORS as error:
-        raise OutputClosed from error
-
-
-def _discard_output() -> None:
-    """Let the interpreter flush standard output at exit without finding it closed."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(text: str, colour: str | None = None) -> None:
-    """Tell the person something that is not an event, on standard error."""
-    with contextlib.suppress(*_OUTPUT_ERRORS):
-        click.secho(text, fg=colour, err=True)
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 def _close_reason(error: ConnectionClosed) -> str:
     close = error.rcvd
     if close is None:
         return "the server went away without closing it"
-    return _printable(
+    return printable(
         f"closed by the server with code {close.code}" + (f" ({close.reason})" if close.reason else "")
     )
 
@@ -262,5 +259,5 @@ def _connect_reason(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, InvalidStatus) and error.response.body:
         told = error.response.body.decode(errors="replace").strip().splitlines()
-        return f"HTTP {error.response.status_code}: {_printable(told[0])[:200]}" if told else str(error)
+        return f"HTTP {error.response.status_code}: {printable(told[0])[:200]}" if told else str(error)
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

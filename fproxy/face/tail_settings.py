@@ -26,7 +26,8 @@ class TailSettings:
         url: the server's ``ws://`` or ``wss://`` URL, with the path of a market.
         key: the key to authenticate with.
         topics: what to subscribe to.
-        raw: print each event exactly as it came instead of as a line for people.
+        raw: print each event exactly as it came instead of as a line for people; statistics as JSON objects.
+        stats: instead of the events, show each second how many came and how old they were.
         limit: end after this many events; None never does.
         retry: connect again when the server has gone away.
         connect_timeout: how long connecting may take, in seconds.
@@ -37,6 +38,7 @@ class TailSettings:
     key: str = field(repr=False)
     topics: tuple[str, ...]
     raw: bool = False
+    stats: bool = False
     limit: int | None = None
     retry: bool = True
     connect_timeout: float = 10.0
@@ -54,6 +56,12 @@ def tail_flags(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "-n", "--count", "limit", type=WholeNumber(1, 10**15), help="End after this many events."
+        ),
+        click.option(
+            "--stats",
+            is_flag=True,
+            help="Instead of the events show, each second, events by type, bytes, latency and symbols; with --json "
+            "as an object a line.",
         ),
         click.option("--json", "raw", is_flag=True, help="Print each event exactly as it came, one a line."),
     ):
@@ -81,6 +89,7 @@ def tail_settings(values: Mapping[str, Any]) -> TailSettings:
         key=values["key"] or usual_key(click.get_current_context()),
         topics=topics,
         raw=values["raw"],
+        stats=values["stats"],
         limit=values["limit"],
         retry=values["retry"],
     )

@@ -12,11 +12,12 @@ import aiohttp
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from fproxy.core.report import ClientReport, ProcessReport, StateReport
 from fproxy.face.event_loop import stop_signals
+from fproxy.face.fitting_table import Column, FittingTable
+from fproxy.face.readable import short, size_text, time_text
 
 INTERVAL: Final = 1.0
 """How often the screen is drawn anew, in seconds."""
@@ -30,36 +31,36 @@ SLOW_LAG: Final = 1.0
 SHOWN_RECORDS: Final = 8
 """How many of the last things that happened are shown."""
 
+PROCESS_COLUMNS: Final = (
+    Column("process", 10, 0),
+    Column("events/s", 8, 1),
+    Column("delivered/s", 11, 2),
+    Column("clients", 7, 4),
+    Column("read to\nwrite p50", 9, 7),
+    Column("read to\nwrite p99", 9, 3),
+    Column("loop lag", 8, 8),
+    Column("CPU", 5, 5),
+    Column("memory", 9, 6),
+)
+STREAM_COLUMNS: Final = (
+    Column("stream", 20, 0),
+    Column("market", 6, 3),
+    Column("state", 4, 1),
+    Column("messages/s", 10, 2),
+    Column("last", 8, 4),
+    Column("breaks", 6, 5),
+)
+CLIENT_COLUMNS: Final = (
+    Column("client", 15, 0),
+    Column("market", 6, 5),
+    Column("topics", 6, 6),
+    Column("events/s", 8, 2),
+    Column("bytes/s", 10, 4),
+    Column("unsent", 10, 3),
+    Column("state", 8, 1),
+)
+
 _STATE_STYLES: Final = {"up": "green", "interrupted": "yellow", "down": "red"}
-
-
-def short(value: float | None) -> str:
-    """Return a number as people read it: ``812``, ``45.3k``, ``1.2M``; a dash for none."""
-    if value is None:
-        return "-"
-    for size, divisor, unit in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
-        if value >= size:
-            return f"{value / divisor:.1f}{unit}"
-    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
-
-
-def size_text(value: float | None) -> str:
-    """Return a number of bytes as people read it: ``512 B``, ``1.5 MiB``; a dash for none."""
-    if value is None:
-        return "-"
-    for size, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if value >= size:
-            return f"{value / size:.1f} {unit}"
-    return f"{value:.0f} B"
-
-
-def time_text(value: float | None) -> str:
-    """Return seconds as people read them: ``310 us``, ``4.2 ms``, ``1.5 s``; a dash for none."""
-    if value is None:
-        return "-"
-    if value < 1e-3:
-        return f"{value * 1e6:.0f} us"
-    return f"{value * 1e3:.1f} ms" if value < 1 else f"{value:.1f} s"
 
 
 class Rates:
@@ -141,25 +142,8 @@ def _headline(state: StateReport) -> Text:
     )
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, expand=True, header_style="dim", padding=(0, 1))
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
-    return table
-
-
 def _processes(state: StateReport, rates: Rates) -> Panel:
-    table = _table(
-        "process",
-        "events/s",
-        "delivered/s",
-        "clients",
-        "read to write p50",
-        "p99",
-        "loop lag",
-        "CPU",
-        "memory",
-    )
+    table = FittingTable(*PROCESS_COLUMNS)
     for process in state["processes"]:
         gauges = process["gauges"]
         busy = rates.of_process(process, "cpu_seconds")
@@ -178,7 +162,7 @@ def _processes(state: StateReport, rates: Rates) -> Panel:
 
 
 def _streams(state: StateReport, rates: Rates) -> Panel:
-    table = _table("stream", "market", "state", "messages/s", "last", "breaks")
+    table = FittingTable(*STREAM_COLUMNS)
     for process in state["processes"]:
         for stream in process["streams"]:
             last = stream["last_message"]
@@ -194,7 +178,7 @@ def _streams(state: StateReport, rates: Rates) -> Panel:
 
 
 def _clients(state: StateReport, rates: Rates) -> Panel:
-    table = _table("client", "market", "topics", "events/s", "bytes/s", "unsent", "state")
+    table = FittingTable(*CLIENT_COLUMNS)
     for client in state["clients"]:
         if client["dropped"]:
             why = Text(f"slow: {short(client['dropped'])} events left out", "red")

@@ -2,53 +2,21 @@
 
 import asyncio
 import json
+import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections import Counter
 
 import pytest
 from click.testing import CliRunner
 from running_program import StartProgram
-from websockets.asyncio.server import Server, ServerConnection, serve
+from scripted_server import BAR, QUOTE, TRADE, accept, serving, status
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Response
 
 from fproxy.face import tail
 from fproxy.face.cli import fproxy
 from fproxy.face.tail import Silence, Tail
 from fproxy.face.tail_settings import TailSettings
-
-TRADE = '{"ev":"T","sym":"MSFT","p":114.1250,"s":100,"t":1536036818784}'
-QUOTE = '{ "ev" : "Q", "sym":"BRK.B","bp":1.10,"bs":1,"ap":1.2,"as":2,"t":1536036818785 }'
-BAR = '{"T":"b","S":"AAPL","o":1.10,"h":1.2,"l":1,"c":1.1,"v":5,"s":1736503800000,"e":1736503800100}'
-
-Script = Callable[[ServerConnection], Awaitable[None]]
-
-
-def status(kind: str, message: str) -> str:
-    return json.dumps([{"ev": "status", "status": kind, "message": message}])
-
-
-async def accept(connection: ServerConnection) -> tuple[str, list[str]]:
-    """Play the vendor's part until the client has subscribed; return its key and its topics."""
-    await connection.send(status("connected", "Connected Successfully"))
-    auth = json.loads(await connection.recv())
-    assert auth["action"] == "auth"
-    await connection.send(status("auth_success", "authenticated"))
-    subscribe = json.loads(await connection.recv())
-    assert subscribe["action"] == "subscribe"
-    topics = subscribe["params"].split(",")
-    statuses = [
-        {"ev": "status", "status": "success", "message": f"subscribed to: {topic}"} for topic in topics
-    ]
-    await connection.send(json.dumps(statuses))
-    return auth["params"], topics
-
-
-@asynccontextmanager
-async def serving(script: Script) -> AsyncIterator[str]:
-    server: Server
-    async with serve(script, "127.0.0.1", 0) as server:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/stocks"
 
 
 async def test_events_are_printed_as_they_come_and_counted_at_the_end(start: StartProgram) -> None:
@@ -98,6 +66,43 @@ async def test_json_prints_the_bytes_of_each_event_as_they_came(start: StartProg
     assert code == 0
     assert output.splitlines() == [TRADE, odd, QUOTE]
     assert "3 events" in errors
+
+
+async def test_statistics_take_the_place_of_events(start: StartProgram) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await accept(connection)
+        await connection.send(f"[{TRADE},{TRADE},{QUOTE}]")
+        await connection.wait_closed()
+
+    async with serving(script) as url:
+        program = await start("tail", "*", "--stats", "--url", url, FORCE_COLOR="1")
+        await program.error_line("it includes their difference")
+        line = ""
+        while "(" not in line:  # a second may pass before they come
+            (line,) = await program.lines(1)
+        assert re.fullmatch(
+            r"[\d:]{8}  [\d.]+ events/s \([\d.]+ T, [\d.]+ Q\)  \S+ K?i?B/s  latency median \d+\.\d s p99 \d+\.\d s"
+            r"  2 symbols",
+            line,
+        )
+        code, _, errors = await program.finish(signal.SIGINT)
+    assert code == 0
+    assert "3 events in" in errors
+
+
+async def test_statistics_as_json_lose_no_part_of_a_second(start: StartProgram) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await accept(connection)
+        await connection.send(f"[{TRADE},{TRADE},{QUOTE}]")
+        await connection.wait_closed()
+
+    async with serving(script) as url:
+        program = await start("tail", "*", "--stats", "--json", "-n", "3", "--url", url)
+        code, output, _ = await program.finish()
+    records = [json.loads(line) for line in output.splitlines()]
+    assert code == 0
+    assert sum((Counter(record["events"]) for record in records), Counter()) == {"T": 2, "Q": 1}
+    assert records[-1]["symbols"] == 2
 
 
 async def test_count_ends_in_the_middle_of_a_message(start: StartProgram) -> None:
@@ -327,8 +332,8 @@ async def test_a_topic_that_brings_nothing_is_told_of(monkeypatch: pytest.Monkey
         await connection.send(f"[{TRADE}]")
         await connection.wait_closed()
 
-    monkeypatch.setattr(tail, "_say", say)
-    monkeypatch.setattr(tail, "_write", lambda lines: None)
+    monkeypatch.setattr(tail, "say", say)
+    monkeypatch.setattr(tail, "write_lines", lambda lines: None)
     async with serving(script) as url, asyncio.timeout(30):
         assert await Tail(TailSettings(url=url, key="", topics=("T.NONE",), limit=1, silence=0.01)).run() == 0
     assert any("No event of T.NONE for 0.01 s" in text for text in said)
