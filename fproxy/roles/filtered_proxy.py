@@ -1,6 +1,7 @@
 """The filtered proxy: what clients connect to."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fproxy.metrics import Metrics
 from fproxy.roles.filtered_market import FilteredMarket
@@ -47,10 +48,13 @@ class FilteredProxy(ServedMarkets[FilteredMarket]):
             leave: takes the market, and what each client leaves behind, before it is let go.
         """
 
-        async def before_close(client: Client) -> None:
-            for name, served in self.markets.items():
-                left = served.leaves_behind(client)
-                if left is not None:
-                    await leave(name, left)
+        async def before_close(clients: Sequence[Client]) -> None:
+            left = [
+                leave(name, behind)
+                for name, served in self.markets.items()
+                for client in clients
+                if (behind := served.leaves_behind(client)) is not None
+            ]
+            await asyncio.gather(*left)
 
         await self.stop(before_close=before_close)

@@ -129,11 +129,13 @@ class ServedMarkets(Generic[M]):
         """
         return self._server.duplicate_listening()
 
-    async def stop(self, *, before_close: Callable[[Client], Awaitable[None]] | None = None) -> None:
+    async def stop(
+        self, *, before_close: Callable[[Sequence[Client]], Awaitable[None]] | None = None
+    ) -> None:
         """Let the clients go, each behind what is pending, then close the upstreams, and stop.
 
         Args:
-            before_close: awaited for each client before it is let go, when another process serves the port from now on.
+            before_close: awaited for some clients before they are let go, when another process serves the port now.
         """
         for served in self.markets.values():
             served.stopping()

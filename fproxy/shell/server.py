@@ -39,6 +39,12 @@ RESERVED_FILES: Final = 64
 """How many of the files that the process may open are left for all else than clients."""
 
 
+MOST_TOGETHER: Final = 64
+"""How many clients are let go at once: another process then notes in one go what they leave behind."""
+
+TOGETHER: Final = 0.05
+"""The time of a drain within which clients count as let go at once, in seconds."""
+
 HANDSHAKE_GRACE: Final = 2.0
 """How long connections may still take to shake hands when another process has taken over, in seconds."""
 
@@ -239,7 +245,7 @@ class ClientServer:
         self,
         timeout: float = 5.0,  # noqa: ASYNC109
         flush: Callable[[], None] = _nothing,
-        before_close: Callable[[Client], Awaitable[None]] | None = None,
+        before_close: Callable[[Sequence[Client]], Awaitable[None]] | None = None,
     ) -> None:
         """Stop accepting, let the clients go, and drop those that are slow about it.
 
@@ -250,7 +256,7 @@ class ClientServer:
         Args:
             timeout: how long the last clients may take to read what was sent to them and to close, in seconds.
             flush: sends clients what is pending; it is called before any of them is let go.
-            before_close: awaited for each client before it is let go, when another process serves the port from now on.
+            before_close: awaited for some clients before they are let go, when another process serves the port now.
                 Connections in their handshake get the time for it then: whoever comes just now must not be refused.
         """
         shared, listener = self._shared, self._listener
@@ -267,15 +273,16 @@ class ClientServer:
         reason = CLOSE_REASONS[self._close_code]
         loop = asyncio.get_running_loop()
         began, leaving = loop.time(), tuple(shared.clients)
-        for number, client in enumerate(leaving):
+        for number, together in _in_groups(leaving, self._drain):
             wait = began + self._drain * number / len(leaving) - loop.time()
             if wait > 0:
                 with suppress(TimeoutError):  # no client left is the end of it
                     await asyncio.wait_for(shared.empty.wait(), wait)
             if before_close is not None:
-                await before_close(client)
+                await before_close(together)
             flush()
-            client.close(self._close_code, reason)
+            for client in together:
+                client.close(self._close_code, reason)
         try:
             async with asyncio.timeout(timeout):
                 await shared.empty.wait()
@@ -292,6 +299,18 @@ class ClientServer:
 async def _connect(shared: SharedState, connection: socket.socket, host: str) -> None:
     """Make a client of a connection that was accepted."""
     await aiofastnet.connect_accepted_socket(shared.loop, lambda: Client(shared), connection)
+
+
+def _in_groups(leaving: Sequence[Client], drain: float) -> Iterator[tuple[int, Sequence[Client]]]:
+    """Give clients in groups of those that are let go together, each with the number of its first.
+
+    Args:
+        leaving: the clients.
+        drain: over how long they are let go, in seconds: a group's share of that is at most ``TOGETHER``.
+    """
+    size = MOST_TOGETHER if not drain else max(1, min(MOST_TOGETHER, int(len(leaving) * TOGETHER / drain)))
+    for first in range(0, len(leaving), size):
+        yield first, leaving[first : first + size]
 
 
 async def _until_established(shared: SharedState) -> None:
