@@ -89,8 +89,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     Bytes bytes(data, size);
     bars::BarLimits limits{};
     limits.delay_ms = bytes.next() % 100;
-    limits.history_ms = 60'000;
-    limits.history_bytes = 1 << 14;
     limits.retained_trades = 1024;
     limits.message_bytes = 500;
     limits.intervals = 4;
@@ -115,13 +113,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 builder.feed(message.begin(), message.end(), now);
                 break;
             }
-            case 6: {
-                int64_t since = time - bytes.next() * 300, again = since;
-                bool is_all = false;
-                builder.history(interval, symbol, since, bytes.next() * 10, is_all);
-                check(is_all || since > again);
-                break;
-            }
+            case 6:
             case 7: {
                 now += bytes.next() * 100;
                 builder.advance(now);
