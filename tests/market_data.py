@@ -117,7 +117,7 @@ plain_values = (
     st.integers(0, 10**19)
     | st.decimals(0, 10**6, places=4).map(float)
     | st.sampled_from(["12345", "40.0", "T", "sym", "ev", "}", "{", "[", "a,b", "a:b", "}]", "x" * 70])
-    | st.lists(st.integers(0, 60), max_size=3)
+    | st.lists(st.integers(0, 60) | st.lists(st.integers(0, 60) | st.just("a"), max_size=3), max_size=3)
 )
 
 

@@ -185,9 +185,13 @@ class Block {
             return mask ^ lanes_before;
         }
 
+        FPROXY_INLINE bool is_odd() const { return odd_ != 0; }
+
       private:
         unsigned odd_ = 0;
     };
+
+    FPROXY_INLINE static bool is_odd(const Parity &parity) { return parity.is_odd(); }
 
     // Bit i of the result is the exclusive or of bits 0 to i of all lanes and of `before`.
     FPROXY_INLINE static Mask parity(Mask mask, Parity &before) {
@@ -309,6 +313,7 @@ class Block {
     FPROXY_INLINE static void store(Mask mask, uint64_t *lanes) { *lanes = mask; }
 
     using Parity = Mask;
+    FPROXY_INLINE static bool is_odd(Parity parity) { return parity != 0; }
     FPROXY_INLINE static Mask parity(Mask mask, Parity &before) {
         for (int shift = 1; shift < 64; shift *= 2) mask ^= mask << shift;
         mask ^= before;

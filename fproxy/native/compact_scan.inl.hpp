@@ -2,8 +2,8 @@
 // that defines `Block`. No include guard: it is meant to be included several times.
 //
 // It accepts one form only, which is what vendors send: an array of flat objects without white space, whose values
-// are unescaped ASCII strings, unsigned decimal numbers, and arrays of these. For that form it checks the whole grammar
-// of RFC 8259 as arithmetic on bit masks (bit i speaks of character i):
+// are unescaped ASCII strings, unsigned decimal numbers, arrays of these, and arrays of such arrays (order books). For that
+// form it checks the whole grammar of RFC 8259 as arithmetic on bit masks (bit i speaks of character i):
 //
 //   * a running parity of the quotes tells what is inside a string; of the brackets, what is inside an array;
 //   * the carry of an addition runs through the characters of a key, or the digits of a fraction, and comes out where
@@ -97,6 +97,7 @@ class CompactScanner {
     // Carried from one block to the next: whether it holds just before bit 0, or at bit 0.
     typename Block::Parity string_before_{};
     typename Block::Parity array_before_{};
+    typename Block::Parity nested_before_{};
     typename Block::Carry key_at_0_{};                          // a character of a key, or the quote that closes it
     typename Block::Carry event_comma_at_0_ = Block::carry(1);  // separates two events; so does the array's opening bracket
     typename Block::Carry leading_zero_at_0_{};                 // a zero that begins a number
@@ -141,7 +142,14 @@ class CompactScanner {
         const Mask close_brace = brace & ~second;
         const Mask open_brace = brace & second;
 
-        const Mask in_array = Block::parity(bracket, array_before_);
+        // Of an array whose elements may be arrays: the parity is odd between these, and even in them as it is outside. So a
+        // bracket that opens to even, or closes to odd, is one of a nested array.
+        const Mask in_outer_array = Block::parity(bracket, array_before_);
+        const Mask nested = (in_outer_array ^ open_bracket) & bracket;
+        Mask in_nested_array = Block::each(0);
+        if (__builtin_expect(Block::any(nested) || Block::is_odd(nested_before_), 0))
+            in_nested_array = Block::parity(nested, nested_before_);
+        const Mask in_array = in_outer_array | in_nested_array;
         const Mask after_comma = comma << 1;
         const Mask after_object_comma = after_comma & ~in_array;
         const Mask after_colon = colon << 1;
@@ -163,13 +171,14 @@ class CompactScanner {
         wrong |= comma & ~(after_value | after_close_brace);
         wrong |= open_brace ^ event_starts;
         wrong |= close_brace & ~(after_value | after_open_brace);
-        wrong |= open_bracket & ~after_colon;
-        wrong |= close_bracket & ~(after_string_or_digit | after_open_bracket);
+        wrong |= open_bracket & ~((after_colon & ~nested) | ((after_open_bracket | after_comma) & nested));
+        wrong |= close_bracket & ~(after_string_or_digit | after_open_bracket | (close_bracket << 1 & ~nested));
         wrong |= digit & ~(value_starts | after_digit | after_point);
         wrong |= digit & after_object_comma;
         wrong |= point & ~after_digit;
-        // Brackets alternate; no brace is inside them.
-        wrong |= (in_array ^ open_bracket) & (bracket | close_brace);
+        // Brackets alternate, those of nested arrays between those of others; no brace is inside them.
+        wrong |= (in_nested_array ^ (open_bracket & nested)) & bracket;
+        wrong |= in_array & close_brace;
         // A colon stands behind each key and nowhere else.
         const Mask key = open_quote & (after_open_brace | after_object_comma);
         wrong |= colon ^ past_runs(in_string, key, key_at_0_) << 1;

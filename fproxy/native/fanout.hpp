@@ -112,8 +112,9 @@ class Fanout {
     // those audiences have been taken.
     bool distribute(std::vector<std::pair<const char *, const char *>> &statuses) {
         if (__builtin_expect(take_from_ != 0, 0)) return distribute_from(statuses);
+        const size_t batch = audiences_.topics().table().is_large() ? kLargeBatch : kBatch;
         while (next_event_ < events_.size() && overfull_.empty()) {
-            const size_t size = std::min(kBatch, events_.size() - next_event_);
+            const size_t size = std::min(batch, events_.size() - next_event_);
             distribute_batch(&events_[next_event_], size, statuses);
             next_event_ += size;
         }
@@ -153,6 +154,7 @@ class Fanout {
   private:
     static constexpr size_t kMaxSources = 32;
     static constexpr size_t kBatch = 16;
+    static constexpr size_t kLargeBatch = 64;  // of a table larger than caches: more waits for memory at once
     // A little less than a kernel sends as one packet, to the loopback device or with a network card's help (65,483 and
     // 65,160 bytes, TCP's), so that the events of a batch still fit and no packet goes out that holds only the rest.
     static constexpr size_t kOverfull = 60 * 1024;
@@ -187,10 +189,14 @@ class Fanout {
     // Match and collect a few events, step by step: while one waits for memory, so do the others.
     template <bool kWithPrefixes>
     void distribute(const Event *events, size_t size, std::vector<std::pair<const char *, const char *>> &statuses) {
-        const AudienceSet *rows[kBatch];
-        TopicTable::Lookup lookups[kBatch];
+        const AudienceSet *rows[kLargeBatch];
+        TopicTable::Lookup lookups[kLargeBatch];
         TopicTable &topics = audiences_.topics().table();
         for (size_t i = 0; i < size; ++i) lookups[i] = topics.begin(events[i]);
+        if (topics.is_large()) {
+            for (size_t i = 0; i < size; ++i) topics.fetch_topic(lookups[i]);
+            for (size_t i = 0; i < size; ++i) topics.fetch_symbol(lookups[i]);
+        }
         for (size_t i = 0; i < size; ++i) {
             const bool plain = events[i].kind == EventKind::kMarketData || events[i].kind == EventKind::kBar;
             rows[i] = __builtin_expect(plain, 1) ? topics.end(lookups[i], events[i], source_) : nullptr;

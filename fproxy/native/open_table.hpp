@@ -36,6 +36,9 @@ class OpenTable {
         return at;
     }
 
+    // The slot there, whatever it holds.
+    const Slot &operator[](size_t at) const { return slots_[at]; }
+
     // The slot of a hash for which `same` is true; null when there is none. Valid until the next change. Its hash must
     // not be changed.
     template <class Same>

@@ -129,6 +129,21 @@ class TopicTable {
         return lookup;
     }
 
+    // Whether the table is larger than caches are: then what end() looks at is worth fetching beforehand, in two steps.
+    bool is_large() const { return slots_.size() > kCachedTopics; }
+
+    void fetch_topic(const Lookup &lookup) const {
+        const TopicId id = lookup.by_symbol ? slots_[lookup.place].topic : kNone;
+        if (id == kNone) return;
+        __builtin_prefetch(&topics_[id].symbol);
+        __builtin_prefetch(&rows_[id]);
+    }
+
+    void fetch_symbol(const Lookup &lookup) const {
+        const TopicId id = lookup.by_symbol ? slots_[lookup.place].topic : kNone;
+        if (id != kNone) __builtin_prefetch(topics_[id].symbol.data());
+    }
+
     // The audiences of an event that came from an upstream; null when it does not count from there. The table must not
     // have changed since begin().
     const AudienceSet *end(const Lookup &lookup, const Event &event, unsigned source) const {
@@ -169,6 +184,7 @@ class TopicTable {
 
     static constexpr uint32_t kNone = ~uint32_t{0};
     static constexpr size_t kLeastTrimmed = 4096;
+    static constexpr size_t kCachedTopics = 16 * 1024;
 
     enum class Kind : uint8_t { kFree, kEverything, kWildcard, kExact };
 

@@ -15,6 +15,7 @@ PATHS = available_scan_paths()
 TRADE = (
     b'{"ev":"T","sym":"AAPL","i":"143541","x":4,"p":297.845,"s":40,"c":[12,37],"t":1781622376036,"ds":"40.0"}'
 )
+BOOK = b'{"ev":"XL2","pair":"BTC-USD","x":1,"b":[[33712.71,0.18635],[33712.7,7]],"a":[[1,2.5]],"c":[[],["x",1],3]}'
 LULD = b'{"ev":"LULD","h":3.63,"l":2.97,"i":[15],"z":3,"T":"ATHR","t":1788877046310003385,"q":3209681}'
 
 PIECES = [bytes([byte]) for byte in b'"{}[],:0-.e\\ 1\x00\x1f\x7f\x80'] + [
@@ -132,7 +133,9 @@ def test_every_single_byte_damage_of_a_vendors_message(path: str, seed: int) -> 
     quote = b'{"ev":"Q","sym":"BRK.B","i":[604],"bx":15,"bp":297.83,"ap":0.5,"c":0,"t":1781622375952,"z":[]}'
     frame = (
         b"["
-        + b",".join(pick.choice([TRADE, LULD, quote, b"{}", b'{"ev":"V","T":"I:SPX"}']) for _ in range(5))
+        + b",".join(
+            pick.choice([TRADE, LULD, BOOK, quote, b"{}", b'{"ev":"V","T":"I:SPX"}']) for _ in range(5)
+        )
         + b"]"
     )
     assert normal(scanned(frame, path)) == normal(oracle(frame))
@@ -190,7 +193,11 @@ def test_nesting_is_bounded(path: str) -> None:
 
 
 def test_compact_messages_need_no_exact_scanner() -> None:
-    frame = b"[" + b",".join([TRADE, LULD, b'{"ev":"NOI","T":"NTEST.Q","t":1,"a":"M","b":25.03}'] * 50) + b"]"
+    frame = (
+        b"["
+        + b",".join([TRADE, LULD, BOOK, b'{"ev":"NOI","T":"NTEST.Q","t":1,"a":"M","b":25.03}'] * 50)
+        + b"]"
+    )
     assert not any(event.exact for event in scan(frame))
     assert all(event.exact for event in scan(frame.replace(b":", b": ")))
 

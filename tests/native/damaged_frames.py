@@ -18,6 +18,7 @@ COMPACT_EVENTS: Final = (
     b'{"T":"b","S":"AAPL","i":"250"}',
     b'{"ev":"status","status":"auth_success","message":"authenticated, {[:]} and all"}',
     b'{"sym":"","ev":"","x":""}',
+    b'{"ev":"XL2","pair":"BTC-USD","b":[[33712.71,0.18],[33712.7,7]],"a":[],"c":[[],["x",1],3]}',
     b'{"ev":"T","ev":"Q","sym":"A","sym":"AAPLAAPL","sym":"AAPLAAPLA"}',
     b'{"x":["ev","sym",1],"sym":12,"ev":[],"T":"T"}',
     b"{}",

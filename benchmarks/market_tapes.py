@@ -1,0 +1,126 @@
+"""How much a byte costs to scan and match, by market: stocks, a crypto book tape, and options of a million contracts.
+
+``python -m benchmarks.market_tapes`` plays the three in turn through fan-outs, in one process without sockets, and
+prints nanoseconds of CPU a byte and the ratio to stocks; and the memory that a topic takes. One client has a topic for
+the trades (of crypto: the books) of every symbol, so about a quarter of the events of stocks and options are found by
+their symbol and collected; or it has as many topics of other symbols: all of those are looked up and none is found.
+"""
+
+import random
+import resource
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from fproxy._fastpath import Fanout, count_events
+from fproxy.core.topics import Topic
+from fproxy.simulation.crypto import PAIRS
+from fproxy.simulation.market import Market
+from fproxy.simulation.rosters import ROSTERS
+from fproxy.simulation.stock_listings import LISTINGS
+from fproxy.simulation.tape import TAPE_START, tape
+
+EVENTS = 100_000
+CONTRACTS = 1_000_000
+ROUNDS = 7
+FRAME_EVENTS = 100
+
+
+class _Nowhere:
+    def write(self, frames: bytes) -> None:
+        """Take frames, and forget them."""
+
+
+def _frames(events: Iterable[str]) -> list[bytes]:
+    texts = list(events)
+    return [
+        f"[{','.join(texts[at : at + FRAME_EVENTS])}]".encode() for at in range(0, len(texts), FRAME_EVENTS)
+    ]
+
+
+def contracts() -> list[str]:
+    """Return a million symbols of options, in no order."""
+    generator = random.Random(1)
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    found: dict[str, None] = {}
+    while len(found) < CONTRACTS:
+        root = "".join(generator.choices(letters, k=generator.randint(1, 4)))
+        expiry, strike = generator.randint(260_101, 281_231), generator.randint(1, 2_000) * 500
+        found[f"O:{root}{expiry}{generator.choice('CP')}{strike:08d}"] = None
+    return list(found)
+
+
+def _option_events(symbols: list[str]) -> Iterator[str]:
+    generator = random.Random(2)
+    for number in range(EVENTS):
+        symbol = generator.choice(symbols)
+        price = f"{generator.randint(1, 9_999) / 100:g}"
+        if number % 4:
+            yield (
+                f'{{"ev":"Q","sym":"{symbol}","bx":302,"ax":302,"bp":{price},"ap":{price},"bs":17,"as":24,'
+                f'"t":{TAPE_START + number},"q":{number}}}'
+            )
+        else:
+            yield (
+                f'{{"ev":"T","sym":"{symbol}","x":302,"p":{price},"s":1,"c":[209],"t":{TAPE_START + number},'
+                f'"q":{number}}}'
+            )
+
+
+def _books() -> list[bytes]:
+    market = Market(seed=3, start=TAPE_START, rate=EVENTS, roster=ROSTERS["crypto"])
+    events: list[str] = []
+    while len(events) < EVENTS // 8:
+        for frame in market.advance(market.now + 50):
+            events += [
+                text if text.startswith("{") else f"{{{text}"
+                for text in frame.payload.decode()[1:-1].replace("},{", "}\n{").split("\n")
+                if '"ev":"XL2"' in text
+            ]
+    return _frames(events)
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    million = contracts()
+    tapes = {
+        "stocks": (tape(1, EVENTS), "T", [listing.symbol for listing in LISTINGS]),
+        "crypto XL2": (_books(), "XL2", [pair.symbol for pair in PAIRS]),
+        "options": (_frames(_option_events(million)), "T", million),
+    }
+    fanouts = {}
+    for name, (_, event_type, symbols) in tapes.items():
+        for kind in ("found", "not found"):
+            fanout = fanouts[name, kind] = Fanout()
+            client = fanout.add_client(_Nowhere())
+            before = _resident_bytes()
+            other = "" if kind == "found" else "X"
+            fanout.subscribe(client, [Topic(event_type, symbol + other) for symbol in symbols])
+            if kind == "found" and len(symbols) == CONTRACTS:
+                print(f"{CONTRACTS:,} topics: {(_resident_bytes() - before) / CONTRACTS:.0f} bytes each")
+    best: dict[tuple[str, str], float] = {}
+    for _ in range(ROUNDS):
+        for name, (frames, _, _) in tapes.items():
+            size = sum(map(len, frames))
+            for kind in ("scan", "not found", "found"):
+                take = count_events if kind == "scan" else partial(fanouts[name, kind].feed, 0)
+                start = time.process_time()
+                for frame in frames:
+                    take(frame)
+                spent = (time.process_time() - start) / size * 1e9
+                best[name, kind] = min(best.get((name, kind), spent), spent)
+                if kind != "scan":
+                    fanouts[name, kind].flush()
+    for (name, kind), nanoseconds in best.items():
+        print(
+            f"{name:12} {kind:10} {nanoseconds:.3f} ns a byte, {nanoseconds / best['stocks', kind]:.2f} of stocks"
+        )
+
+
+if __name__ == "__main__":
+    main()
