@@ -1,6 +1,6 @@
 """The documentation of the settings, written from their declarations: ``python -m fproxy.face.settings.reference``.
 
-It writes the tables between two marks in ``README.md``, and ``docs/settings.md``, of the directory that it is run in.
+It writes ``docs/settings.md`` of the directory that it is run in.
 """
 
 import textwrap
@@ -24,9 +24,6 @@ from fproxy.face.settings.of_programs import (
 from fproxy.face.settings.of_roles import ROLE_SETTINGS
 from fproxy.face.settings.of_upstreams import UPSTREAM_SETTINGS
 
-BEGIN: Final = "<!-- settings: written by python -m fproxy.face.settings.reference -->\n"
-END: Final = "<!-- end of settings -->\n"
-
 _TABLE_HEAD: Final = "| flag | variable | default | commands | meaning |\n| --- | --- | --- | --- | --- |\n"
 
 _SECTIONS: Final = (
@@ -41,18 +38,18 @@ _SECTIONS: Final = (
     ("For those who operate it, and `fproxy top`:", ADMIN_SETTINGS),
     ("The program itself:", GENERAL_SETTINGS),
 )
-"""The tables of README, each with what introduces it."""
+"""The tables, each with what introduces it."""
 
 _FILE_HEAD: Final = """\
 # Settings
 
-Written by `python -m fproxy.face.settings.reference`; the tables of flags and variables are in
-README.md.
+Written by `python -m fproxy.face.settings.reference`.
 
 A setting is looked for as a flag, then as an environment variable, then as a line of `.env`, then in the configuration
 file that `--config fproxy.toml` or `FPROXY_CONFIG` names. A variable that is set but empty counts as unset, and hides
 the files.
 
+{tables}
 ## The configuration file
 
 TOML. A key is a flag without its dashes, except where commands have the same flag for different things
@@ -86,21 +83,8 @@ def _commands(declared: Declaration) -> str:
 
 
 def tables() -> str:
-    """Return README's tables of settings, one for each subject."""
+    """Return the tables of settings, one for each subject."""
     return "\n".join(f"{title}\n\n{_TABLE_HEAD}{''.join(map(row, group))}" for title, group in _SECTIONS)
-
-
-def with_tables(readme: str) -> str:
-    """Return README's text with its tables written again.
-
-    Raises:
-        ValueError: the marks are missing.
-    """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README.md has no lines {BEGIN.strip()!r} and {END.strip()!r}")
-    return f"{before}{begin}\n{tables()}\n{end}{after}"
 
 
 def file_reference() -> str:
@@ -109,7 +93,8 @@ def file_reference() -> str:
     plain = "\n".join(_key(declared) for declared in keys.values())
     of_markets = (declared for declared in keys.values() if declared.per_market)
     table = "".join(f"#{declared.file_key} = {_value(declared)}\n" for declared in of_markets)
-    return f"{_FILE_HEAD}{plain}\n# What a market may have for itself.\n#[market.options]\n{table}```\n"
+    head = _FILE_HEAD.replace("{tables}", tables())
+    return f"{head}{plain}\n# What a market may have for itself.\n#[market.options]\n{table}```\n"
 
 
 def _key(declared: Declaration) -> str:
@@ -140,9 +125,7 @@ def _value(declared: Declaration) -> str:
 
 @click.command()
 def main() -> None:
-    """Write the tables of README.md and docs/settings.md again."""
-    readme = Path("README.md")
-    readme.write_text(with_tables(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write docs/settings.md again."""
     Path("docs/settings.md").write_text(file_reference(), encoding="utf-8")
 
 
