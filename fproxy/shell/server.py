@@ -164,12 +164,16 @@ class ClientServer:
         """Return a duplicate of the listening socket, for another process; the caller closes it.
 
         Raises:
-            ServerStartError: the server listens on several addresses, and so with several sockets, or not at all.
+            ServerStartError: the server listens on several addresses, and so with several sockets, or not at all; or
+                the process may open no more files.
         """
         sockets = self._listener.sockets if self._listener is not None else ()
         if len(sockets) != 1:
             raise ServerStartError(f"the server listens with {len(sockets)} sockets; one can be handed over")
-        return socket.socket(fileno=os.dup(sockets[0].fileno()))
+        try:
+            return socket.socket(fileno=os.dup(sockets[0].fileno()))
+        except OSError as error:
+            raise ServerStartError(f"the listening socket cannot be duplicated: {error.strerror}") from error
 
     async def start(self, before_accepting: Callable[[], Awaitable[None]] = _at_once) -> None:
         """Start to accept clients.
