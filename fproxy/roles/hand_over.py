@@ -30,6 +30,7 @@ from typing import Final
 from fproxy.core import takeover_messages as messages
 from fproxy.roles.resumption import EndedConnection, Follower
 from fproxy.roles.succession import Succession
+from fproxy.shell.server import ServerStartError
 from fproxy.shell.socket_activation import ListeningSocket
 from fproxy.shell.takeover_socket import PeerGoneError, TakeOverChannel
 
@@ -119,7 +120,13 @@ class HandOver:
                 await self._until_ready(channel)
             async with asyncio.timeout(SERVE_TIME):
                 await self._receive(channel, messages.Serving)
-        except (TimeoutError, _RefusedError, PeerGoneError, messages.TakeOverProtocolError) as error:
+        except (
+            TimeoutError,
+            _RefusedError,
+            PeerGoneError,
+            ServerStartError,
+            messages.TakeOverProtocolError,
+        ) as error:
             self._follow(False)
             self._queue.clear()
             await self._tell_failure(channel, error)

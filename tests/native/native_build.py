@@ -1,9 +1,11 @@
 """Builds the C++ harnesses of these tests: for this machine, with sanitizers, and for arm64."""
 
 import hashlib
+import os
 import platform
 import shutil
 import subprocess
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,6 +44,41 @@ BUILDS: Final = {
 }
 
 
+FUZZ: Final = HERE.parent / "fuzz"
+CORPUS_FLAGS: Final = (f"-I{FUZZ}", "-DWITH_CORPUS_DRIVER")
+"""With which a target of the fuzzer becomes a program that goes through the kept corpus."""
+
+LONG_BUILDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
+    ("sanitized", "fanout_harness.cpp", ()),
+    ("sanitized", "../fuzz/scan_fuzz.cpp", CORPUS_FLAGS),
+    ("sanitized", "../fuzz/bars_fuzz.cpp", CORPUS_FLAGS),
+    ("sanitized", "scan_harness.cpp", ()),
+    ("sanitized", "backlog_harness.cpp", ()),
+    ("sanitized", "table_harness.cpp", ()),
+    ("native", "scan_harness.cpp", ()),
+    ("native", "table_harness.cpp", ()),
+)
+"""What takes so long that it is begun before its tests, while those wait that come before them."""
+
+_begun: dict[tuple[str, str, tuple[str, ...]], "Future[Path]"] = {}
+
+
+def begin_long_builds(kept: Path) -> None:
+    """Begin to build what takes long, into a directory, at a low priority."""
+    workers = ThreadPoolExecutor(max_workers=min(2, os.cpu_count() or 1))
+    for name, source, more_flags in LONG_BUILDS:
+        compiler = _compiler(BUILDS[name])
+        if compiler is not None:
+            _begun[name, source, more_flags] = workers.submit(
+                _program, name, source, compiler, more_flags, kept
+            )
+    workers.shutdown(wait=False)
+
+
+def _compiler(build: Build) -> str | None:
+    return next(filter(None, map(shutil.which, build.compilers)), None)
+
+
 def built(
     name: str, source: str, request: pytest.FixtureRequest, more_flags: tuple[str, ...] = ()
 ) -> list[str]:
@@ -54,7 +91,7 @@ def built(
         more_flags: for the compiler, besides those of the build.
     """
     build = BUILDS[name]
-    compiler = next(filter(None, map(shutil.which, build.compilers)), None)
+    compiler = _compiler(build)
     if compiler is None:
         pytest.skip(f"{' or '.join(build.compilers)} is not installed")
     run = []
@@ -63,23 +100,32 @@ def built(
         if emulator is None:
             pytest.skip(f"{build.emulator} is not installed")
         run.append(emulator)
-    flags = (*COMMON_FLAGS, *build.flags, *more_flags)
-    digest = hashlib.sha256(repr((compiler, flags)).encode())
-    for file in _project_files_of(compiler, flags, HERE / source):
-        digest.update(file.read_bytes())
+    begun = _begun.get((name, source, more_flags))
+    if begun is not None:
+        return [*run, str(begun.result())]
     if request.config.pluginmanager.has_plugin("cacheprovider"):
         kept: Path = request.config.cache.mkdir("native")
     else:
         kept = request.getfixturevalue("tmp_path_factory").mktemp("native")
+    return [*run, str(_program(name, source, compiler, more_flags, kept))]
+
+
+def _program(name: str, source: str, compiler: str, more_flags: tuple[str, ...], kept: Path) -> Path:
+    """Return a harness' program, built where it is not kept already."""
+    flags = (*COMMON_FLAGS, *BUILDS[name].flags, *more_flags)
+    digest = hashlib.sha256(repr((compiler, flags)).encode())
+    for file in _project_files_of(compiler, flags, HERE / source):
+        digest.update(file.read_bytes())
     family = f"{Path(source).stem}-{name}"
     program = kept / f"{family}-{digest.hexdigest()[:16]}"
     if not program.exists():
         for outdated in kept.glob(f"{family}-*"):
             outdated.unlink()
         made = program.with_suffix(".new")
-        subprocess.run([compiler, *flags, "-o", made, HERE / source], check=True, timeout=TIMEOUT_SECONDS)
+        command = ["nice", compiler, *flags, "-o", made, HERE / source]
+        subprocess.run(command, check=True, timeout=TIMEOUT_SECONDS)
         made.rename(program)
-    return [*run, str(program)]
+    return program
 
 
 def _project_files_of(compiler: str, flags: tuple[str, ...], source: Path) -> list[Path]:

@@ -3,15 +3,14 @@
 import subprocess
 
 import pytest
-from native_build import HERE, TIMEOUT_SECONDS, built
+from native_build import CORPUS_FLAGS, FUZZ, TIMEOUT_SECONDS, built
 
-FUZZ = HERE.parent / "fuzz"
 CHANGES_OF_EACH = 300
 
 
 @pytest.mark.parametrize("target", ["scan", "bars"])
 def test_kept_inputs_and_changes_of_them(target: str, request: pytest.FixtureRequest) -> None:
-    command = built("sanitized", f"../fuzz/{target}_fuzz.cpp", request, (f"-I{FUZZ}", "-DWITH_CORPUS_DRIVER"))
+    command = built("sanitized", f"../fuzz/{target}_fuzz.cpp", request, CORPUS_FLAGS)
     inputs = sorted((FUZZ / "corpus" / target).iterdir())
     assert inputs
     done = subprocess.run(
