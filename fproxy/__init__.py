@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from fproxy.roles.simulator_settings import SimulatorSettings
     from fproxy.shell.client_limits import ClientLimits
     from fproxy.shell.server import ServerStartError
+    from fproxy.shell.tls import ServerTls
     from fproxy.shell.upstream_options import UpstreamOptions
 
     __version__: str
@@ -70,6 +71,7 @@ __all__ = [
     "ScannedEvent",
     "ServerSettings",
     "ServerStartError",
+    "ServerTls",
     "Simulator",
     "SimulatorSettings",
     "Topic",
@@ -101,6 +103,7 @@ _MODULES: Final = {
     "fproxy.roles.simulator_settings": ("SimulatorSettings",),
     "fproxy.shell.client_limits": ("ClientLimits",),
     "fproxy.shell.server": ("ServerStartError",),
+    "fproxy.shell.tls": ("ServerTls",),
     "fproxy.shell.upstream_options": ("UpstreamOptions",),
 }
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}

@@ -11,17 +11,19 @@ class TlsError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTls:
-    """The files of a server's TLS, in PEM; empty for none.
+    """The files of a server's TLS, in PEM, empty for none; or what a program has made of its own.
 
     Attributes:
         tls_cert: the certificate, with those that lead to its authority.
         tls_key: its key.
         tls_client_ca: the authorities of clients' certificates; clients without one are not let in then.
+        tls_context: a context that a program has made itself, in place of these files; None to make one of them.
     """
 
     tls_cert: str = ""
     tls_key: str = ""
     tls_client_ca: str = ""
+    tls_context: ssl.SSLContext | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -34,6 +36,8 @@ class ServerTls:
         Raises:
             TlsError: they cannot be used.
         """
+        if self.tls_context is not None:
+            return self.tls_context
         if not self.paths:
             return None
         if not self.tls_cert or not self.tls_key:
