@@ -48,8 +48,12 @@ FUZZ: Final = HERE.parent / "fuzz"
 CORPUS_FLAGS: Final = (f"-I{FUZZ}", "-DWITH_CORPUS_DRIVER")
 """With which a target of the fuzzer becomes a program that goes through the kept corpus."""
 
+WRAPPED_FLAGS: Final = ("-Wl,--wrap=malloc,--wrap=realloc",)
+"""With which a harness has an allocator of its own between it and the system's."""
+
 LONG_BUILDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("sanitized", "fanout_harness.cpp", ()),
+    ("sanitized", "allocator_harness.cpp", WRAPPED_FLAGS),
     ("sanitized", "../fuzz/scan_fuzz.cpp", CORPUS_FLAGS),
     ("sanitized", "../fuzz/bars_fuzz.cpp", CORPUS_FLAGS),
     ("sanitized", "scan_harness.cpp", ()),

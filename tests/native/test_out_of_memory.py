@@ -5,14 +5,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from native_build import HEADERS, TIMEOUT_SECONDS, built
-
-WRAPPED = ("-Wl,--wrap=malloc,--wrap=realloc",)
+from native_build import HEADERS, TIMEOUT_SECONDS, WRAPPED_FLAGS, built
 
 
 @pytest.fixture(scope="module")
 def command(request: pytest.FixtureRequest) -> list[str]:
-    return built("sanitized", "allocator_harness.cpp", request, WRAPPED)
+    return built("sanitized", "allocator_harness.cpp", request, WRAPPED_FLAGS)
 
 
 @pytest.mark.parametrize(
