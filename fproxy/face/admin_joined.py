@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import tempfile
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +25,6 @@ from prometheus_client.registry import Collector
 from fproxy.core.activity import KEPT
 from fproxy.core.report import (
     ClientReport,
-    MarketReport,
     ProcessReport,
     StateReport,
     TopicReport,
@@ -34,8 +32,10 @@ from fproxy.core.report import (
     unready_reasons,
 )
 from fproxy.face.admin import AdminSettings, WithAdmin
+from fproxy.face.admin_events import activity_records
 from fproxy.face.run import Role
 from fproxy.face.supervisor import Child
+from fproxy.shell.clock import unix_ms
 
 logger: Final = logging.getLogger("fproxy.admin")
 
@@ -175,11 +175,11 @@ class JoinedSource:
                 found_topics += state["topics"]
         end = self._last.get(self._sockets[-1].name)
         return {
-            "now": time.time_ns() // 1_000_000,
+            "now": unix_ms(),
             "version": self._version,
             "client_port": end["client_port"] if end else 0,
             "client_tls": bool(end and end["client_tls"]),
-            "markets": end["markets"] if end else _no_markets(),
+            "markets": end["markets"] if end else [],
             "processes": processes,
             "clients": ordered_clients(found_clients, "unsent_bytes")[:clients],
             "clients_total": total,
@@ -267,15 +267,11 @@ class JoinedSource:
         seen: tuple[int, int] = (0, 0)  # of the last record: when its process began, and its number
         while True:
             try:
-                endless = aiohttp.ClientTimeout(total=None, sock_read=60)
-                async with self._sessions[socket.name].get("/events", timeout=endless) as answer:
-                    async for line in answer.content:
-                        if line.startswith(b"data: {") and b'"kind"' in line:
-                            record = json.loads(line[len(b"data: ") :])
-                            place = (record["began"], record["number"])
-                            if place > seen:
-                                seen = place
-                                self._tell({**record, "process": socket.name})
+                async for record in activity_records(self._sessions[socket.name]):
+                    place = (record["began"], record["number"])
+                    if place > seen:
+                        seen = place
+                        self._tell({**record, "process": socket.name})
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
                 pass
             await asyncio.sleep(WATCH_AGAIN)
@@ -313,16 +309,12 @@ def _missing(socket: ProcessSocket) -> ProcessReport:
         "pid": 0,
         "port": 0,
         "started": 0,
-        "now": time.time_ns() // 1_000_000,
+        "now": unix_ms(),
         "clients": 0,
         "counts": {},
         "gauges": {},
         "streams": [],
     }
-
-
-def _no_markets() -> list[MarketReport]:
-    return []
 
 
 def _hottest(topics: Sequence[TopicReport]) -> list[TopicReport]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -31,6 +30,7 @@ from fproxy.observed import ObservedHistory
 from fproxy.process_state import STARTED, cpu_seconds, resident_bytes
 from fproxy.roles.filtered_market import SOURCES
 from fproxy.shell.client_report import client_report
+from fproxy.shell.clock import unix_ms
 from fproxy.shell.loop_watch import LoopWatch
 from fproxy.shell.server import ClientServer
 
@@ -93,7 +93,7 @@ class LocalSource:
         """Return all that is shown at once, with at most so many clients and topics."""
         everybody = await self.clients(topic_lists=False) if clients else []
         return {
-            "now": _unix_ms(),
+            "now": unix_ms(),
             "version": self._version,
             "client_port": self._role.port,
             "client_tls": self._tls,
@@ -120,7 +120,7 @@ class LocalSource:
 
     async def topics(self, limit: int) -> list[TopicReport]:
         """Return the topics with most events lately, the first the hottest."""
-        now = _unix_ms()
+        now = unix_ms()
         found: list[TopicReport] = []
         for market, history in self._observed.histories:
             found += _hottest(market, history, now, limit)
@@ -181,7 +181,7 @@ class LocalSource:
             "pid": os.getpid(),
             "port": self._role.port,
             "started": round(STARTED * 1000),
-            "now": _unix_ms(),
+            "now": unix_ms(),
             "clients": self._client_count(),
             "counts": counts,
             "gauges": {name: float(value) for name, value in gauges.items() if value is not None},
@@ -196,10 +196,6 @@ class LocalSource:
         if counts:
             self._latency.look(counts)
         self._look_timer = self._loop.call_later(LOOK_INTERVAL, self._look)
-
-
-def _unix_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _stream_report(stream: Stream, messages: int) -> StreamReport:

@@ -20,6 +20,7 @@ from fproxy.core.report import (
     ordered_clients,
 )
 from fproxy.shell.admin_server import Handler, event_stream, text_response
+from fproxy.shell.clock import unix_ms
 
 SHOWN_CLIENTS: Final = 50
 """How many clients the state holds: as many as a person looks at."""
@@ -145,9 +146,8 @@ class AdminPages:
         except ValueError as error:
             return text_response(f"{error}\n", status=400)
         everybody = ordered_clients(await self._source.clients(topic_lists=with_topics), order)
-        state = await self._source.state(clients=0, topics=0)
         page: ClientsReport = {
-            "now": state["now"],
+            "now": unix_ms(),
             "total": len(everybody),
             "offset": offset,
             "limit": limit,

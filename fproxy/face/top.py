@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import sys
 from collections import deque
 from datetime import datetime
@@ -15,6 +14,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from fproxy.core.report import ClientReport, ProcessReport, StateReport
+from fproxy.face.admin_events import activity_records
 from fproxy.face.event_loop import stop_signals
 from fproxy.face.fitting_table import Column, FittingTable
 from fproxy.face.readable import short, size_text, time_text
@@ -228,12 +228,8 @@ async def _follow(session: aiohttp.ClientSession, records: "deque[dict[str, Any]
     """Keep the last things that happened."""
     while True:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
-            async with session.get(
-                "/events", timeout=aiohttp.ClientTimeout(total=None, sock_read=60)
-            ) as answer:
-                async for line in answer.content:
-                    if line.startswith(b"data: {") and b'"kind"' in line:
-                        records.append(json.loads(line[len(b"data: ") :]))
+            async for record in activity_records(session):
+                records.append(record)
         await asyncio.sleep(INTERVAL)
 
 

@@ -37,6 +37,7 @@ from fproxy.shell.client_closing import Draining, end_output, fitting_reason
 from fproxy.shell.client_handler import NumberingHandler
 from fproxy.shell.client_log import closed_text, joined_text, left_text
 from fproxy.shell.client_session import ClientSession
+from fproxy.shell.clock import unix_ms
 from fproxy.shell.delivery import DeliveryLog, DeliveryProgress
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.handshake import Handshake, quiet_logger, release
@@ -110,7 +111,7 @@ class Client(asyncio.BufferedProtocol):
         self.write = _discard
         self._arrival = arrival
         self.number = shared.next_number()
-        self.connected = time.time_ns() // 1_000_000
+        self.connected = unix_ms()
         self.account = ""
         self.key: ClientKey | None = None
         self.context = None

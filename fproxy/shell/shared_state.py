@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ from fproxy.core.client_keys import ClientKeys
 from fproxy.metrics import Metrics
 from fproxy.shell.admission import Admission
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.clock import unix_ms
 from fproxy.shell.connection_limits import ConnectionLimits
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.input_pacer import InputPacer
@@ -84,4 +84,4 @@ class SharedState:
 
     def record(self, kind: ActivityKind, text: str) -> None:
         """Something has happened to a client."""
-        self.metrics.observed.activity.record(kind, text, now=time.time_ns() // 1_000_000)
+        self.metrics.observed.activity.record(kind, text, now=unix_ms())
