@@ -42,7 +42,7 @@ def test_the_quick_start_and_the_tests_are_one_command_each(readme: str) -> None
     commands = re.findall(r"^python3 -m venv .*$", readme, flags=re.MULTILINE)
     assert commands[:2] == [
         "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/fproxy demo",
-        "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest",
+        "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest -n 3",
     ]
 
 
