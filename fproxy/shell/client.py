@@ -10,7 +10,6 @@ import asyncio
 import enum
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from typing import Any, Final, cast
@@ -25,22 +24,23 @@ from fproxy._socket_writer import TRANSPORT_BYTES, SocketWriter
 from fproxy.core.activity import ActivityKind
 from fproxy.core.client_key import ClientKey
 from fproxy.core.frames import PING_FRAME, text_frame
-from fproxy.core.loopback import is_loopback
 from fproxy.core.market import STOCKS
 from fproxy.core.slow_client_policy import SlowClientPolicy
 from fproxy.core.stream_notice import notice_message
 from fproxy.core.stream_position import NO_POSITION, RecoveryRequest
 from fproxy.core.topics import Topic
 from fproxy.shell import peer
-from fproxy.shell.admission import REFUSALS
+from fproxy.shell.client_arrival import ClientArrival
 from fproxy.shell.client_closing import Draining, end_output, fitting_reason
 from fproxy.shell.client_handler import NumberingHandler
+from fproxy.shell.client_input import ClientInput
 from fproxy.shell.client_log import closed_text, joined_text, left_text
 from fproxy.shell.client_session import ClientSession
 from fproxy.shell.clock import unix_ms
-from fproxy.shell.delivery import DeliveryLog, DeliveryProgress
+from fproxy.shell.delivery import DeliveryLog
 from fproxy.shell.endpoint import Endpoint
-from fproxy.shell.handshake import Handshake, quiet_logger, release
+from fproxy.shell.handshake import quiet_logger, release
+from fproxy.shell.keep_alive import KeepAlive, Liveness
 from fproxy.shell.shared_state import SharedState
 from fproxy.shell.slow_consumer import slow_consumer_message, slowness
 from fproxy.shell.timer_wheel import NO_TICK
@@ -84,11 +84,9 @@ class Client(asyncio.BufferedProtocol):
         "_ending",
         "_endpoint",
         "_forwarded",
-        "_handshake",
-        "_input_held",
-        "_input_waits",
-        "_pinged",
-        "_progress",
+        "_handed_over",
+        "_input",
+        "_keep_alive",
         "_protocol",
         "_session",
         "_shared",
@@ -107,9 +105,10 @@ class Client(asyncio.BufferedProtocol):
     write: Callable[[bytes], None]
     context: Any
 
-    def __init__(self, shared: SharedState, arrival: peer.Arrival | None = None) -> None:
+    def __init__(self, shared: SharedState, handed_over: peer.Arrival | None = None) -> None:
         self.write = _discard
-        self._arrival = arrival
+        self._handed_over = handed_over
+        self._arrival: ClientArrival | None = None
         self.number = shared.next_number()
         self.connected = unix_ms()
         self.account = ""
@@ -118,24 +117,17 @@ class Client(asyncio.BufferedProtocol):
         self.timer_tick = NO_TICK
         self._shared = shared
         self._stage = _Stage.HANDSHAKE
-        # Whether some of what was read is still to be taken.
-        self._input_waits = False
-        # While nothing more is taken, as too much has come: what had been read already.
-        self._input_held: deque[bytes] | None = None
         # The client's address as a reverse proxy has named it.
         self._forwarded: str | None = None
-        # Whether a ping was sent and nothing has been heard since.
-        self._pinged = False
-        self._handshake: Handshake | None = None
         self._endpoint: Endpoint | None = None
         self._session: ClientSession | None = None
-        # Watched while a pong is overdue.
-        self._progress: DeliveryProgress | None = None
         # While the connection is closing.
         self._draining: Draining | None = None
         # Why it is gone, for the log.
         self._ending = "the connection broke off"
         self._transport: aiofastnet.Transport
+        self._input: ClientInput | None = None
+        self._keep_alive: KeepAlive | None = None
         self._writer: SocketWriter | None = None
         self._protocol: WebSocketProtocol | None = None
 
@@ -187,6 +179,11 @@ class Client(asyncio.BufferedProtocol):
     def closing(self) -> bool:
         """Whether the client is closing or gone: nothing more is written, and what it says does not matter."""
         return self._stage >= _Stage.CLOSING
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection is closed."""
+        return self._stage is _Stage.CLOSED
 
     @property
     def unsent_bytes(self) -> int:
@@ -272,37 +269,14 @@ class Client(asyncio.BufferedProtocol):
         shared.empty.clear()
         # What waits is kept by the writer, but for the little that a TLS transport has ahead.
         self._transport.set_write_buffer_limits(high=TRANSPORT_BYTES - 1)
-        arrival, self._arrival = self._arrival, None
-        if arrival is None:
-            host = peer.host_of(transport)
-            reason = shared.admission.arrived(self, host)
-        else:
-            host, self._forwarded, reason = arrival.host, arrival.forwarded, None
-            shared.admission.becomes(arrival.connection, self)
-        if not shared.accepting:
-            shared.loop.call_soon(self._transport.abort)
-        elif reason is not None:
-            self._turn_away(reason)
-        else:
-            shared.metrics.connections.inc()
-            proxies = shared.admission.trusted_proxies
-            self._handshake = Handshake(
-                shared.endpoints,
-                local_pages_only=shared.keys.is_open,
-                allowed_origins=shared.connection_limits.allowed_origins,
-                proxies=proxies if proxies.trust(host) else None,
-                forwarded=self._forwarded,
-                after_tls=arrival is not None,
-            )
+        self._input = ClientInput(self, self._transport, shared.pacer, shared.loop)
+        self._arrival = ClientArrival(self, self._transport, shared, self._handed_over)
+        self._handed_over = None
+        self._forwarded = self._arrival.forwarded
+        if self._arrival.admitted:
             shared.timers.schedule(self, shared.limits.handshake_timeout)
-
-    def _turn_away(self, reason: str) -> None:
-        """End the connection before it is one, for a limit that the metrics call by ``reason``."""
-        self._shared.admission.refused(reason, "%s turned away: %s", self.peer, REFUSALS[reason].log_text)
-        self._transport.write(REFUSALS[reason].response)
-        self._start_closing()
-        # Not at once: a transport that is closed in connection_made leaves its file registered with the loop.
-        self._shared.loop.call_soon(self._transport.close)
+        else:
+            self._start_closing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to read to."""
@@ -311,10 +285,10 @@ class Client(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """``nbytes`` were read."""
         data = bytes(self._shared.read_buffer[:nbytes])
-        if self._pinged:
-            self._pinged = False
+        if self._keep_alive is not None and self._keep_alive.heard():
             self._shared.timers.schedule(self, self._shared.limits.ping_interval)
-        self._input_waits = not self._shared.pacer.received(self, data)
+        if self._input is not None:
+            self._input.received(data)
 
     def eof_received(self) -> bool:
         """The client sends no more: the connection ends once all has been sent. Return whether that takes time."""
@@ -366,11 +340,11 @@ class Client(asyncio.BufferedProtocol):
         self.write = _discard
         if self._writer is not None:
             self._writer.stop()
-        if self._handshake is not None:
-            self._handshake.close()
+        if self._arrival is not None:
+            self._arrival.close()
         if self._protocol is not None:
             release(self._protocol)
-        self._handshake = self._protocol = self._session = None
+        self._arrival = self._input = self._protocol = self._session = self._keep_alive = None
         shared.timers.cancel(self)
         shared.admission.left(self)
         if left:
@@ -379,17 +353,13 @@ class Client(asyncio.BufferedProtocol):
         if not shared.clients:
             shared.empty.set()
 
-    # What the pacer calls.
+    # Its input.
 
-    def input_received(self, data: bytes) -> Iterator[None]:
-        """Take what was read, in steps."""
-        self._input_waits = False
-        if self._input_held is not None:
-            self._input_held.append(data)
-            return
+    def take(self, data: bytes) -> Iterator[None]:
+        """Take what was read, in steps. Neither this nor a step raises."""
         try:
-            if self._handshake is not None:
-                data = self._shake_hands(self._handshake, data)
+            if self._arrival is not None:
+                data = self._shake_hands(self._arrival, data)
             if self._protocol is not None and data:
                 yield from self._receive(self._protocol, data)
         except Exception:
@@ -397,37 +367,16 @@ class Client(asyncio.BufferedProtocol):
             logger.exception("%s disconnected: its message could not be handled", self.described)
             self.close(CloseCode.INTERNAL_ERROR, "internal error")
 
-    def pause_input(self) -> None:
-        """Read no more."""
-        self._transport.pause_reading()
-
-    def resume_input(self) -> None:
-        """Read again, unless the client's input is held up."""
-        if self._input_held is None:
-            self._transport.resume_reading()
-
     def hold_input(self, seconds: float) -> None:
         """Take no more for a while: the client has sent too much."""
-        if self._input_held is None:
-            self._input_held = deque()
-            self._transport.pause_reading()
-            self._shared.loop.call_later(seconds, self._release_input)
-
-    def _release_input(self) -> None:
-        held, self._input_held = self._input_held, None
-        while held and self._stage is not _Stage.CLOSED:
-            self._input_waits = not self._shared.pacer.received(self, held.popleft())
-            if self._input_held is not None:
-                self._input_held.extend(held)
-                return
-        if self._stage is not _Stage.CLOSED:
-            self._transport.resume_reading()
+        if self._input is not None:
+            self._input.hold(seconds)
 
     # What the timer wheel calls.
 
     def timer_expired(self) -> None:
         """The client's timeout is over, whichever it was."""
-        if self._stage < _Stage.JOINED and self._input_waits:
+        if self._stage < _Stage.JOINED and self._input is not None and self._input.waits:
             # It is the server that is late.
             self._shared.timers.schedule(self, self._shared.limits.auth_timeout / 10)
             return
@@ -439,40 +388,23 @@ class Client(asyncio.BufferedProtocol):
                 assert self._session is not None
                 self._session.auth_timed_out()
             case _Stage.JOINED:
-                self._keep_alive()
+                self._look_after()
             case _Stage.CLOSING:
                 self._give_up_closing()
 
     # The opening handshake.
 
-    def _shake_hands(self, handshake: Handshake, data: bytes) -> bytes:
+    def _shake_hands(self, arrival: ClientArrival, data: bytes) -> bytes:
         """Go on with the handshake. Return what came behind it, when it ends well."""
-        outcome = handshake.received(data)
+        outcome = arrival.received(data)
         if outcome is None:
             return b""
-        handshake.close()
-        self._handshake = None
-        if outcome.forwarded is not None and outcome.forwarded != self._forwarded:
-            self._forwarded = outcome.forwarded
-            reason = self._shared.admission.identified(self, outcome.forwarded)
-            if reason is not None:
-                self._turn_away(reason)
-                return b""
+        arrival.close()
+        self._arrival = None
+        self._forwarded = arrival.forwarded
         self._endpoint = outcome.endpoint
-        self._transport.write(outcome.response)
         if outcome.endpoint is None:
-            if outcome.refused_origin is not None:
-                self._shared.metrics.refused_origins.inc()
-                self._shared.origin_log.log(
-                    "%s refused: it is a web page of %.100r, and %s",
-                    self.peer,
-                    outcome.refused_origin,
-                    "FPROXY_ALLOWED_ORIGINS does not name that"
-                    if self._shared.connection_limits.allowed_origins
-                    else "any key will do here; set FPROXY_CLIENT_KEYS to let pages of other hosts in",
-                )
             self._start_closing()
-            end_output(self._transport, self._shared.loop, peer_is_done=False)
             return b""
         shared = self._shared
         logger.debug("%s connected", self.peer)
@@ -524,6 +456,7 @@ class Client(asyncio.BufferedProtocol):
         shared.metrics.of(self._endpoint.market.name).clients.inc()
         shared.timers.cancel(self)
         if shared.limits.ping_interval > 0:
+            self._keep_alive = KeepAlive(self._transport, self._unsent)
             # Thousands of clients may have joined at once; their pings must not go out at once.
             spread = hash(self) * 0.618_033_988_75 % 1.0
             shared.timers.schedule(self, shared.limits.ping_interval * (0.5 + spread / 2))
@@ -549,7 +482,7 @@ class Client(asyncio.BufferedProtocol):
         limits = self._shared.limits
         policy = (self.key and self.key.slow_client) or limits.slow_client
         unsent = self.key.max_unsent_bytes if self.key is not None else None
-        if policy is SlowClientPolicy.BLOCK and not self._is_on_this_machine():
+        if policy is SlowClientPolicy.BLOCK and not peer.is_on_this_machine(self._transport, self._forwarded):
             policy = SlowClientPolicy.DISCONNECT
         block = None
         if policy is SlowClientPolicy.BLOCK and self._endpoint is not None:
@@ -558,12 +491,6 @@ class Client(asyncio.BufferedProtocol):
             self._writer.use_policy(
                 policy.value, max_bytes=limits.max_unsent_bytes if unsent is None else unsent, block=block
             )
-
-    def _is_on_this_machine(self) -> bool:
-        address = self._transport.get_extra_info("peername")
-        if self._forwarded is not None:
-            return is_loopback(self._forwarded)
-        return not isinstance(address, tuple) or is_loopback(address[0])
 
     def unsubscribe(self, topics: Sequence[Topic]) -> None:
         """Take topics from the client, which has joined, without its asking."""
@@ -585,29 +512,20 @@ class Client(asyncio.BufferedProtocol):
         self._shared.record(ActivityKind.CLIENT_LEFT, left)
         self._endpoint.handler.client_left(self)
 
-    def _keep_alive(self) -> None:
+    def _look_after(self) -> None:
+        assert self._keep_alive is not None
         limits = self._shared.limits
-        if not self._pinged:
-            self._pinged = True
-            self._progress = None
-            # In this order: the ping may be what makes a slow consumer of the client, and so start its
-            # closing.
-            self._shared.timers.schedule(self, limits.ping_timeout)
-            self.write(PING_FRAME)
-        elif not self._is_reading():
+        liveness = self._keep_alive.time_is_over()
+        if liveness is Liveness.GONE:
             logger.info(
                 "%s disconnected: nothing heard for %g s after a ping", self.described, limits.ping_timeout
             )
             self.close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-        else:
-            self._shared.timers.schedule(self, limits.ping_timeout)
-
-    def _is_reading(self) -> bool:
-        """Return whether data that waits to be sent goes out: the pong may be long in coming then."""
-        if self._progress is not None:
-            return self._progress.made()
-        self._progress = DeliveryProgress(self._transport, self._unsent)
-        return self._unsent() > 0
+            return
+        # Before the ping, which may be what makes a slow consumer of the client, and so starts its closing.
+        self._shared.timers.schedule(self, limits.ping_timeout)
+        if liveness is Liveness.UNASKED:
+            self.write(PING_FRAME)
 
     # The end.
 
@@ -643,11 +561,10 @@ class Client(asyncio.BufferedProtocol):
             # Not at once: this may be inside a write, in the role's loop over its clients.
             shared.loop.call_soon(self._leave)
         self._stage = _Stage.CLOSING
-        self._pinged = False
         self.write = _discard
         if self._writer is not None:
             self._writer.finish()
-        self._session = self._progress = None
+        self._session = self._keep_alive = None
         self._draining = Draining(self._transport, self._unsent, shared.loop, shared.limits.close_timeout)
         shared.timers.schedule(self, shared.limits.close_timeout)
 

@@ -3,6 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
+from fproxy.core.loopback import is_loopback
+
 if TYPE_CHECKING:
     from fproxy.shell.admission import Connection
 
@@ -36,3 +38,11 @@ def shown(transport: asyncio.BaseTransport | None, forwarded: str | None) -> str
         return "unknown"
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_on_this_machine(transport: asyncio.BaseTransport, forwarded: str | None) -> bool:
+    """Return whether the client is; with a reverse proxy in between, whether the address that it has named is."""
+    if forwarded is not None:
+        return is_loopback(forwarded)
+    address = transport.get_extra_info("peername")
+    return not isinstance(address, tuple) or is_loopback(address[0])

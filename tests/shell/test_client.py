@@ -207,7 +207,7 @@ async def test_a_role_hears_nothing_of_a_client_that_left_in_the_middle_of_its_s
     async with serving() as server, raw_client(server) as client:
         await client.join()
         [sink] = server.role.clients
-        steps = sink.input_received(masked_frame(FINAL | TEXT, request("subscribe", topics).encode()))
+        steps = sink.take(masked_frame(FINAL | TEXT, request("subscribe", topics).encode()))
         next(steps)
         sink.abort()
         await server.role.wait_for("left")

@@ -166,7 +166,7 @@ async def test_pings_do_not_pile_up_pongs_for_a_client_that_is_closing() -> None
         sink = await stalled_client(server, client)
         overflow(sink)
         unsent = sink.unsent_bytes
-        for _ in sink.input_received(100 * masked_frame(0x89, b"x" * 125)):
+        for _ in sink.take(100 * masked_frame(0x89, b"x" * 125)):
             pass
         assert sink.unsent_bytes == unsent
 
