@@ -1,6 +1,7 @@
 """The vendor: sends numbered, stamped trades of a few symbols at a steady rate, and padded ones of another symbol."""
 
 import asyncio
+import json
 import time
 from contextlib import suppress
 from typing import Any, Final, Self
@@ -56,13 +57,27 @@ class Source:
         with suppress(ConnectionClosed):
             await connection.send('[{"ev":"status","status":"connected","message":"Connected Successfully"}]')
             async for message in connection:
-                text = message if isinstance(message, str) else message.decode()
-                if '"auth"' in text:
+                request = json.loads(message)
+                if request["action"] == "auth":
                     await connection.send(
                         '[{"ev":"status","status":"auth_success","message":"authenticated"}]'
                     )
-                elif '"subscribe"' in text and "T." in text:
+                    continue
+                topics = request["params"].split(",")
+                if request["action"] == "subscribe" and any(topic.startswith("T.") for topic in topics):
                     self._connections.add(connection)
+                await connection.send(
+                    json.dumps(
+                        [
+                            {
+                                "ev": "status",
+                                "status": "success",
+                                "message": f"{request['action']}d to: {topic}",
+                            }
+                            for topic in topics
+                        ]
+                    )
+                )
         self._connections.discard(connection)
 
     async def _play(self) -> None:

@@ -155,8 +155,9 @@ class UpstreamSession:
         self._secrets = (api_key, peer_key, *other_secrets)
         self._over = False
         self._outstanding: deque[_Request] = deque()  # in the order of sending
-        # (action, topic) -> the outstanding requests that await an answer for it, in the order of sending
-        self._awaiting: dict[tuple[str, str], deque[_Request]] = {}
+        # Of each action, by topic: the outstanding requests that await an answer for it, in the order of sending.
+        # Nearly always one: a list takes the least memory, and of an upstream that answers nothing there are many.
+        self._awaiting: dict[str, dict[str, list[_Request]]] = {_SUBSCRIBE: {}, _UNSUBSCRIBE: {}}
         self._subscribed: set[str] = set()  # the topics asked for on this connection and not given up since
         self._confirmed: set[str] = set()  # those of them that the upstream has acknowledged
         # The requests that the connection began with and that lack answers; None until they are sent.
@@ -312,8 +313,9 @@ class UpstreamSession:
 
     def _expect(self, request: _Request) -> None:
         self._outstanding.append(request)
+        awaiting = self._awaiting[request.action]
         for topic in request.awaited:
-            self._awaiting.setdefault((request.action, topic), deque()).append(request)
+            awaiting.setdefault(topic, []).append(request)
         if len(self._outstanding) > MAX_OUTSTANDING:
             oldest = self._outstanding[0]
             self._drop(oldest)
@@ -388,15 +390,14 @@ class UpstreamSession:
             yield from self._give_up(self._outstanding[0])
 
     def _first_awaiting(self, action: str, topic: str) -> _Request | None:
-        requests = self._awaiting.get((action, topic))
+        requests = self._awaiting[action].get(topic)
         return requests[0] if requests else None
 
     def _forget_awaiting(self, request: _Request, topic: str) -> None:
-        key = (request.action, topic)
-        requests = self._awaiting[key]
-        requests.remove(request)
-        if not requests:
-            del self._awaiting[key]
+        awaiting = self._awaiting[request.action]
+        awaiting[topic].remove(request)
+        if not awaiting[topic]:
+            del awaiting[topic]
 
     def _drop(self, request: _Request) -> None:
         """Expect no more answers to ``request``."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -488,3 +489,15 @@ def test_split_parts_are_within_bounds_and_make_the_whole(topics: list[str], mos
 def test_topics_are_shown_all_of_a_few_and_some_of_many() -> None:
     assert shown_topics(["T.A", "T.B"]) == "T.A, T.B"
     assert shown_topics(f"T.{n}" for n in range(100)) == "T.0, T.1, T.2, T.3 and 96 more"
+
+
+def test_topics_of_an_upstream_that_answers_nothing_take_little_memory() -> None:
+    session = a_ready_session()
+    topics = [f"T.{number}" for number in range(10_000)]
+    tracemalloc.start()
+    try:
+        session.request(Changes(topics, ()), 0.0)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 450 * len(topics)
