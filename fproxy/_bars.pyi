@@ -10,9 +10,13 @@ from typing_extensions import Buffer
 
 from fproxy.core.bar_counts import BarCounts
 from fproxy.core.market import Market
+from fproxy.core.rebuilt_bars import RebuiltBars
 
 MAX_DELAY_MS: Final[int]
 """The longest delay, in milliseconds."""
+
+MAX_REBUILT_MS: Final[int]
+"""For how long windows can be built later at the most, in milliseconds."""
 
 class BarBuilder:
     """Builds bars from the trades in upstream messages.
@@ -56,7 +60,10 @@ class BarBuilder:
         market: whose bars.
         delay_ms: how long after its end a window waits for late trades; 0 to `MAX_DELAY_MS`.
         all_trades: count every trade in everything, whatever its conditions say.
-        retained_trades: how many trades are kept for windows wanted half way (40 bytes each).
+        retained_trades: how many trades are kept for windows wanted half way, or later (40 bytes each).
+        rebuilt_ms: for how long after it has closed a window can be built for who begins to want it then (`rebuild`).
+        keeps_all: keep the trades of all symbols that flow, whoever wants them, and take the time of the stream from all
+            of them. Else only those of symbols that are wanted.
         message_bytes: the longest message that is made, unless one bar alone is longer.
         max_intervals: at how many intervals one symbol, or all symbols, can be wanted at once.
         max_windows: how many windows may be open at once (some 200 bytes each). Of those beyond no bar is built, and
@@ -76,6 +83,8 @@ class BarBuilder:
         delay_ms: int = 20,
         all_trades: bool = False,
         retained_trades: int = 1 << 20,
+        rebuilt_ms: int = 0,
+        keeps_all: bool = False,
         message_bytes: int = 64 * 1024,
         max_intervals: int = 256,
         max_windows: int = 1_000_000,
@@ -142,6 +151,39 @@ class BarBuilder:
 
         In order of the windows' ends, then of intervals, then of the windows' first trades.
         """
+
+    def rebuild(self, interval_ms: int, symbol: str, from_end: int) -> RebuiltBars:
+        """Build the bars of windows that had closed when somebody began to want them.
+
+        They are those that would have been sent, byte for byte: of the trades that are kept, a trade is late for a window
+        exactly if it was when it came. Windows that may lack trades are left out, and those of an interval that was built
+        and given up not long ago: some of its bars are out already.
+
+        Args:
+            interval_ms: the interval, which is wanted.
+            symbol: a symbol, no wildcard.
+            from_end: the bars that end at this time or later, in Unix milliseconds.
+
+        Returns:
+            the bars; nothing, not complete, when nobody wants the interval of the symbol.
+
+        Raises:
+            ValueError: the interval is out of range, or the symbol is empty.
+        """
+
+    def symbol_names(self) -> list[str]:
+        """Return the symbols that are tracked: all that `rebuild` has bars of."""
+
+    @property
+    def others_whole_from(self) -> int | None:
+        """Nothing is missing of symbols that are not tracked from this time on, in Unix milliseconds.
+
+        None when all symbols are neither wanted nor kept, or their trades do not flow.
+        """
+
+    @property
+    def closed_until(self) -> int | None:
+        """Windows that end at this time or earlier have closed, in Unix milliseconds; None before the first trade."""
 
     @property
     def counts(self) -> BarCounts:

@@ -13,6 +13,7 @@ from fproxy.core.bar_allowance import MAX_BAR_WILDCARDS
 from fproxy.core.bar_counts import BarCounts
 from fproxy.core.bar_errors import TooManyIntervalsError, TooManyWindowsError
 from fproxy.core.market import STOCKS, Spelling
+from fproxy.core.rebuilt_bars import RebuiltBars
 from fproxy.core.spelling import spelled_symbol
 from fproxy.core.topics import MAX_BAR_INTERVAL_MS
 from fproxy.core.trade_conditions import effect_of
@@ -55,6 +56,8 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
     struct BarLimits:
         int64_t delay_ms
         size_t retained_trades
+        int64_t rebuilt_ms
+        cpp_bool keeps_all
         size_t message_bytes
         size_t intervals
         size_t wildcards
@@ -76,6 +79,13 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         uint64_t refused
         uint64_t restarts
 
+    struct CppRebuiltBars "fproxy::bars::RebuiltBars":
+        vector[string] messages
+        size_t bars
+        cpp_bool complete
+
+    int64_t kNever
+
     cdef cppclass Builder "fproxy::bars::BarBuilder":
         Builder(const BarLimits &, const CppBarSource &) except +core_error
         Wish want(int32_t, string_view) except +core_error
@@ -88,6 +98,10 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         void advance(int64_t) except +core_error
         cpp_bool next_advance(int64_t *)
         vector[string] collect() except +core_error
+        CppRebuiltBars rebuild(int32_t, string_view, int64_t) except +core_error
+        vector[string] symbol_names() except +core_error
+        int64_t others_whole_from()
+        int64_t closed_until()
         const Counts &counts()
         size_t symbol_count()
         size_t open_windows()
@@ -96,6 +110,7 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
 
 
 MAX_DELAY_MS = 60_000
+MAX_REBUILT_MS = 86_400_000
 
 
 cdef string_view _view(bytes text) noexcept:
@@ -143,15 +158,21 @@ cdef class BarBuilder:
         int64_t delay_ms=20,
         bint all_trades=False,
         size_t retained_trades=1 << 20,
+        int64_t rebuilt_ms=0,
+        bint keeps_all=False,
         size_t message_bytes=64 * 1024,
         size_t max_intervals=256,
         size_t max_windows=1_000_000,
     ):
         if not 0 <= delay_ms <= MAX_DELAY_MS:
             raise ValueError(f"delay outside 0 to {MAX_DELAY_MS} ms: {delay_ms}")
+        if not 0 <= rebuilt_ms <= MAX_REBUILT_MS:
+            raise ValueError(f"rebuilt span outside 0 to {MAX_REBUILT_MS} ms: {rebuilt_ms}")
         cdef BarLimits limits
         limits.delay_ms = delay_ms
         limits.retained_trades = retained_trades
+        limits.rebuilt_ms = rebuilt_ms
+        limits.keeps_all = keeps_all
         limits.message_bytes = message_bytes
         limits.intervals = max_intervals
         limits.wildcards = min(max_intervals, <size_t> MAX_BAR_WILDCARDS)
@@ -233,6 +254,24 @@ cdef class BarBuilder:
 
     def collect(self):
         return _messages(self._builder.collect())
+
+    def rebuild(self, int64_t interval_ms, str symbol not None, int64_t from_end):
+        cdef bytes name = self._name(symbol)
+        cdef CppRebuiltBars rebuilt = self._builder.rebuild(_interval(interval_ms), _view(name), from_end)
+        return RebuiltBars(_messages(rebuilt.messages), rebuilt.bars, rebuilt.complete)
+
+    def symbol_names(self):
+        return [name.decode("utf-8", "surrogatepass") for name in self._builder.symbol_names()]
+
+    @property
+    def others_whole_from(self):
+        cdef int64_t time = self._builder.others_whole_from()
+        return None if time == kNever else time
+
+    @property
+    def closed_until(self):
+        cdef int64_t time = self._builder.closed_until()
+        return None if time < 0 else time
 
     @property
     def counts(self):

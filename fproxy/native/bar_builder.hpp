@@ -14,6 +14,7 @@
 #include "bar_clock.hpp"
 #include "bar_coverage.hpp"
 #include "bar_limits.hpp"
+#include "bar_rebuilding.hpp"
 #include "bar_retention.hpp"
 #include "bar_symbols.hpp"
 #include "bar_wants.hpp"
@@ -31,10 +32,10 @@ class BarBuilder {
           reader_(source_),
           symbols_(source_.separators),
           clock_(kLongestIntervalMs + limits.delay_ms),
-          retained_(limits.retained_trades, kLongestIntervalMs + limits.delay_ms),
+          retained_(limits.retained_trades, limits.retained_ms()),
           windows_(limits, source_.has_volume(), clock_, symbols_, counts_),
           coverage_(limits, clock_, symbols_, windows_, counts_),
-          wants_(limits, symbols_, coverage_, windows_, retained_) {}
+          wants_(limits, clock_, symbols_, coverage_, windows_, retained_) {}
 
     BarBuilder(const BarBuilder &) = delete;
     BarBuilder &operator=(const BarBuilder &) = delete;
@@ -46,9 +47,8 @@ class BarBuilder {
 
     // Somebody does not want them any more. False when nobody did.
     bool unwant(int32_t interval_ms, std::string_view symbol) {
-        const auto removed = [this](uint32_t index) { forget_held(index); };
-        return symbol == kWildcard ? wants_.unwant_all(interval_ms, removed)
-                                   : wants_.unwant_one(interval_ms, text_of(symbol), removed);
+        return symbol == kWildcard ? wants_.unwant_all(interval_ms, Removed{*this})
+                                   : wants_.unwant_one(interval_ms, text_of(symbol), Removed{*this});
     }
 
     // From now on, every trade of a symbol (or of all) comes.
@@ -102,6 +102,7 @@ class BarBuilder {
             else
                 pass_over(trade, now);
         }
+        if (limits_.keeps_all) wants_.sweep(events_.size(), Removed{*this});
         return true;
     }
 
@@ -114,6 +115,7 @@ class BarBuilder {
             release_held(now);
         clock_.elapsed(now);
         windows_.close();
+        if (limits_.keeps_all) wants_.sweep(kSwept, Removed{*this});
     }
 
     // When, on the clock, advance() will have something to do: false when it depends on trades alone.
@@ -131,6 +133,33 @@ class BarBuilder {
         return known;
     }
 
+    // The bars of an interval and a symbol that end at a time or later and had closed when somebody began to want them. Empty
+    // and not complete when nobody does.
+    RebuiltBars rebuild(int32_t interval_ms, std::string_view name, int64_t from_end) {
+        rebuild();
+        const uint32_t index = symbols_.find(text_of(name));
+        const Interval *const interval = wants_.find(interval_ms);
+        const Series *const series =
+            index == SymbolTable::kAbsent || interval == nullptr ? nullptr : symbols_[index]->find(interval);
+        if (series == nullptr) return {};
+        return rebuild_closed(limits_, source_.has_volume(), retained_, *symbols_[index], *series, from_end);
+    }
+
+    // The names of the symbols that are followed, as topics spell them.
+    std::vector<std::string> symbol_names() const {
+        std::vector<std::string> names;
+        names.reserve(symbols_.size());
+        for (uint32_t index = 0; index < symbols_.bound(); ++index)
+            if (symbols_[index] != nullptr) names.push_back(source_.separators.topic_name(symbols_[index]->name));
+        return names;
+    }
+
+    // Nothing is missing of symbols that are not among them since this time; kNever when that is not so at any time.
+    int64_t others_whole_from() const { return std::max(coverage_.all_whole_from(), retained_.complete_from()); }
+
+    // Every window that ends at this time or earlier has closed; long ago before the first trade.
+    int64_t closed_until() const { return clock_.reached() - limits_.delay_ms; }
+
     // The bars closed since the last call, as messages.
     std::vector<std::string> collect() { return windows_.collect(); }
 
@@ -143,12 +172,19 @@ class BarBuilder {
   private:
     using Place = StreamClock::Place;
 
+    // What has to be done when a symbol is removed.
+    struct Removed {
+        BarBuilder &builder;
+        void operator()(uint32_t index) const { builder.forget_held(index); }
+    };
+
     struct HeldTrade {
         uint32_t symbol;
         Trade trade;
     };
 
     static constexpr std::string_view kWildcard = "*";
+    static constexpr size_t kSwept = 64;         // as many symbols are looked at when the clock has moved on
     static constexpr size_t kConfirmations = 4;  // as many trades in a row dated far ahead are right
     static constexpr int64_t kHoldMs = 1'000;    // and so are fewer that nothing has contradicted for this long
     static constexpr int kRestartAfter = 16;     // as many trades in a row dated far behind are a stream begun again

@@ -32,6 +32,9 @@ class TradeCoverage {
     // Whether a symbol that is not there yet is wanted, because all are.
     bool takes_any_symbol() const { return all_await_stream_ || all_whole_from_ != kNever; }
 
+    // From when on all trades of the symbols are seen that have not traded yet, while all are wanted; kNever for never.
+    int64_t all_whole_from() const { return all_whole_from_; }
+
     // Whether the next trade, of whatever symbol, tells something.
     bool awaits_stream() const { return all_await_stream_ || !awaiting_.empty(); }
 
@@ -122,7 +125,11 @@ class TradeCoverage {
         for (uint32_t index = 0; index < symbols_.bound(); ++index) {
             if (symbols_[index] == nullptr) continue;
             miss_trades(*symbols_[index]);
-            for (Series &series : symbols_[index]->series) series.missed_from = kNever;  // of another time
+            for (Series &series : symbols_[index]->series) {  // what they know is of another time
+                series.missed_from = kNever;
+                series.wanted_at = INT64_MIN;
+            }
+            symbols_[index]->given_up.clear();
             if (flows(*symbols_[index])) await_stream(*symbols_[index]);
         }
         all_whole_from_ = kNever;

@@ -11,10 +11,15 @@ constexpr int64_t kLongestIntervalMs = 60'000;
 struct BarLimits {
     int64_t delay_ms;         // how long after its end a window waits for late trades
     size_t retained_trades;   // how many trades are kept for windows that are wanted later
+    int64_t rebuilt_ms;       // for how long windows that have closed can be built when they are wanted then
+    bool keeps_all;           // keep the trades of all symbols whose trades flow, whoever wants them
     size_t message_bytes;     // the longest message
     size_t intervals;         // the most intervals wanted of one symbol, those of all symbols included
     size_t wildcards;         // the most intervals wanted of all symbols
     size_t windows;           // the most windows that are open at once
+
+    // How long a trade may be needed: a window of the longest interval, and what it waits for, and what is asked for later.
+    int64_t retained_ms() const { return kLongestIntervalMs + delay_ms + rebuilt_ms; }
 };
 
 // What becomes of a wish for bars.

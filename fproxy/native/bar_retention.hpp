@@ -1,13 +1,15 @@
-// The trades of the last minute, in order of arrival: what a window is built from when somebody begins to want it after
-// its first trades have come.
+// The trades of the last while, in order of arrival: what a window is built from when somebody begins to want it after its
+// first trades have come, or after it has closed.
 //
-// One ring for all symbols, so that its memory has one bound however the trades fall. Each trade leads to the one before it
+// One queue for all symbols, so that its memory has one bound however the trades fall. Each trade leads to the one before it
 // of the same symbol, so that what one symbol needs costs its own trades, not those of all.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
+#include <deque>
+#include <memory>
+#include <utility>
 
 #include "trade_scan.hpp"
 
@@ -40,8 +42,11 @@ class RetainedTrades {
     // Keep a trade, where `previous` is the number of the one before it of its symbol, or zero; returns its number, in order of
     // arrival.
     uint64_t add(const Trade &trade, int64_t stream_time, uint64_t previous) {
-        if (count_ == ring_.size() && !make_room(stream_time)) forget_oldest();
-        Entry &entry = ring_[place(count_++)];
+        if (count_ == most_) forget_oldest();
+        // More than one for each that comes: after a rush the memory goes back.
+        for (int i = 0; i < 2 && count_ != 0 && oldest().stream_time < stream_time - span_; ++i) forget_oldest();
+        if (skipped_ + count_ == blocks_.size() * kBlock) add_block();
+        Entry &entry = at(skipped_ + count_++);
         entry.time = trade.time;
         entry.stream_time = stream_time;
         entry.price = trade.price.digits;
@@ -56,9 +61,10 @@ class RetainedTrades {
 
     // Forget all, and give the memory back.
     void clear() {
-        std::vector<Entry>().swap(ring_);
+        blocks_.clear();
+        spare_.reset();
         forgotten_ += count_;
-        oldest_ = count_ = 0;
+        skipped_ = count_ = 0;
         complete_from_ = INT64_MIN;
     }
 
@@ -71,7 +77,7 @@ class RetainedTrades {
     bool has(uint64_t number) const { return number > forgotten_ && number <= forgotten_ + count_; }
 
     // A trade that is still here.
-    const Entry &operator[](uint64_t number) const { return ring_[place(static_cast<size_t>(number - forgotten_ - 1))]; }
+    const Entry &operator[](uint64_t number) const { return at(skipped_ + static_cast<size_t>(number - forgotten_ - 1)); }
 
     // The number of the trade before it of the same symbol; zero when that is not known any more.
     uint64_t previous(uint64_t number) const {
@@ -82,35 +88,33 @@ class RetainedTrades {
   private:
     static constexpr size_t kLeast = 1024;
     static constexpr size_t kMost = UINT32_MAX;
+    static constexpr size_t kBlock = 1024;  // trades
 
-    std::vector<Entry> ring_;
+    using Block = std::unique_ptr<Entry[]>;
+
+    std::deque<Block> blocks_;  // so that growing copies nothing
+    Block spare_;
     size_t most_;
     int64_t span_;
-    size_t oldest_ = 0;
+    size_t skipped_ = 0;  // places at the front of the first block whose trades are forgotten
     size_t count_ = 0;
     uint64_t forgotten_ = 0;  // how many trades came before the oldest one here
     int64_t complete_from_ = INT64_MIN;
 
-    size_t place(size_t i) const {
-        const size_t at = oldest_ + i;
-        return at < ring_.size() ? at : at - ring_.size();
-    }
+    const Entry &at(size_t place) const { return blocks_[place / kBlock][place % kBlock]; }
+    Entry &at(size_t place) { return blocks_[place / kBlock][place % kBlock]; }
+    const Entry &oldest() const { return at(skipped_); }
+
+    void add_block() { blocks_.push_back(spare_ != nullptr ? std::move(spare_) : Block(new Entry[kBlock])); }
 
     void forget_oldest() {
-        complete_from_ = ring_[oldest_].stream_time + 1;
-        oldest_ = place(1);
+        complete_from_ = std::max(complete_from_, oldest().stream_time + 1);
         --count_;
         ++forgotten_;
-    }
-
-    // Grow, unless the bound is reached or the oldest trade is not needed any more.
-    bool make_room(int64_t stream_time) {
-        if (ring_.size() >= most_ || (count_ != 0 && ring_[oldest_].stream_time < stream_time - span_)) return false;
-        std::vector<Entry> larger(ring_.size() * 2 < kLeast ? kLeast : ring_.size() * 2 > most_ ? most_ : ring_.size() * 2);
-        for (size_t i = 0; i < count_; ++i) larger[i] = ring_[place(i)];
-        ring_.swap(larger);
-        oldest_ = 0;
-        return true;
+        if (++skipped_ < kBlock) return;
+        skipped_ = 0;
+        spare_ = std::move(blocks_.front());
+        blocks_.pop_front();
     }
 };
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bar_window.hpp"
@@ -36,6 +37,8 @@ struct Series {
     int64_t whole_from = kNever;   // windows that begin sooner miss trades
     int64_t missed_from = kNever;  // windows from this one on have been missed and are not counted as lost yet
     uint32_t wants = 0;            // how many want it of this symbol, apart from those that want it of all
+    int64_t wanted_at = INT64_MIN; // what the stream had reached when it was wanted: what had closed by then was not built
+    bool was_wanted = false;       // it was built and given up before, not long ago
     bool to_rebuild = false;       // its first windows are still to be built from retained trades
 
     explicit Series(Interval *of) : interval(of) {}
@@ -50,6 +53,7 @@ struct Symbol {
     uint64_t last_trade = 0;              // the number of its last retained trade; see RetainedTrades
     bool to_rebuild = false;      // a series of it is
     std::vector<Series> series;
+    std::vector<std::pair<int32_t, int64_t>> given_up;  // the intervals that were wanted, and what the stream had reached at the end
 
     Symbol(const Text &text, const Separators &separators)
         : name(text.data, text.length), json(json_text(separators.topic_name(name))), key(text.key) {}

@@ -19,9 +19,11 @@ namespace fproxy::bars {
 
 class BarWants {
   public:
-    BarWants(const BarLimits &limits, SymbolTable &symbols, TradeCoverage &coverage, BarWindows &windows,
-             RetainedTrades &retained)
-        : most_intervals_(limits.intervals), most_wildcards_(limits.wildcards), symbols_(symbols), coverage_(coverage), windows_(windows), retained_(retained) {}
+    BarWants(const BarLimits &limits, const StreamClock &clock, SymbolTable &symbols, TradeCoverage &coverage,
+             BarWindows &windows, RetainedTrades &retained)
+        : limits_(limits), clock_(clock), symbols_(symbols), coverage_(coverage), windows_(windows), retained_(retained) {
+        if (limits_.keeps_all) coverage_.want_all();
+    }
 
     // An interval; null when nobody has ever wanted it.
     const Interval *find(int32_t length_ms) const {
@@ -36,7 +38,7 @@ class BarWants {
         Series *series = index == SymbolTable::kAbsent ? nullptr : symbols_[index]->find(&interval);
         if (series == nullptr) {
             const size_t others = index == SymbolTable::kAbsent ? wildcards_.size() : symbols_[index]->series.size();
-            if (others >= most_intervals_ && interval.wildcard_wants == 0) return Wish::kTooManyIntervals;
+            if (others >= limits_.intervals && interval.wildcard_wants == 0) return Wish::kTooManyIntervals;
             if (!windows_.have_room(1)) return Wish::kTooManyWindows;
             if (index == SymbolTable::kAbsent) index = add_symbol(name);
             series = symbols_[index]->find(&interval);
@@ -50,11 +52,11 @@ class BarWants {
     Wish want_all(int32_t length_ms) {
         Interval &interval = interval_of(length_ms);
         if (interval.wildcard_wants == 0) {
-            if (wildcards_.size() >= most_wildcards_) return Wish::kTooManyIntervals;
+            if (wildcards_.size() >= limits_.wildcards) return Wish::kTooManyIntervals;
             if (!windows_.have_room(symbols_.size() + 1)) return Wish::kTooManyWindows;
             wildcards_.push_back(&interval);
             if (wildcards_.size() == 1) {
-                coverage_.want_all();
+                if (!limits_.keeps_all) coverage_.want_all();
                 coverage_.for_each_flowing([this](std::string_view name) { add_flowing(Text::of(name.data(), name.size())); });
             }
             for (uint32_t index = 0; index < symbols_.bound(); ++index)
@@ -83,7 +85,7 @@ class BarWants {
         if (interval.wildcard_wants == 0) return false;
         if (--interval.wildcard_wants != 0) return true;
         wildcards_.erase(std::find(wildcards_.begin(), wildcards_.end(), &interval));
-        if (wildcards_.empty()) coverage_.unwant_all();
+        if (wildcards_.empty() && !limits_.keeps_all) coverage_.unwant_all();
         for (uint32_t index = 0; index < symbols_.bound(); ++index) {
             Series *const series = symbols_[index] == nullptr ? nullptr : symbols_[index]->find(&interval);
             if (series != nullptr && series->wants == 0) remove_series(index, series, removed);
@@ -109,12 +111,23 @@ class BarWants {
         return index;
     }
 
+    // Forget some of the symbols that nobody wants and that have not traded for long: as many are looked at as is said.
+    template <class Removed>
+    void sweep(size_t count, Removed removed) {
+        const uint32_t bound = symbols_.bound();
+        for (count = std::min<size_t>(count, bound); count != 0; --count) {
+            if (++swept_ >= bound) swept_ = 0;
+            const Symbol *const symbol = symbols_[swept_];
+            if (symbol != nullptr && symbol->series.empty() && !retained_.has(symbol->last_trade)) remove(swept_, removed);
+        }
+    }
+
     // The symbols of which windows are still to be built from retained trades; some may not be there any more.
     std::vector<uint32_t> &to_rebuild() { return to_rebuild_; }
 
   private:
-    const size_t most_intervals_;
-    const size_t most_wildcards_;
+    const BarLimits limits_;
+    const StreamClock &clock_;
     SymbolTable &symbols_;
     TradeCoverage &coverage_;
     BarWindows &windows_;
@@ -122,6 +135,7 @@ class BarWants {
     std::map<int32_t, std::unique_ptr<Interval>> intervals_;  // never removed: there are at most 60,000
     std::vector<Interval *> wildcards_;                       // those wanted of all symbols
     std::vector<uint32_t> to_rebuild_;
+    uint32_t swept_ = 0;  // the symbol that sweep() looked at last
 
     Interval &interval_of(int32_t length_ms) {
         std::unique_ptr<Interval> &interval = intervals_[length_ms];
@@ -132,6 +146,13 @@ class BarWants {
     Series &add_series(uint32_t index, Interval &interval) {
         Symbol &symbol = *symbols_[index];
         Series &series = symbol.series.emplace_back(&interval);
+        series.wanted_at = clock_.reached();
+        const auto is_of = [&interval](const auto &gone) { return gone.first == interval.length_ms; };
+        const auto gone = std::find_if(symbol.given_up.begin(), symbol.given_up.end(), is_of);
+        if (gone != symbol.given_up.end()) {
+            series.was_wanted = gone->second + limits_.retained_ms() >= clock_.reached();
+            symbol.given_up.erase(gone);
+        }
         if (symbol.whole_from != kNever) {
             series.whole_from = std::max(symbol.whole_from, retained_.complete_from());
             series.to_rebuild = true;
@@ -144,10 +165,15 @@ class BarWants {
     void remove_series(uint32_t index, Series *series, Removed removed) {
         Symbol &symbol = *symbols_[index];
         windows_.give_up(*series, false);
+        symbol.given_up.emplace_back(series->interval->length_ms, clock_.reached());
         symbol.series.erase(symbol.series.begin() + (series - symbol.series.data()));
-        if (!symbol.series.empty()) return;
+        if (symbol.series.empty() && !(limits_.keeps_all && retained_.has(symbol.last_trade))) remove(index, removed);
+    }
+
+    template <class Removed>
+    void remove(uint32_t index, Removed removed) {
         removed(index);
-        coverage_.await_no_stream(symbol);
+        coverage_.await_no_stream(*symbols_[index]);
         symbols_.remove(index);
     }
 };

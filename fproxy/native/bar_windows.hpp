@@ -16,6 +16,7 @@
 #include "bar_messages.hpp"
 #include "bar_limits.hpp"
 #include "bar_symbols.hpp"
+#include "bar_text.hpp"
 #include "window_pool.hpp"
 
 namespace fproxy::bars {
@@ -136,8 +137,7 @@ class BarWindows {
         std::vector<Window *> &windows = group.windows;
         if (!std::is_sorted(windows.begin(), windows.end(), sooner)) std::sort(windows.begin(), windows.end(), sooner);
         const Interval &interval = *group.interval;
-        const std::string ending =
-            ",\"s\":" + std::to_string(end - interval.length_ms) + ",\"e\":" + std::to_string(end) + "}";
+        const std::string ending = bar_ending(interval, end);
         for (Window *window : windows) {
             if (window->symbol != Window::kNoSymbol) close_window(interval, *window, ending);
             pool_.free(window);
@@ -155,17 +155,9 @@ class BarWindows {
             series.start = series.end = 0;
         }
         if (!window.has_price) return;
-        std::string &text = bar_;
-        text.clear();
-        text += interval.opening;
-        text += symbol.json;
-        text += "\",\"T\":\"b\",\"S\":\"";
-        text += symbol.json;
-        text += "\",";
-        window.write(text, has_volume_);
-        text += ending;
+        write_bar(bar_, interval, symbol, window, has_volume_, ending);
         ++counts_.bars;
-        messages_.add(text);
+        messages_.add(bar_);
     }
 };
 

@@ -90,6 +90,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     bars::BarLimits limits{};
     limits.delay_ms = bytes.next() % 100;
     limits.retained_trades = 1024;
+    limits.rebuilt_ms = bytes.next() * 1000;
+    limits.keeps_all = bytes.next() % 2 != 0;
     limits.message_bytes = 500;
     limits.intervals = 4;
     limits.wildcards = 3;
@@ -119,6 +121,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 builder.advance(now);
                 int64_t at = 0;
                 builder.next_advance(&at);
+                builder.rebuild(interval, symbol, at);
                 break;
             }
             default: {

@@ -167,6 +167,8 @@ void bar_builder() {
     bars::BarLimits limits{};
     limits.delay_ms = 20;
     limits.retained_trades = 5000;
+    limits.keeps_all = true;
+    limits.rebuilt_ms = 60'000;
     limits.message_bytes = 1000;
     limits.intervals = limits.wildcards = 8;
     limits.windows = 10'000;
@@ -183,7 +185,11 @@ void bar_builder() {
     size_t bytes = 0;
     for (const std::string &text : builder.collect()) bytes += text.size();
     check(bytes > 5'000 && builder.counts().bars > 50 && builder.open_windows() == 0, "bars");
+    check(builder.want(50, "SYMBOL1") == bars::Wish::kGranted, "a wish");
+    check(builder.rebuild(50, "SYMBOL1", 0).bars > 0, "bars of before");
+    check(builder.unwant(50, "SYMBOL1"), "a wish that ends");
     builder.gap();
+    builder.advance(3000);
     check(builder.unwant(100, "*") && builder.unwant(1000, "*") && builder.unwant(250, "SYMBOL3"), "wishes that end");
     check(builder.symbol_count() == 0, "something is left");
 }

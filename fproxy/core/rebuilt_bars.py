@@ -1,0 +1,17 @@
+"""Bars that are built after the fact."""
+
+from typing import NamedTuple
+
+
+class RebuiltBars(NamedTuple):
+    """The bars of windows that had closed before anybody wanted them.
+
+    Attributes:
+        messages: JSON arrays of bars, in order of their ends.
+        count: how many bars they hold.
+        complete: whether every window that was asked for is among them, or was built when it closed.
+    """
+
+    messages: list[bytes]
+    count: int
+    complete: bool

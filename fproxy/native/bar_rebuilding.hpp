@@ -1,0 +1,67 @@
+// The bars of windows that had closed before anybody wanted them, from the trades that are retained.
+//
+// A retained trade knows what the stream had reached when it came, so it is late for a window that is built now exactly if it
+// was late then: the bars are, byte for byte, those that would have been sent.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "bar_limits.hpp"
+#include "bar_messages.hpp"
+#include "bar_retention.hpp"
+#include "bar_symbols.hpp"
+#include "bar_text.hpp"
+
+namespace fproxy::bars {
+
+struct RebuiltBars {
+    std::vector<std::string> messages;  // in order of the bars' ends
+    size_t bars = 0;
+    bool complete = false;  // every window asked for is there, or was built when it closed
+};
+
+// Build the bars of a series that end at a time or later and had closed when it was wanted.
+inline RebuiltBars rebuild_closed(const BarLimits &limits, bool has_volume, const RetainedTrades &retained,
+                                  const Symbol &symbol, const Series &series, int64_t from_end) {
+    const int64_t length = series.interval->length_ms;
+    RebuiltBars rebuilt;
+    // The first window asked for; those that begin before `whole_from` may lack trades.
+    const int64_t first = std::max<int64_t>((from_end - 1) / length * length, 0);
+    const bool was_closed = first + length + limits.delay_ms <= series.wanted_at;
+    const int64_t whole_from = std::max(series.whole_from, retained.complete_from());
+    rebuilt.complete = first >= series.whole_from && (!was_closed || (!series.was_wanted && first >= whole_from));
+    if (!was_closed || series.was_wanted || whole_from == kNever) return rebuilt;
+
+    const int64_t from = std::max(first, whole_from);
+    std::vector<uint64_t> numbers;  // of its trades that are needed, the last first
+    for (uint64_t number = symbol.last_trade; retained.has(number); number = retained.previous(number)) {
+        if (retained[number].stream_time < from) break;  // none before it is of a later time
+        numbers.push_back(number);
+    }
+    std::map<int64_t, Window> windows;
+    for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
+        const RetainedTrades::Entry &entry = retained[*number];
+        const int64_t start = entry.time - entry.time % length;
+        const int64_t closes = start + length + limits.delay_ms;
+        if (start < from || closes > series.wanted_at || closes <= entry.stream_time) continue;
+        const Trade trade = entry.trade();
+        auto window = windows.try_emplace(windows.end(), start, start, Window::kNoSymbol, *number);
+        window->second.count(trade, Wide{trade.price.digits} * trade.size.digits);
+    }
+    BarMessages messages(limits.message_bytes);
+    std::string text;
+    for (const auto &[start, window] : windows) {
+        if (!window.has_price) continue;
+        write_bar(text, *series.interval, symbol, window, has_volume, bar_ending(*series.interval, start + length));
+        messages.add(text);
+        ++rebuilt.bars;
+    }
+    rebuilt.messages = messages.take();
+    return rebuilt;
+}
+
+}  // namespace fproxy::bars
