@@ -62,8 +62,8 @@ class BarBuilder:
         all_trades: count every trade in everything, whatever its conditions say.
         retained_trades: how many trades are kept for windows wanted half way, or later (40 bytes each).
         rebuilt_ms: for how long after it has closed a window can be built for who begins to want it then (`rebuild`).
-        keeps_all: keep the trades of all symbols that flow, whoever wants them, and take the time of the stream from all
-            of them. Else only those of symbols that are wanted.
+        keeps_all: keep the trades of all symbols that flow, whoever wants them, and take the time of the stream from
+            all of them. Else only those of symbols that are wanted.
         message_bytes: the longest message that is made, unless one bar alone is longer.
         max_intervals: at how many intervals one symbol, or all symbols, can be wanted at once.
         max_windows: how many windows may be open at once (some 200 bytes each). Of those beyond no bar is built, and
@@ -155,9 +155,9 @@ class BarBuilder:
     def rebuild(self, interval_ms: int, symbol: str, from_end: int) -> RebuiltBars:
         """Build the bars of windows that had closed when somebody began to want them.
 
-        They are those that would have been sent, byte for byte: of the trades that are kept, a trade is late for a window
-        exactly if it was when it came. Windows that may lack trades are left out, and those of an interval that was built
-        and given up not long ago: some of its bars are out already.
+        They are those that would have been sent, byte for byte: of the trades that are kept, a trade is late for a
+        window exactly if it was when it came. Windows that may lack trades are left out, and those of an interval that
+        was built and given up not long ago: some of its bars are out already.
 
         Args:
             interval_ms: the interval, which is wanted.

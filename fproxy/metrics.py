@@ -183,6 +183,7 @@ class Metrics:
             ("received_bytes", "Bytes of messages received from an upstream.", "upstream"),
             ("refused_frames", "Upstream messages that were not sound JSON.", "upstream"),
             ("replayed_events", "Kept events sent to clients once more."),
+            ("recovered_messages", "Kept messages gone through for roles of ours that began or came back."),
             ("snapshot_events", "Last events of topics sent to clients that subscribed to them."),
             ("refused_topics", "Topics refused by an upstream.", "upstream"),
         ):
@@ -254,6 +255,7 @@ class MarketMetrics:
         refused_frames: messages of an ``upstream`` that were not sound JSON, and were not forwarded.
         refused_topics: topics that an ``upstream`` refused to serve.
         replayed_events: kept events that were sent to clients which asked for what has passed.
+        recovered_messages: kept messages that were gone through for roles of ours which began or came back.
         snapshot_events: last events of topics that were sent to clients which subscribed to them.
     """
 
@@ -268,6 +270,7 @@ class MarketMetrics:
         for reason in SLOW_CONSUMER_REASONS:
             self.slow_consumers.labels(reason)
         self.replayed_events = self._counter("replayed_events").labels(market)
+        self.recovered_messages = self._counter("recovered_messages").labels(market)
         self.snapshot_events = self._counter("snapshot_events").labels(market)
         self.upstream_up = LabelledMetric(self._gauge("upstream_up"), market)
         self.upstream_connects = LabelledMetric(self._counter("upstream_connects"), market)

@@ -8,10 +8,10 @@ class RebuiltBars(NamedTuple):
 
     Attributes:
         messages: JSON arrays of bars, in order of their ends.
-        count: how many bars they hold.
+        bars: how many they hold.
         complete: whether every window that was asked for is among them, or was built when it closed.
     """
 
     messages: list[bytes]
-    count: int
+    bars: int
     complete: bool

@@ -187,7 +187,7 @@ class AggregatorMarket(ServedMarket):
                 matching=self._new_fanout,
                 topics=self._subscriptions.topics,
                 is_complete=self._is_complete,
-                counted=counters.replayed_events.inc,
+                metrics=counters,
             )
         self._loop: asyncio.AbstractEventLoop
         self._steps: WorkSteps
@@ -400,7 +400,7 @@ class AggregatorMarket(ServedMarket):
         self._fanout.flush()
         mark = notice_message(self._followers.mark())
         for client in self._followers:
-            if not self._replays.catches_up(client):
+            if client not in self._replays.clients:
                 client.send_status(mark)
 
     # What the firehose calls.

@@ -1,7 +1,7 @@
 """One market of the filtered proxy: two upstreams in, one stream out to each client, with just what it wants."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
@@ -16,10 +16,10 @@ from fproxy.core.stream import Stream
 from fproxy.core.topics import BARS, Topic
 from fproxy.core.upstream_effects import Recovering
 from fproxy.metrics import Metrics
+from fproxy.roles.filtered_replays import FilteredReplays
 from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.kept_snapshots import kept_snapshots
-from fproxy.roles.replay import FilteredReplay, Replay, Replayed, ReplayStart
-from fproxy.roles.replay_queue import ReplayQueue
+from fproxy.roles.replay import ReplayStart
 from fproxy.roles.resumption import EndedConnection, Resumption
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import FilteredProxySettings
@@ -53,22 +53,15 @@ def _new_fanout(market: Market, history: History | None = None, snapshots: Snaps
     return fanout
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _ClientState:
     """What the role keeps with a client.
 
     Attributes:
         number: the client's, in the fan-out.
-        replays: how it catches up with what has passed; None when it has never asked to.
     """
 
     number: int
-    replays: ReplayQueue[FilteredReplay] | None = None
-
-    @property
-    def replay(self) -> FilteredReplay | None:
-        """The replay under way."""
-        return None if self.replays is None else self.replays.current
 
 
 class _Admission(NamedTuple):
@@ -104,7 +97,7 @@ class FilteredMarket(ServedMarket):
             fproxy.core.urls.UrlError: a URL is not one of an upstream.
         """
         self.market = market
-        self._metrics = counters = metrics.of(market.name)
+        counters = metrics.of(market.name)
         self._history = kept_history(settings.history, counters)
         self._last_events = kept_snapshots(settings, counters)
         self._fanout = _new_fanout(market, self._history, self._last_events)
@@ -162,16 +155,26 @@ class FilteredMarket(ServedMarket):
             )
             for upstream in Upstream
         }
-        self._replaying: set[Client] = set()
         route = filtered_proxy_route(market)
         self._subscriptions = Subscriptions(route, demands, self._upstreams)
+        self._replays: FilteredReplays | None = None
+        if self._history is not None:
+            self._replays = FilteredReplays(
+                self._fanout,
+                self._history,
+                matching=partial(_new_fanout, market),
+                topics=self._subscriptions.topics,
+                is_complete=self._is_complete,
+                metrics=counters,
+                awaits=self._subscriptions.await_past,
+            )
         self._snapshot_always = settings.snapshot
         self._snapshots: SnapshotSender | None = None
         if self._last_events is not None:
             self._snapshots = SnapshotSender(
                 self._last_events,
                 topics_of=self._subscriptions.topics,
-                catching_up=self._replaying.__contains__,
+                catching_up=self._catches_up,
                 counted=counters.snapshot_events.inc,
                 event_topics=matcher(market),
             )
@@ -193,13 +196,15 @@ class FilteredMarket(ServedMarket):
         self._subscriptions.prepare(steps)
         if self._history is not None:
             self._trimming = steps.add(self._history, trimming(self._history))
+        if self._replays is not None:
+            self._replays.prepare(steps)
         if self._snapshots is not None:
             self._snapshots.prepare(steps)
 
     def start(self) -> None:
         """Begin to connect upstream."""
-        if self._resumption is not None:
-            looks = self._resumption.looks(unix_ms, self._fanout.flush, busy=self._replaying)
+        if self._resumption is not None and self._replays is not None:
+            looks = self._resumption.looks(unix_ms, self._fanout.flush, busy=self._replays.clients)
             self._looks = self._steps.add(self, looks)
         for upstream in self._upstreams.values():
             upstream.start()
@@ -278,21 +283,21 @@ class FilteredMarket(ServedMarket):
         state: _ClientState = client.context
         brought: Brought | None = None
         live: Sequence[Topic] = topics
-        if self._resumption is not None and self._history is not None:
+        if self._resumption is not None and self._replays is not None:
             missed = self._resumption.missed(client, topics, unix_ms())
             if missed is not None:
                 catching_up = frozenset(missed[0])
                 live = [topic for topic in topics if topic not in catching_up]
-                brought = Brought(catching_up, self._catch_up(client, self._history, *missed))
+                brought = Brought(catching_up, self._replays.ask(client, state.number, *missed))
         self._fanout.subscribe(state.number, [*topics, *self._notices.topics(concerns.fresh)])
-        if state.replay is not None:
-            state.replay.subscribe(live)
+        if self._replays is not None:
+            self._replays.subscribe(client, live)
         self._notices.tell_late(client, concerns.serving)
         self._settle_later()
         return _Admission(concerns.unserved, brought)
 
     def _subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> _Admission:
-        if self._history is None:
+        if self._replays is None:
             client.refuse_replay()
             return self._subscribe(client, topics)
         state: _ClientState = client.context
@@ -300,7 +305,7 @@ class FilteredMarket(ServedMarket):
         topics = [topic for topic in topics if topic not in concerns.unserved]
         self._fanout.subscribe(state.number, self._notices.topics(concerns.fresh))
         self._notices.tell_late(client, concerns.serving)
-        replayed = self._catch_up(client, self._history, topics, ReplayStart(since))
+        replayed = self._replays.ask(client, state.number, topics, ReplayStart(since))
         self._fanout.subscribe(state.number, topics)  # it is muted until it has caught up
         return _Admission(concerns.unserved, Brought(frozenset(topics), replayed))
 
@@ -310,8 +315,8 @@ class FilteredMarket(ServedMarket):
         left = self._subscriptions.unsubscribe(client, topics)
         gone = [*topics, *self._notices.topics(left)]
         self._fanout.unsubscribe(state.number, gone)
-        if state.replays is not None:
-            state.replays.drop(gone)
+        if self._replays is not None:
+            self._replays.drop(client, gone)
         self._settle_later()
 
     def topics(self, client: Client) -> Set[Topic]:
@@ -326,9 +331,8 @@ class FilteredMarket(ServedMarket):
     def client_left(self, client: Client) -> None:
         """Forget a client."""
         state: _ClientState = client.context
-        if state.replays is not None:
-            state.replays.cancel()
-            self._replaying.discard(client)
+        if self._replays is not None:
+            self._replays.client_left(client)
         if self._snapshots is not None:
             self._snapshots.client_left(client)
         self._fanout.remove_client(state.number)
@@ -346,65 +350,20 @@ class FilteredMarket(ServedMarket):
 
     # What has passed.
 
-    def _catch_up(
-        self, client: Client, history: History, topics: Sequence[Topic], start: ReplayStart
-    ) -> Replayed:
-        """Have a client brought the kept events of topics first. It is muted until it has caught up."""
-        state: _ClientState = client.context
-        if state.replays is None:
-            state.replays = ReplayQueue(
-                client,
-                history=history,
-                steps=self._steps,
-                make=partial(self._new_replay, client),
-                live=partial(self._go_live, client),
-            )
-        return state.replays.ask(topics, start)
+    def _catches_up(self, client: Client) -> bool:
+        return self._replays is not None and client in self._replays.clients
 
-    def _new_replay(
-        self, client: Client, start: ReplayStart, asked_at: int, ended: Callable[[Replay], None]
-    ) -> FilteredReplay:
-        assert self._history is not None
-        state: _ClientState = client.context
-        assert state.replays is not None
-        concerned = self._subscriptions.concerned(client)
-        asked = state.replays.waiting_topics
-        return FilteredReplay(
-            client,
-            held=[topic for topic in self._subscriptions.topics(client) if topic not in asked],
-            history=self._history,
-            start=start,
-            asked_at=asked_at,
-            is_complete=partial(self._is_complete, start, concerned),
-            awaits=self._subscriptions.await_past,
-            matching=_new_fanout(self.market),
-            counted=self._metrics.replayed_events.inc,
-            ended=ended,
-        )
-
-    def _is_complete(self, start: ReplayStart, concerned: Set[Upstream], topics: Collection[Topic]) -> bool:
+    def _is_complete(self, client: Client, start: ReplayStart, topics: Collection[Topic]) -> bool:
         """Return whether no event of topics is missing since then: neither for a gap nor for want of a subscription."""
         return all(
             self.streams[upstream].interruption is None and start.time >= self._feeds[upstream].whole_since
-            for upstream in concerned
+            for upstream in self._subscriptions.concerned(client)
         ) and self._subscriptions.flow_since(topics, start.time)
-
-    def _go_live(self, client: Client, live: bool) -> None:
-        """A client gets what is live from now on, or has to catch up first."""
-        state: _ClientState = client.context
-        if live:
-            self._fanout.unmute(state.number)
-            self._replaying.discard(client)
-        else:
-            self._fanout.mute(state.number)
-            self._replaying.add(client)
 
     def _tell(self, upstream: Upstream, event: bytes) -> None:
         self._notices.tell(upstream, event)
-        if self._notices.enabled:
-            for client in self._replaying:
-                if upstream in self._subscriptions.concerned(client):
-                    client.context.replay.tell(event)
+        if self._notices.enabled and self._replays is not None:
+            self._replays.tell(event, lambda client: upstream in self._subscriptions.concerned(client))
 
     def _settle_later(self) -> None:
         if self._settle_timer is None:

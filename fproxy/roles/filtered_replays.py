@@ -1,18 +1,23 @@
 """How the clients of a fan-out catch up with what has passed, each muted until it has."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from functools import partial
 
 from fproxy._fastpath import Fanout, History
 from fproxy.core.topics import Topic
-from fproxy.roles.replay import FilteredReplay, Replay, ReplayStart
+from fproxy.metrics import MarketMetrics
+from fproxy.roles.replay import FilteredReplay, Replay, Replayed, ReplayStart, awaits_nothing
 from fproxy.roles.replay_queue import ReplayQueue
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import WorkSteps
 
 
 class FilteredReplays:
-    """The replays of a fan-out's clients."""
+    """The replays of a fan-out's clients.
+
+    Attributes:
+        clients: those that catch up now, and so get nothing live.
+    """
 
     def __init__(
         self,
@@ -22,7 +27,8 @@ class FilteredReplays:
         matching: Callable[[], Fanout],
         topics: Callable[[Client], Collection[Topic]],
         is_complete: Callable[[Client, ReplayStart, Collection[Topic]], bool],
-        counted: Callable[[int], None],
+        metrics: MarketMetrics,
+        awaits: Callable[[Collection[Topic]], bool] = awaits_nothing,
     ) -> None:
         """Begin with nobody.
 
@@ -32,23 +38,27 @@ class FilteredReplays:
             matching: returns a fan-out without clients that routes and spells as the live one does.
             topics: returns what a client is subscribed to.
             is_complete: returns whether, from a start on, no event of topics is missing for a client.
-            counted: gets the numbers of events that are replayed.
+            metrics: where to count.
+            awaits: returns whether an upstream is about to bring what it has of topics.
         """
         self._fanout = fanout
         self._history = history
         self._matching = matching
         self._topics = topics
         self._is_complete = is_complete
-        self._counted = counted
+        self._metrics = metrics
+        self._awaits = awaits
         self._steps: WorkSteps
         self._numbers: dict[Client, int] = {}
         self._queues: dict[Client, ReplayQueue[FilteredReplay]] = {}
+        self._catching_up: set[Client] = set()
+        self.clients: Set[Client] = self._catching_up
 
     def prepare(self, steps: WorkSteps) -> None:
         """Prepare for clients; ``steps`` carries replays out."""
         self._steps = steps
 
-    def ask(self, client: Client, number: int, topics: Sequence[Topic], start: ReplayStart) -> None:
+    def ask(self, client: Client, number: int, topics: Sequence[Topic], start: ReplayStart) -> Replayed:
         """Bring a client what is kept of topics first; it is muted from now on until it has caught up.
 
         Args:
@@ -56,6 +66,9 @@ class FilteredReplays:
             number: the client's, in the fan-out.
             topics: what of. It is to be subscribed to them behind this.
             start: from when on.
+
+        Returns:
+            what that has brought, once it is carried out.
         """
         if client not in self._queues:
             self._numbers[client] = number
@@ -66,7 +79,7 @@ class FilteredReplays:
                 make=partial(self._new_replay, client),
                 live=partial(self._go_live, client),
             )
-        self._queues[client].ask(topics, start)
+        return self._queues[client].ask(topics, start)
 
     def subscribe(self, client: Client, topics: Iterable[Topic]) -> None:
         """A client gets topics from now on, without what has passed."""
@@ -79,22 +92,19 @@ class FilteredReplays:
         if client in self._queues:
             self._queues[client].drop(topics)
 
-    def tell(self, event: bytes) -> None:
-        """Send a status event to every client that catches up, behind what has come so far."""
-        for client in self._queues:
+    def tell(self, event: bytes, concerns: Callable[[Client], bool] = lambda _: True) -> None:
+        """Send a status event to the clients that catch up and that it concerns, behind what has come so far."""
+        for client in self._catching_up:
             replay = self._current(client)
-            if replay is not None:
+            if replay is not None and concerns(client):
                 replay.tell(event)
-
-    def catches_up(self, client: Client) -> bool:
-        """Return whether a client gets what has passed now, and so nothing live."""
-        return self._current(client) is not None
 
     def client_left(self, client: Client) -> None:
         """Forget a client."""
         queue = self._queues.pop(client, None)
         if queue is not None:
             queue.cancel()
+            self._catching_up.discard(client)
             del self._numbers[client]
 
     def _current(self, client: Client) -> FilteredReplay | None:
@@ -113,12 +123,15 @@ class FilteredReplays:
             asked_at=asked_at,
             is_complete=partial(self._is_complete, client, start),
             matching=self._matching(),
-            counted=self._counted,
+            awaits=self._awaits,
+            metrics=self._metrics,
             ended=ended,
         )
 
     def _go_live(self, client: Client, live: bool) -> None:
         if live:
             self._fanout.unmute(self._numbers[client])
+            self._catching_up.discard(client)
         else:
             self._fanout.mute(self._numbers[client])
+            self._catching_up.add(client)

@@ -244,7 +244,7 @@ class FirehoseMarket(ServedMarket):
             asked_at=asked_at,
             is_complete=partial(self._is_complete, start),
             matching=Fanout(event_topics=matcher(self.market)),
-            counted=self._metrics.replayed_events.inc,
+            metrics=self._metrics,
             ended=ended,
         )
 

@@ -20,6 +20,7 @@ from fproxy.core.status_event import REPLAYED_STATUS
 from fproxy.core.stream_notice import notice_message
 from fproxy.core.stream_position import recovered_event
 from fproxy.core.topics import Topic
+from fproxy.metrics import MarketMetrics
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import Steps, Work, WorkSteps
 
@@ -43,7 +44,8 @@ class _TooSlowError(Exception):
     """The client reads more slowly than the history forgets."""
 
 
-def _awaits_nothing(topics: Collection[Topic]) -> bool:
+def awaits_nothing(topics: Collection[Topic]) -> bool:
+    """Return that no upstream is about to bring anything."""
     return False
 
 
@@ -123,9 +125,9 @@ class Replay(ABC):
         asked_at: int,
         is_complete: Callable[[Collection[Topic]], bool],
         matching: Fanout,
-        counted: Callable[[int], None],
+        metrics: MarketMetrics,
         ended: Callable[["Replay"], None],
-        awaits: Callable[[Collection[Topic]], bool] = _awaits_nothing,
+        awaits: Callable[[Collection[Topic]], bool] = awaits_nothing,
     ) -> None:
         """Prepare a replay. The client must get nothing live from now on, until ``ended``.
 
@@ -136,7 +138,7 @@ class Replay(ABC):
             asked_at: the number that the next message had when the client asked.
             is_complete: returns whether nothing of topics is missing since then, as far as the streams go.
             matching: matches the kept events: a fan-out without clients, which routes and spells as the live one does.
-            counted: gets the number of events that were replayed.
+            metrics: where to count what was brought.
             ended: the client has caught up, and has to get what is live from this very moment on.
             awaits: returns whether an upstream is about to bring what it has of topics.
         """
@@ -145,7 +147,7 @@ class Replay(ABC):
         self._from = start
         self._is_complete = is_complete
         self._reaches_back = start.time >= history.complete_from
-        self._counted = counted
+        self._metrics = metrics
         self._ended = ended
         self._awaits = awaits
         if start.number is not None:
@@ -217,6 +219,7 @@ class Replay(ABC):
             self._client.cut_off("replay")
             return
         if self._from.number is not None:
+            self._metrics.recovered_messages.inc(self._cursor - self._from.number)
             self._client.send_status(notice_message(recovered_event(self._from.request)))
         self._ended(self)
 
@@ -262,7 +265,7 @@ class Replay(ABC):
             complete = complete and self._is_complete(asked[first : first + PIECE_TOPICS])
             yield None
         count = self._kept.events_collected
-        self._counted(count)
+        self._metrics.replayed_events.inc(count)
         self._client.send_status(replayed_message(self._from, count, complete=complete))
 
     @property

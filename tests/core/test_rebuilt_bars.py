@@ -1,4 +1,4 @@
-"""Bars of windows that had closed before anybody wanted them: the same bytes as if they had been wanted all the time."""
+"""Bars of windows that had closed before anybody wanted them: the same bytes as if they had been wanted before."""
 
 from random import Random
 
@@ -73,7 +73,7 @@ class LateWantsBesideOracle(RuleBasedStateMachine):
             if series == [symbol, interval] and end >= from_end and end - interval >= whole_from
         ]
         assert bar_texts(rebuilt.messages) == expected
-        assert rebuilt.count == len(expected)
+        assert rebuilt.bars == len(expected)
         assert rebuilt.complete == ((from_end - 1) // interval * interval >= whole_from)
 
     @invariant()
@@ -138,7 +138,9 @@ def test_a_stream_that_begins_again_leaves_nothing_of_the_time_before() -> None:
     builder.want(100, "A")
     feed(builder, *(("A", time) for time in range(0, 2_000, 10)))
     assert builder.counts.restarts == 1
-    assert builder.rebuild(100, "A", START + 1_000_000) == ([], 0, True), "what comes at that time is built as it comes"
+    assert builder.rebuild(100, "A", START + 1_000_000) == ([], 0, True), (
+        "what comes at that time is built as it comes"
+    )
     assert wanted(builder, 1_500, interval=50) == (list(range(1_450, 1_950, 50)), True)
 
 
