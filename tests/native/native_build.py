@@ -1,5 +1,6 @@
 """Builds the C++ harnesses of these tests: for this machine, with sanitizers, and for arm64."""
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -122,13 +123,16 @@ def _program(name: str, source: str, compiler: str, more_flags: tuple[str, ...],
         digest.update(file.read_bytes())
     family = f"{Path(source).stem}-{name}"
     program = kept / f"{family}-{digest.hexdigest()[:16]}"
-    if not program.exists():
-        for outdated in kept.glob(f"{family}-*"):
-            outdated.unlink()
-        made = program.with_suffix(".new")
-        command = ["nice", compiler, *flags, "-o", made, HERE / source]
-        subprocess.run(command, check=True, timeout=TIMEOUT_SECONDS)
-        made.rename(program)
+    with (kept / f"{family}.lock").open("w") as lock:
+        # Where tests run in several processes, the first one builds for all.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            for outdated in kept.glob(f"{family}-*"):
+                outdated.unlink()
+            made = program.with_suffix(".new")
+            command = ["nice", compiler, *flags, "-o", made, HERE / source]
+            subprocess.run(command, check=True, timeout=TIMEOUT_SECONDS)
+            made.rename(program)
     return program
 
 
