@@ -40,7 +40,14 @@ class BacklogPool:
 
     @property
     def bytes(self) -> int:
-        """The memory that it takes now."""
+        """The memory that it takes now, but for ``spare_bytes``."""
+
+    @property
+    def spare_bytes(self) -> int:
+        """The memory that is kept ready for what will wait, at most 32 MiB: never more than the limit leaves."""
+
+    def tidy(self) -> None:
+        """Give back some of what is kept ready, as far as it was not needed since the last time."""
 
     @property
     def waiting_bytes(self) -> int:

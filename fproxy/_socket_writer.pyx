@@ -37,7 +37,13 @@ cdef extern from "backlog.hpp" namespace "fproxy" nogil:
     cdef cppclass EvictionOrder "fproxy::EvictionOrder<fproxy::Backlog>":
         CppBacklog *oldest()
 
+    cdef cppclass SharedBlocks:
+        size_t spare_bytes() const
+        void give_back(size_t blocks)
+        void tidy()
+
     cdef cppclass CppBacklogPool "fproxy::BacklogPool":
+        SharedBlocks blocks
         EvictionOrder order
         size_t held_bytes
         size_t waiting_bytes
@@ -110,6 +116,7 @@ cdef size_t MOST_IN_A_TURN = 1024 * 1024
 cdef size_t MAX_PAYLOAD = 256 * 1024
 cdef enum:
     MOST_VECTORS = 64
+    FULL_BLOCK = 64 * 1024
 
 cdef enum Policy:
     DISCONNECT
@@ -159,6 +166,13 @@ cdef class BacklogPool:
         cdef CppBacklog *oldest = self._pool.order.oldest()
         return 0.0 if oldest == NULL else max(0, coarse_monotonic_ms() - oldest.since()) / 1000
 
+    @property
+    def spare_bytes(self):
+        return self._pool.blocks.spare_bytes()
+
+    def tidy(self):
+        self._pool.blocks.tidy()
+
     def evict_lagging(self, double max_lag):
         if max_lag < 0:
             raise ValueError(f"nothing can have waited for {max_lag} s")
@@ -177,8 +191,10 @@ cdef class BacklogPool:
     # To be called when something was kept.
     cdef void keep_to_limit(self) noexcept:
         cdef CppBacklog *oldest
-        if self._pool.bytes() <= self.max_bytes or self._evicting:
+        cdef size_t taken = self._pool.bytes() + self._pool.blocks.spare_bytes()
+        if taken <= self.max_bytes or self._evicting:
             return
+        self._pool.blocks.give_back((taken - self.max_bytes) // FULL_BLOCK + 1)
         self._evicting = True
         while self._pool.bytes() > self.max_bytes:
             oldest = self._pool.order.oldest()

@@ -21,6 +21,7 @@ def _fproxy_environment(firehose: str, aggregator: str) -> Mapping[str, str]:
         "FIREHOSE_URL": firehose,
         "MS_AGGREGATOR_URL": aggregator,
         "POLYGON_API_KEY": "benchmark",
+        "FPROXY_MAX_UNSENT_BYTES": "64MiB",  # the peers have no limit, and the longest tape is 58 MB
         "LOG_LEVEL": "warning",
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }

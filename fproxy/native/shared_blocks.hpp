@@ -1,8 +1,8 @@
 // Pieces of memory for bytes that wait to be sent, with counted references.
 //
-// One copy serves every client that the bytes wait for. A full block is mapped memory, which goes back to the system as soon
-// as nobody needs it: what a burst took is not kept by the allocator. A few blocks are kept ready, so that a steady lag
-// does not touch new pages all the time.
+// One copy serves every client that the bytes wait for. A full block is mapped memory, so that what a burst took can go back
+// to the system. It does so when it was not needed for a while: pages that are touched for the first time are a quarter of
+// what a burst costs, and while clients lag some blocks become free and others are needed all the time.
 #pragma once
 
 #include <algorithm>
@@ -16,6 +16,12 @@
 #include <sys/mman.h>
 
 namespace fproxy {
+
+#ifdef MAP_POPULATE  // touches all pages at once: cheaper than one by one
+constexpr int kMapping = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+#else
+constexpr int kMapping = MAP_PRIVATE | MAP_ANONYMOUS;
+#endif
 
 struct Block {
     char *bytes;
@@ -31,11 +37,11 @@ class SharedBlocks {
   public:
     static constexpr size_t kFullBlock = 64 * 1024;
 
-    SharedBlocks() { spares_.reserve(kSpares); }
+    SharedBlocks() { spares_.reserve(kMostSpares); }
     SharedBlocks(const SharedBlocks &) = delete;
     SharedBlocks &operator=(const SharedBlocks &) = delete;
     ~SharedBlocks() {
-        for (char *spare : spares_) unmap(spare, kFullBlock);
+        give_back(spares_.size());
     }
 
     // A block with these bytes and one reference.
@@ -79,17 +85,39 @@ class SharedBlocks {
         delete block;
     }
 
-    // The memory that all blocks take; those kept ready, at most a MiB, not included.
+    // The memory that all blocks take; those kept ready not included.
     size_t bytes() const { return bytes_; }
+
+    // The memory of those kept ready.
+    size_t spare_bytes() const { return spares_.size() * kFullBlock; }
+
+    // Give back so many of those kept ready, as far as there are.
+    void give_back(size_t blocks) {
+        for (blocks = std::min(blocks, spares_.size()); blocks != 0; --blocks) {
+            unmap(spares_.back(), kFullBlock);
+            spares_.pop_back();
+        }
+        fewest_ = std::min(fewest_, spares_.size());
+    }
+
+    // To be called now and then: give back what was not needed since the last time, some of it if it is much.
+    void tidy() {
+        const size_t unused = std::min(fewest_, spares_.size());
+        give_back(std::min(unused - std::min(unused, kFewSpares), kTidied));
+        fewest_ = spares_.size();
+    }
 
   private:
     static constexpr size_t kSmallBlock = 4 * 1024;
     static constexpr size_t kMediumBlock = 16 * 1024;
     static constexpr size_t kPage = 4 * 1024;
-    static constexpr size_t kSpares = 16;
+    static constexpr size_t kFewSpares = 16;    // are always kept
+    static constexpr size_t kMostSpares = 512;  // 32 MiB
+    static constexpr size_t kTidied = 64;       // at a time: half a millisecond
 
     size_t bytes_ = 0;
     std::vector<char *> spares_;
+    size_t fewest_ = 0;  // how many there were at least since they were tidied
 
     static size_t capacity_for(size_t size) {
         if (size <= kSmallBlock) return kSmallBlock;
@@ -107,9 +135,10 @@ class SharedBlocks {
         if (capacity == kFullBlock && !spares_.empty()) {
             char *const spare = spares_.back();
             spares_.pop_back();
+            fewest_ = std::min(fewest_, spares_.size());
             return spare;
         }
-        void *const bytes = ::mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *const bytes = ::mmap(nullptr, capacity, PROT_READ | PROT_WRITE, kMapping, -1, 0);
         if (bytes == MAP_FAILED) throw std::bad_alloc();
         return static_cast<char *>(bytes);
     }
@@ -117,7 +146,7 @@ class SharedBlocks {
     void free(char *bytes, size_t capacity) {
         if (capacity < kFullBlock)
             std::free(bytes);
-        else if (capacity == kFullBlock && spares_.size() < kSpares)
+        else if (capacity == kFullBlock && spares_.size() < kMostSpares)
             spares_.push_back(bytes);
         else
             unmap(bytes, capacity);

@@ -220,8 +220,7 @@ class ClientServer:
         self._listener = listener
         self._handshakes = handshakes
         self._shared = shared
-        if limits.max_lag:
-            self._lag_watch = LagWatch(loop, self.backlog, max_lag=limits.max_lag)
+        self._lag_watch = LagWatch(loop, self.backlog, max_lag=limits.max_lag)
         for listening in listener.sockets:
             self._port = listening.getsockname()[1]
         await before_accepting()

@@ -15,6 +15,7 @@ from fproxy._fastpath import Fanout
 from fproxy._socket_writer import TRANSPORT_BYTES, BacklogPool, SocketWriter
 from fproxy.core.frames import text_frame
 from fproxy.core.topics import parse_topic
+from fproxy.shell import lag_watch
 
 EVENT = b'{"ev":"T","sym":"A","i":%d,"padding":"' + b"x" * 2_000 + b'"}'
 
@@ -174,6 +175,47 @@ async def test_a_client_that_breaks_off_gives_its_backlog_back() -> None:
         assert server.backlog.lagging == 0
         sink.write(text_frame(b"too late"))
         assert server.backlog.bytes == 0
+
+
+async def test_memory_that_a_burst_took_is_ready_for_the_next_and_goes_back_when_it_is_not_needed() -> None:
+    async with serving_slowly() as server:
+        for _ in range(2):
+            async with stalled(server) as (_, sink):
+                while sink.unsent_bytes < 10 << 20:
+                    sink.write(text_frame(b"q" * 60_000))
+            await server.emptied()
+            assert server.backlog.bytes == 0
+            assert server.backlog.spare_bytes > 9 << 20
+            server.backlog.tidy()  # it was needed just now
+            assert server.backlog.spare_bytes > 9 << 20
+        for _ in range(20):
+            server.backlog.tidy()
+        assert server.backlog.spare_bytes == 1 << 20
+
+
+async def test_memory_is_given_back_while_clients_may_lag_for_any_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lag_watch, "TIDYING_INTERVAL", 0.01)
+    async with serving_slowly(max_lag=0) as server:
+        async with stalled(server) as (_, sink):
+            while sink.unsent_bytes < 2 << 20:
+                sink.write(text_frame(b"p" * 60_000))
+        await until(lambda: server.backlog.spare_bytes == 1 << 20)
+
+
+async def test_memory_that_is_kept_ready_is_never_more_than_the_limit_leaves() -> None:
+    async with serving_slowly(max_backlog=4 << 20) as server:
+        async with stalled(server) as (_, sink):
+            while sink.unsent_bytes < 3 << 20:
+                sink.write(text_frame(b"o" * 60_000))
+        await server.emptied()
+        assert server.backlog.spare_bytes > 2 << 20
+        async with stalled(server) as (_, sink):
+            while sink.unsent_bytes < 3 << 20:
+                sink.write(text_frame(b"n" * 500_000))  # in blocks of their own
+                assert server.backlog.bytes + server.backlog.spare_bytes <= 4 << 20
+            assert sink.authenticated
 
 
 @pytest.mark.parametrize("secure", [False, True])
