@@ -75,9 +75,20 @@ async def test_the_python_client_comes_back_after_a_restart() -> None:
 async def test_the_javascript_client_gets_notices_and_comes_back_after_a_restart(
     javascript_client: Path,
 ) -> None:
+    await gets_notices_and_comes_back("node", javascript_client)
+
+
+async def test_a_client_like_the_go_client_gets_notices_and_comes_back_after_a_restart(
+    go_client: Path,
+) -> None:
+    await gets_notices_and_comes_back(go_client)
+
+
+async def gets_notices_and_comes_back(*command: str | Path) -> None:
+    """Hold a program, which is told a URL and a topic, to the loss of an upstream and to a restart."""
     async with proxy_on(0) as (first, firehose):
         program = await asyncio.create_subprocess_exec(
-            "node", javascript_client, f"ws://127.0.0.1:{first.port}", "T.AAPL", stdout=subprocess.PIPE
+            *command, f"ws://127.0.0.1:{first.port}", "T.AAPL", stdout=subprocess.PIPE
         )
         assert program.stdout is not None
         lines = program.stdout
