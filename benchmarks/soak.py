@@ -135,13 +135,11 @@ class Soak:
         leaving = healthy[at]
         self.faults += leaving.faults
         leaving.close()
-        loop = asyncio.get_running_loop()
         first = self._chance.randrange(195)
-        _, client = await loop.create_connection(
-            lambda: HealthyClient(KEY, range(first, first + 5)), "127.0.0.1", proxy.port
-        )
+        client = HealthyClient(KEY, range(first, first + 5))
         try:
             async with asyncio.timeout(10):
+                await client.connect(proxy.port)
                 await client.joined
         except (TimeoutError, ConnectionError) as error:
             self.faults.append(f"a client could not join: {error!r}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from benchmarks.hostile.cores import stand_back
 from benchmarks.hostile.frames import UPGRADE, masked, request
 
 ADDRESS: Final = "127.0.0.2"
@@ -27,11 +28,13 @@ class Target:
         port: of the proxy.
         key: one that is let in.
         seconds: how long.
+        cores: where the attackers run, on what others leave there.
     """
 
     port: int
     key: str
     seconds: float
+    cores: frozenset[int]
 
 
 class Attacker:
@@ -273,7 +276,7 @@ async def _for_a_while(name: str, target: Target) -> None:
 
 
 def _run(name: str, target: Target) -> None:
-    os.nice(10)  # attackers have machines of their own: here they must not take the cores of who is measured
+    stand_back(target.cores)
     asyncio.run(_for_a_while(name, target))
 
 

@@ -1,18 +1,33 @@
-"""Clients that behave: they measure how late each event is, and miss none."""
+"""Clients that behave: they measure how late each event is, and miss none.
+
+How late is from the source's stamp in the event to the time at which the kernel of the client's side had its bytes
+(``SO_TIMESTAMPNS``, socket(7)): for how long this process waits for its core does not count.
+"""
 
 import asyncio
 import re
+import socket
+import struct
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from benchmarks.hostile.frames import UPGRADE, FrameParser, masked, request
+from benchmarks.hostile.source import SYMBOLS
 
 _EVENT: Final = re.compile(rb'"sym":"S(\d+)","i":(\d+),"t":\d+,"ns":(\d+)')
 _DROPPED: Final = re.compile(rb'"status":"dropped"')
 _GAP: Final = re.compile(rb'"status":"upstream_(dis|re)connected"')
 
+_SO_TIMESTAMPNS: Final = 35
+"""Linux' number for the option and for what comes of it, which the socket module does not name."""
 
-class HealthyClient(asyncio.Protocol):
+_TIME: Final = struct.Struct("@qq")
+_READ_BYTES: Final = 1 << 16
+
+
+class HealthyClient:
     """A client that reads all that comes.
 
     Attributes:
@@ -24,7 +39,8 @@ class HealthyClient(asyncio.Protocol):
     """
 
     def __init__(self, key: str, symbols: range) -> None:
-        self.joined = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.joined = self._loop.create_future()
         self.latencies: list[float] = []
         self.events = 0
         self.faults: list[str] = []
@@ -35,29 +51,54 @@ class HealthyClient(asyncio.Protocol):
         self._parser = FrameParser()
         self._handshake = b""
         self._open = False
-        self._transport: asyncio.Transport
+        self._socket = socket.socket()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-        self._transport.write(UPGRADE)
+    async def connect(self, port: int) -> None:
+        """Connect to a proxy, and ask for the symbols: see ``joined``."""
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await self._loop.sock_connect(self._socket, ("127.0.0.1", port))
+        self._loop.add_reader(self._socket, self._read)
+        self._send(UPGRADE)
 
-    def data_received(self, data: bytes) -> None:
-        if not self._open:
-            self._handshake += data
-            head, end, data = self._handshake.partition(b"\r\n\r\n")
-            if not end:
-                return
-            if not head.startswith(b"HTTP/1.1 101"):
-                self.faults.append(f"refused: {head[:40]!r}")
-                self._transport.abort()
-                return
-            self._open = True
-            topics = ",".join(f"T.S{symbol}" for symbol in self._symbols)
-            self._transport.write(request("auth", self._key) + request("subscribe", topics))
-        now = time.perf_counter_ns()
+    def _send(self, data: bytes) -> None:
+        """Send what is short enough to be taken at once."""
+        with suppress(OSError):  # the connection is over, as the next read says
+            self._socket.send(data)
+
+    def _read(self) -> None:
+        try:
+            data, notes, _, _ = self._socket.recvmsg(_READ_BYTES, socket.CMSG_SPACE(_TIME.size))
+        except BlockingIOError:
+            return
+        except OSError:
+            data, notes = b"", []
+        if not data:
+            self._lost()
+        elif self._open:
+            self._received(data, _arrival(notes))
+        else:
+            self._shake_hands(data)
+
+    def _shake_hands(self, data: bytes) -> None:
+        self._handshake += data
+        head, end, rest = self._handshake.partition(b"\r\n\r\n")
+        if not end:
+            return
+        if not head.startswith(b"HTTP/1.1 101"):
+            self.faults.append(f"refused: {head[:40]!r}")
+            self._lost()
+            return
+        self._open = True
+        topics = ",".join(f"T.S{symbol}" for symbol in self._symbols)
+        self._send(request("auth", self._key) + request("subscribe", topics))
+        self._received(rest, time.time_ns())
+
+    def _received(self, data: bytes, now: int) -> None:
         for first_byte, payload in self._parser.feed(data):
             if first_byte == 0x89:
-                self._transport.write(masked(payload, 0x8A))
+                self._send(masked(payload, 0x8A))
             elif first_byte == 0x88:
                 self.faults.append(f"closed: {int.from_bytes(payload[:2])} {payload[2:].decode()}")
             elif b'"ev":"status"' in payload:
@@ -65,8 +106,8 @@ class HealthyClient(asyncio.Protocol):
             else:
                 self._take(payload, now)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self.closed = True
+    def _lost(self) -> None:
+        self.close()
         if not self.joined.done():
             self.joined.set_exception(ConnectionError(*self.faults))
 
@@ -94,18 +135,28 @@ class HealthyClient(asyncio.Protocol):
 
     def close(self) -> None:
         """Drop the connection."""
-        self._transport.abort()
+        if not self.closed:
+            self.closed = True
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+
+
+def _arrival(notes: Sequence[tuple[int, int, bytes]]) -> int:
+    """Return when the kernel had what was read, in Unix nanoseconds."""
+    for level, kind, data in notes:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+            seconds, nanoseconds = _TIME.unpack(data)
+            return int(seconds) * 1_000_000_000 + int(nanoseconds)
+    return time.time_ns()
 
 
 async def healthy_clients(port: int, key: str, count: int, *, symbols: int = 5) -> list[HealthyClient]:
     """Return clients of a proxy, subscribed to different ranges of symbols."""
-    loop = asyncio.get_running_loop()
     clients = []
     for number in range(count):
-        first = number * symbols % 200
-        _, client = await loop.create_connection(
-            lambda first=first: HealthyClient(key, range(first, first + symbols)), "127.0.0.1", port
-        )
+        first = number * symbols % SYMBOLS
+        client = HealthyClient(key, range(first, first + symbols))
+        await client.connect(port)
         clients.append(client)
         if number % 50 == 49:
             await asyncio.gather(*(client.joined for client in clients[-50:]))

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
@@ -23,12 +24,20 @@ class Proxy:
         pid: of the process.
     """
 
-    def __init__(self, source: Source, *flags: str) -> None:
+    def __init__(self, source: Source, *flags: str, start: Callable[[], None] | None = None) -> None:
+        """Prepare a proxy.
+
+        Args:
+            source: its upstream.
+            flags: of its command line.
+            start: called in its process before the program begins, as to choose its cores.
+        """
         self.port = free_port()
         self.pid = 0
         self._admin_port = free_port()
         self._source = source
         self._flags = flags
+        self._start = start
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -53,6 +62,7 @@ class Proxy:
             *("--firehose-url", upstream, "--ms-aggregator-url", upstream, "--env-file", os.devnull),
             *self._flags,
             env=environment,
+            preexec_fn=self._start,
         )
         self.pid = self._process.pid
         async with asyncio.timeout(30):

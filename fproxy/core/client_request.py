@@ -17,7 +17,7 @@ MAX_ECHO: Final = 64
 MAX_SINCE_MS: Final = 2**53
 """The latest ``since``, in Unix milliseconds: every JSON reader keeps integers exact up to this."""
 
-_JSON_SPACE: Final = " \t\n\r"
+JSON_SPACE: Final = " \t\n\r"
 """White space by RFC 8259, section 2."""
 
 _JSON_TYPES: Final = {
@@ -67,7 +67,7 @@ def _place(error: json.JSONDecodeError) -> str:
     text, position = error.doc, error.pos
     if error.msg.startswith("Illegal trailing comma"):
         # Python 3.13 and later blame the comma; what cannot follow it is what stops the text from being JSON.
-        position += 1 + len(text[position + 1 :]) - len(text[position + 1 :].lstrip(_JSON_SPACE))
+        position += 1 + len(text[position + 1 :]) - len(text[position + 1 :].lstrip(JSON_SPACE))
     return f"character {position}, {shown(text[position:]) if position < len(text) else 'the end'}"
 
 
@@ -164,10 +164,13 @@ def topics_of(request: dict[str, object]) -> list[str]:
         raise MessageError("malformed message: 'params' is empty")
     parts = params.split(",")
     if len(parts) > MAX_TOPICS_PER_MESSAGE:
-        raise MessageError(
-            f"too many topics in one message: {len(parts)}; at most {MAX_TOPICS_PER_MESSAGE} are taken"
-        )
+        raise too_many_topics()
     return parts
+
+
+def too_many_topics() -> MessageError:
+    """Return the error for more topics in a message than are taken."""
+    return MessageError(f"too many topics in one message: at most {MAX_TOPICS_PER_MESSAGE} are taken")
 
 
 def shown(text: str) -> str:

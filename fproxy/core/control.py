@@ -30,17 +30,19 @@ from fproxy.core.client_request import (
     text_field,
     topics_of,
 )
+from fproxy.core.long_request import LONG_MESSAGE, decode_long_request
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.market_topics import parse_market_topic
 from fproxy.core.prefix_allowance import PrefixAllowance
 from fproxy.core.stream_position import RecoveryRequest
+from fproxy.core.topic_room import TopicRoom
 from fproxy.core.topics import Topic, TopicError
 
 MAX_REPLY_BYTES: Final = 256 * 1024
 """Where the answer to one message is cut into several: the official clients refuse messages of 1 MB."""
 
-TOPICS_PER_EFFECT: Final = 200
-"""How many topics are subscribed or unsubscribed at once: a millisecond's work, then others get their
+TOPICS_PER_EFFECT: Final = 10
+"""How many topics are subscribed or unsubscribed at once: some tenths of a millisecond, then others get their
 turn."""
 
 DEFAULT_MAX_TOPICS: Final = 100_000
@@ -141,7 +143,12 @@ class Close:
     reason: str
 
 
-Effect = Reply | Authenticated | Refused | Subscribe | Unsubscribe | Close
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Do nothing: a long message is being read, and whoever else has something to do may do it now."""
+
+
+Effect = Reply | Authenticated | Refused | Subscribe | Unsubscribe | Close | Working
 """What a session asks of its server."""
 
 
@@ -158,9 +165,11 @@ def status_message(*statuses: tuple[str, str]) -> bytes:
 
 
 def status_messages(statuses: Iterable[tuple[str, str]]) -> Iterator[bytes]:
-    """Yield as many messages as it takes for none to be longer than ``MAX_REPLY_BYTES``; else as ``status_message``."""
-    for reply in _batches((_status(status, message), False) for status, message in statuses):
-        yield reply.message
+    """Return as many messages as it takes for none to exceed ``MAX_REPLY_BYTES``; else as ``status_message``."""
+    replies = _Replies()
+    for status, message in statuses:
+        replies.add(_status(status, message))
+    return (reply.message for reply in replies.finished())
 
 
 class Session:
@@ -237,23 +246,58 @@ class Session:
         if self._closed:
             return []
         try:
+            if len(message) > LONG_MESSAGE:
+                if not self.authenticated:
+                    raise MessageError(
+                        f"not authenticated: a message of {len(message)} characters came before auth"
+                    )
+                return self._received_long(message, held)
             request = decode_request(message)
             action = text_field(request, "action")
             if action == "auth":
                 return self._authenticate(text_field(request, "params"), recovery_of(request))
             if not self.authenticated:
                 raise MessageError(f"not authenticated: {shown(action)} came before auth")
-            if action == "subscribe":
-                since, recover, snapshot = since_of(request), recover_number_of(request), snapshot_of(request)
-                room = None if held is None else _Room(held, self._topic_limit, self._bars, self._prefixes)
-                allowed = self.key.allows_topic if self.key and self.key.topics else None
-                subscribe = partial(Subscribe, since=since, recover=recover, snapshot=snapshot)
-                return _change(action, topics_of(request), subscribe, self._market, room, allowed)
-            if action == "unsubscribe":
-                return _change(action, topics_of(request), self._unsubscribe, self._market)
-            raise MessageError(f"unknown action: {shown(action)}")
+            return self._change(action, request, held)
         except MessageError as error:
             return self._complain(str(error))
+
+    def _received_long(self, message: str | bytes, held: AbstractSet[Topic] | None) -> Iterator[Effect]:
+        try:
+            reading = decode_long_request(message)
+            while True:
+                try:
+                    next(reading)
+                except StopIteration as done:
+                    request, topics = done.value
+                    break
+                yield Working()
+            effects = self._change(text_field(request, "action"), request, held, topics)
+        except MessageError as error:
+            effects = self._complain(str(error))
+        yield from effects
+
+    def _change(
+        self,
+        action: str,
+        request: dict[str, object],
+        held: AbstractSet[Topic] | None,
+        topics: Sequence[str] | None = None,
+    ) -> Iterable[Effect]:
+        """Return what a request for topics asks for; ``topics`` are its own, when they have been read already.
+
+        Raises:
+            MessageError: it cannot be carried out.
+        """
+        if action == "subscribe":
+            since, recover, snapshot = since_of(request), recover_number_of(request), snapshot_of(request)
+            room = None if held is None else TopicRoom(held, self._topic_limit, self._bars, self._prefixes)
+            allowed = self.key.allows_topic if self.key and self.key.topics else None
+            subscribe = partial(Subscribe, since=since, recover=recover, snapshot=snapshot)
+            return _change(action, topics or topics_of(request), subscribe, self._market, room, allowed)
+        if action == "unsubscribe":
+            return _change(action, topics or topics_of(request), self._unsubscribe, self._market)
+        raise MessageError(f"unknown action: {shown(action)}")
 
     def auth_timed_out(self) -> list[Effect]:
         """The client had its time to authenticate. Return what that asks for: nothing when it did."""
@@ -312,47 +356,16 @@ class Session:
         return effects
 
 
-class _Room:
-    """What a client may still subscribe to."""
-
-    __slots__ = ("_bars", "_held", "_is_tight", "_left", "_limit", "_prefixes")
-
-    def __init__(
-        self, held: AbstractSet[Topic], limit: int, bars: BarAllowance, prefixes: PrefixAllowance
-    ) -> None:
-        self._held = held
-        self._limit = limit
-        self._bars = bars
-        self._prefixes = prefixes
-        self._left = 0
-        self._is_tight = False
-
-    def begin(self, count: int) -> None:
-        """Begin a part of so many topics, with those before it held by now."""
-        self._left = self._limit - len(self._held)
-        self._is_tight = self._left < count
-        self._bars.begin()
-        self._prefixes.begin()
-
-    def refusal(self, topic: Topic) -> str | None:
-        """Take the room that a topic needs, or return why there is none; one that is held takes none."""
-        if self._is_tight and topic not in self._held:
-            if self._left <= 0:
-                return f"too many topics, a client may have {self._limit}"
-            self._left -= 1
-        return self._prefixes.refusal(topic, self._held) or self._bars.refusal(topic, self._held)
-
-
 def _change(
     action: str,
     parts: Sequence[str],
     change: Callable[[tuple[Topic, ...]], Subscribe | Unsubscribe],
     market: Market,
-    room: _Room | None = None,
+    room: TopicRoom | None = None,
     allowed: Callable[[str], bool] | None = None,
 ) -> Iterator[Effect]:
     """Yield the changes that the topics in ``parts`` make, and then one status for each part."""
-    statuses: list[tuple[str, bool]] = []
+    replies = _Replies()
     seen: set[Topic] = set()
     unserved: dict[Topic, str | None] = {}
     for start in range(0, len(parts), TOPICS_PER_EFFECT):
@@ -385,15 +398,14 @@ def _change(
                 unserved.update(effect.unserved)
         for text, answered in answers:
             if answered is None:
-                statuses.append((_status("error", text), True))
+                replies.add(_status("error", text), is_error=True)
             elif answered in unserved:
                 reason = unserved[answered]
                 if reason is not None:
-                    statuses.append((_status("error", f"{reason}: {text}"), True))
+                    replies.add(_status("error", f"{reason}: {text}"), is_error=True)
             else:
-                statuses.append((_status("success", f"{action}d to: {text}"), False))
-    if statuses:
-        yield from _batches(statuses)
+                replies.add(_status("success", f"{action}d to: {text}"))
+    yield from replies.finished()
 
 
 def subscribed_status(topic: Topic) -> tuple[str, str]:
@@ -401,18 +413,33 @@ def subscribed_status(topic: Topic) -> tuple[str, str]:
     return "success", f"subscribed to: {topic.text}"
 
 
-def _batches(statuses: Iterable[tuple[str, bool]]) -> Iterator[Reply]:
-    batch: list[str] = []
-    size = 1  # of the message: a bracket, and each status with the comma or bracket behind it
-    errors = 0
-    for status, is_error in statuses:
-        if batch and size + len(status) + 1 > MAX_REPLY_BYTES:
-            yield Reply(_join(batch), errors)
-            batch, size, errors = [], 1, 0
-        batch.append(status)
-        size += len(status) + 1
-        errors += is_error
-    yield Reply(_join(batch), errors)
+class _Replies:
+    """Puts statuses together into messages of bounded size, as they come."""
+
+    __slots__ = ("_batch", "_errors", "_ready", "_size")
+
+    def __init__(self) -> None:
+        self._ready: list[Reply] = []
+        self._batch: list[str] = []
+        self._size = 1  # of the message: a bracket, and each status with the comma or bracket behind it
+        self._errors = 0
+
+    def add(self, status: str, *, is_error: bool = False) -> None:
+        if self._batch and self._size + len(status) + 1 > MAX_REPLY_BYTES:
+            self._end_message()
+        self._batch.append(status)
+        self._size += len(status) + 1
+        self._errors += is_error
+
+    def finished(self) -> list[Reply]:
+        """Return all of them: no more statuses come."""
+        if self._batch:
+            self._end_message()
+        return self._ready
+
+    def _end_message(self) -> None:
+        self._ready.append(Reply(_join(self._batch), self._errors))
+        self._batch, self._size, self._errors = [], 1, 0
 
 
 def _join(statuses: Iterable[str]) -> bytes:

@@ -344,7 +344,10 @@ class Client(asyncio.BufferedProtocol):
             self._arrival.close()
         if self._protocol is not None:
             release(self._protocol)
-        self._arrival = self._input = self._protocol = self._session = self._keep_alive = None
+        # These refer to the client: left in place they would keep it until a garbage collection.
+        self._arrival = self._input = self._protocol = self._session = self._keep_alive = self._draining = (
+            None
+        )
         shared.timers.cancel(self)
         shared.admission.left(self)
         if left:
@@ -360,6 +363,8 @@ class Client(asyncio.BufferedProtocol):
         try:
             if self._arrival is not None:
                 data = self._shake_hands(self._arrival, data)
+                if data:
+                    yield
             if self._protocol is not None and data:
                 yield from self._receive(self._protocol, data)
         except Exception:

@@ -201,6 +201,8 @@ class ClientSession:
                     client.hold_refusal(delay)
             case control.Close(code, reason):
                 client.close(code, reason)
+            case control.Working():
+                pass
 
     def _subscribe(
         self, topics: Sequence[Topic], since: int | None, snapshot: bool | None

@@ -204,7 +204,14 @@ class Handshake:
 def release(protocol: Protocol) -> None:
     """Let go of all that the parser of a protocol holds, now that it is not used any more.
 
-    A protocol and its suspended parser refer to each other. Left to themselves they would stay until a
-    garbage collection, and many of them would make that a long one.
+    A protocol and its suspended parser refer to each other, and so do a protocol and the exceptions that it keeps, by
+    the frames of their tracebacks. Left to themselves they would stay until a garbage collection, and strangers could
+    make that a long one by sending what is no WebSocket.
     """
     protocol.parser.close()
+    for kept in (protocol.parser_exc, protocol.handshake_exc):
+        error: BaseException | None = kept
+        while error is not None:
+            error.__traceback__ = None
+            error = error.__cause__ or error.__context__
+    protocol.parser_exc = protocol.handshake_exc = None

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-BUDGET: Final = 0.002
-"""How long clients' input may take in one turn of the event loop, in seconds; its last step may exceed
-that."""
+from fproxy.shell.turn_budget import LEAST, TurnBudget
 
 SLICE: Final = 0.0005
 """How long one client's input may take before it is another's turn, in seconds; its last step may exceed that."""
@@ -58,7 +56,7 @@ class InputPacer:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        budget: float = BUDGET,
+        budget: TurnBudget | None = None,
         *,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -66,11 +64,11 @@ class InputPacer:
 
         Args:
             loop: the event loop whose turns count.
-            budget: how long input may take in one turn, in seconds.
+            budget: how long input may take in one turn; None for the usual one.
             clock: the time, in seconds.
         """
         self._loop = loop
-        self._budget = budget
+        self._budget = budget or TurnBudget(LEAST / 3)
         self._clock = clock
         self._spent = 0.0
         self._scheduled = False
@@ -87,11 +85,12 @@ class InputPacer:
         """Let ``source`` take ``data``. Return whether it does so now; else it will soon."""
         if not self._scheduled:
             self._scheduled = True
+            self._budget.begin(self._clock())
             self._loop.call_soon(self._next_turn)
         waiting = self._waiting.get(source)
-        if waiting is None and not self._waiting and self._spent < self._budget:
+        if waiting is None and not self._waiting and self._spent < self._budget.allowed:
             steps = source.input_received(data)
-            if not self._take(steps, self._budget - self._spent):
+            if not self._take(steps, self._budget.allowed - self._spent):
                 self._waiting[source] = _Waiting(steps=steps)
                 self._turns.append(source)
             return True
@@ -117,14 +116,15 @@ class InputPacer:
 
     def _next_turn(self) -> None:
         self._spent = 0.0
-        while self._turns and self._spent < self._budget:
+        self._budget.turn(self._clock())
+        while self._turns and self._spent < self._budget.allowed:
             source = self._turns.popleft()
             waiting = self._waiting[source]
             if waiting.steps is None:
                 data = waiting.pieces.popleft()
                 self._waiting_bytes -= len(data)
                 waiting.steps = source.input_received(data)
-            if self._take(waiting.steps, min(SLICE, self._budget - self._spent)):
+            if self._take(waiting.steps, min(SLICE, self._budget.allowed - self._spent)):
                 waiting.steps = None
             if waiting.steps is not None or waiting.pieces:
                 self._turns.append(source)

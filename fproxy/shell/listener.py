@@ -19,7 +19,7 @@ from fproxy.shell.log_throttle import LogThrottle
 
 logger: Final = logging.getLogger("fproxy.server")
 
-ACCEPTS_PER_TURN: Final = 16
+ACCEPTS_PER_TURN: Final = 1
 """How many connections are accepted in one turn of the event loop: a rush of clients must not stall data."""
 
 ACCEPT_QUEUE: Final = 1024

@@ -21,6 +21,7 @@ from fproxy.metrics import Metrics
 from fproxy.shell.admission import Admission
 from fproxy.shell.client import Client
 from fproxy.shell.client_limits import ClientLimits
+from fproxy.shell.client_loop import ClientLoop, client_loop
 from fproxy.shell.connection_limits import ConnectionLimits
 from fproxy.shell.endpoint import Endpoint, by_path
 from fproxy.shell.input_pacer import InputPacer
@@ -185,10 +186,12 @@ class ClientServer:
             ServerStartError: the port is in use or not allowed, or the host is not one of this machine's.
         """
         loop = asyncio.get_running_loop()
+        reading = client_loop(loop)
         limits = self._limits
         max_clients = _affordable_clients(self._max_clients)
         shared = SharedState(
             loop=loop,
+            reading=reading,
             keys=self._keys,
             holders=KeyHolders(self._keys, self._metrics, self._limits.max_connections_per_key),
             metrics=self._metrics,
@@ -200,13 +203,13 @@ class ClientServer:
                 self._connection_limits, max_clients=max_clients, metrics=self._metrics, clock=loop.time
             ),
             timers=TimerWheel(loop, _resolution(limits)),
-            pacer=InputPacer(loop),
+            pacer=InputPacer(reading),
             backlog=self.backlog,
         )
         shared.empty.set()
         handshakes = None if self._ssl_context is None else TlsHandshakes(shared, self._ssl_context)
         listener = Listener(
-            loop,
+            reading,
             partial(_connect, shared) if handshakes is None else handshakes.begin,
             refused=self._metrics.refused_connections.labels("files").inc,
         )
@@ -295,13 +298,15 @@ class ClientServer:
                 client.abort()
             await shared.empty.wait()
         shared.timers.close()
+        if isinstance(shared.reading, ClientLoop):
+            shared.reading.close()
         if self._lag_watch is not None:
             self._lag_watch.stop()
 
 
 async def _connect(shared: SharedState, connection: socket.socket, host: str) -> None:
     """Make a client of a connection that was accepted."""
-    await aiofastnet.connect_accepted_socket(shared.loop, lambda: Client(shared), connection)
+    await aiofastnet.connect_accepted_socket(shared.reading, lambda: Client(shared), connection)
 
 
 def _in_groups(leaving: Sequence[Client], drain: float) -> Iterator[tuple[int, Sequence[Client]]]:

@@ -38,6 +38,7 @@ class SharedState:
 
     Attributes:
         loop: the event loop.
+        reading: the event loop as clients' connections have it, which are read behind market data.
         keys: the keys that clients may authenticate with.
         holders: who has authenticated with which.
         metrics: the counters of the process.
@@ -57,6 +58,7 @@ class SharedState:
     """
 
     loop: asyncio.AbstractEventLoop
+    reading: asyncio.AbstractEventLoop
     keys: ClientKeys
     holders: KeyHolders
     metrics: Metrics

@@ -3,7 +3,11 @@
 import asyncio
 import logging
 import math
+import time
+from collections.abc import Callable
 from typing import Final, Protocol
+
+from fproxy.shell.turn_budget import LEAST
 
 logger: Final = logging.getLogger("fproxy.server")
 
@@ -24,19 +28,27 @@ class TimedItem(Protocol):
 class TimerWheel:
     """A set of timeouts that share one timer of the event loop, which runs only while there are any.
 
-    A timeout comes no earlier than asked for and up to two resolutions later.
+    A timeout comes no earlier than asked for and up to two resolutions later; of very many at once, some later still.
     """
 
-    __slots__ = ("_buckets", "_handle", "_loop", "_resolution")
+    __slots__ = ("_buckets", "_clock", "_handle", "_loop", "_resolution")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, resolution: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        resolution: float,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         """Prepare a wheel.
 
         Args:
             loop: the event loop to run on.
             resolution: the length of a tick, in seconds.
+            clock: measures how long handling what is due takes, in seconds.
         """
         self._loop = loop
+        self._clock = clock
         self._resolution = resolution
         self._buckets: dict[int, set[TimedItem]] = {}
         self._handle: asyncio.TimerHandle | None = None
@@ -70,7 +82,10 @@ class TimerWheel:
             self._handle = None
 
     def _turn(self) -> None:
+        """Let expire what is due, as far as the time of a turn of the loop goes: thousands may have come at once."""
+        self._handle = None
         now = math.floor(self._loop.time() / self._resolution)
+        end = self._clock() + LEAST
         for tick in sorted(tick for tick in self._buckets if tick <= now):
             # What one item does may cancel or move others of the same bucket, so look again after each.
             while bucket := self._buckets.get(tick):
@@ -80,4 +95,13 @@ class TimerWheel:
                     item.timer_expired()
                 except Exception:
                     logger.exception("a timeout could not be handled")
-        self._handle = self._loop.call_later(self._resolution, self._turn) if self._buckets else None
+                if self._clock() >= end:
+                    self._run_again(0.0)
+                    return
+        if self._buckets:
+            self._run_again(self._resolution)
+
+    def _run_again(self, delay: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._loop.call_later(delay, self._turn)

@@ -95,7 +95,7 @@ class TlsHandshakes:
                         return
                 arrival = Arrival(handshaking, host, forwarded)
                 await aiofastnet.connect_accepted_socket(
-                    shared.loop,
+                    shared.reading,
                     lambda: Client(shared, arrival),
                     connection,
                     ssl=self.context,
@@ -130,7 +130,7 @@ class TlsHandshakes:
                 data += connection.recv(len(seen))  # as long as the header is not whole, all belongs to it
 
     async def _readable(self, connection: socket.socket) -> None:
-        loop = self._shared.loop
+        loop = self._shared.reading
         ready = loop.create_future()
 
         def is_readable() -> None:

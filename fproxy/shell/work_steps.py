@@ -8,16 +8,15 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
 
-logger: Final = logging.getLogger("fproxy.server")
+from fproxy.shell.turn_budget import TurnBudget
 
-BUDGET: Final = 0.002
-"""How long all work may take in one turn of the event loop, in seconds; its last step may exceed that."""
+logger: Final = logging.getLogger("fproxy.server")
 
 Steps = Iterator[float | None]
 """Work, each step up to the next ``yield``; a number is how long to rest before the next step, in seconds."""
 
 
-PIECE: Final = 200
+PIECE: Final = 10
 """How many items of a long list one step takes, where each takes some microseconds."""
 
 T = TypeVar("T")
@@ -76,18 +75,18 @@ class WorkSteps:
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        budget: float = BUDGET,
+        budget: TurnBudget | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Prepare a scheduler.
 
         Args:
             loop: the event loop whose turns count.
-            budget: how long work may take in one turn, in seconds.
+            budget: how long work may take in one turn; None for the usual one.
             clock: the time, in seconds.
         """
         self._loop = loop
-        self._budget = budget
+        self._budget = budget or TurnBudget()
         self._clock = clock
         self._of_owner: dict[Hashable, deque[Work]] = {}
         self._turns: deque[Hashable] = deque()  # owners with work to do, in the order of their turns
@@ -113,11 +112,14 @@ class WorkSteps:
         self._turns.append(owner)
         if not self._scheduled:
             self._scheduled = True
+            self._budget.begin(self._clock())
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._scheduled = False
-        end = self._clock() + self._budget
+        now = self._clock()
+        self._budget.turn(now)
+        end = now + self._budget.allowed
         while self._turns:
             owner = self._turns.popleft()
             rest = self._step(owner)

@@ -33,6 +33,7 @@ async def test_a_healthy_client_notices_a_missing_event() -> None:
         client._take(b'[{"ev":"T","sym":"S0","i":%d,"t":1,"ns":2}]' % number, 3)
     assert client.events == 3
     assert client.faults == ["S0: 10 in place of 9"]
+    client.close()
 
 
 def test_frames_are_cut_wherever_the_bytes_are() -> None:

@@ -16,8 +16,8 @@ KEY = "a key"
 
 
 def send(client: Session, text: str | bytes) -> list[Effect]:
-    """Send a message, and take its effects to the end."""
-    return list(client.received(text))
+    """Send a message, and take its effects to the end; leave out that there is work to do."""
+    return [effect for effect in client.received(text) if not isinstance(effect, control.Working)]
 
 
 def session(*, greets: bool = True) -> Session:
@@ -111,7 +111,7 @@ def test_without_a_greeting_the_first_message_is_the_answer_to_auth() -> None:
 # Authentication.
 
 
-@pytest.mark.parametrize("key", ["", " a key", "a key ", "A KEY", "another", "\ud800", "k" * 100_000])
+@pytest.mark.parametrize("key", ["", " a key", "a key ", "A KEY", "another", "\ud800", "k" * 10_000])
 def test_a_bad_key_ends_the_session(key: str) -> None:
     client = session()
     assert send(client, message(action="auth", params=key)) == [
@@ -291,7 +291,7 @@ def test_too_many_topics_in_one_message_are_refused_together() -> None:
     text = the_error(
         send(joined(), message(action="subscribe", params="," * client_request.MAX_TOPICS_PER_MESSAGE))
     )
-    assert text == "too many topics in one message: 50001; at most 50000 are taken"
+    assert text == "too many topics in one message: at most 50000 are taken"
 
 
 def test_the_answer_to_the_worst_message_is_bounded() -> None:
@@ -461,9 +461,10 @@ BAD_MESSAGES: list[tuple[str | bytes, str]] = [
         '{"action":"subscribe","params":"T.A"}'.encode("utf-16-le"),
         "malformed message: not JSON at character 1",
     ),
-    ("[" * 100_000, "malformed message: nested too deeply"),
-    ('{"a":' * 100_000, "malformed message: nested too deeply"),
+    ("[" * 10_000, "malformed message: nested too deeply"),
+    ('{"a":' * 3_000, "malformed message: nested too deeply"),
     (f'{{"a":{"9" * 5000}}}', "malformed message: a number with too many digits"),
+    ("[" * 100_000, "malformed message: one of more than 16384 characters has to be an object"),
     ("[]", "malformed message: an array, not an object: '[]'"),
     ('["action"]', "malformed message: an array, not an object: '[\"action\"]'"),
     ('"auth"', "malformed message: a string, not an object: '\"auth\"'"),

@@ -226,15 +226,18 @@ async def test_bars_that_no_vendor_has_are_refused(vendor: ScriptedUpstream, on_
         await client.close()
 
 
-async def test_many_refusals_at_once_are_told_in_one_message() -> None:
+async def test_many_refusals_at_once_are_told_in_few_messages() -> None:
     topics = [f"NOI.S{number}" for number in range(300)]
     async with ScriptedUpstream(refuses=topics) as vendor, running(vendor, on_demand=True) as firehose:
         client = await join(firehose)
         await client.send(json.dumps({"action": "subscribe", "params": ",".join(topics)}))
-        statuses = json.loads(await received(client))
-        assert sorted(status["message"] for status in statuses) == sorted(
-            f"not authorized: {topic}" for topic in topics
-        )
+        told: list[str] = []
+        messages = 0
+        while len(told) < len(topics):
+            told += (status["message"] for status in json.loads(await received(client)))
+            messages += 1
+        assert sorted(told) == sorted(f"not authorized: {topic}" for topic in topics)
+        assert messages < len(topics) / 4
         await client.close()
 
 

@@ -249,11 +249,13 @@ async def test_a_topic_given_up_before_its_turn_brings_no_last_event() -> None:
         await client.ask("subscribe", "T.*", snapshot=True)
         await client.ask("unsubscribe", "T.*")
         await snapshots(client)
-        gone = next(
-            index
-            for index, event in enumerate(client.received)
-            if event.get("message") == "unsubscribed to: T.*"
-        )
+
+        def places() -> list[int]:
+            told = (event.get("message") for event in client.received)
+            return [at for at, message in enumerate(told) if message == "unsubscribed to: T.*"]
+
+        await client.until(places)
+        [gone] = places()
         assert all(event["ev"] == "status" for event in client.received[gone:])
 
 

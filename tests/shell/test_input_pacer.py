@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from fproxy.shell.input_pacer import MAX_WAITING_BYTES, InputPacer
+from fproxy.shell.turn_budget import TurnBudget
 
 
 class Source:
@@ -25,7 +26,7 @@ class Source:
 
 async def test_within_the_budget_input_is_handed_over_at_once() -> None:
     log: list[tuple[str, bytes]] = []
-    pacer = InputPacer(asyncio.get_running_loop(), budget=3600.0)
+    pacer = InputPacer(asyncio.get_running_loop(), budget=TurnBudget(3600.0))
     pacer.received(Source(log, "a"), b"1")
     assert log == [("a", b"1")]
     assert not pacer.is_late
@@ -34,7 +35,7 @@ async def test_within_the_budget_input_is_handed_over_at_once() -> None:
 async def test_beyond_the_budget_input_waits_for_the_next_turns_and_keeps_its_order() -> None:
     log: list[tuple[str, bytes]] = []
     # Any piece of input exhausts this budget.
-    pacer = InputPacer(asyncio.get_running_loop(), budget=1e-12)
+    pacer = InputPacer(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0))
     sources = [Source(log, name) for name in "abc"]
     expected = [(source.name, b"%d" % number) for number in range(4) for source in sources]
     for number in range(4):
@@ -61,7 +62,7 @@ async def test_a_long_piece_of_input_is_taken_in_steps_and_finished_before_the_n
                 yield
 
     log: list[tuple[str, bytes]] = []
-    pacer = InputPacer(asyncio.get_running_loop(), budget=1e-12)
+    pacer = InputPacer(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0))
     source = Steps(log, "a")
     assert pacer.received(source, b"12345")
     assert not pacer.received(source, b"6")
@@ -81,7 +82,7 @@ async def test_who_asks_for_little_does_not_wait_for_who_asks_for_much() -> None
                 yield
 
     log: list[tuple[str, bytes]] = []
-    pacer = InputPacer(asyncio.get_running_loop(), budget=1e-12)
+    pacer = InputPacer(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0))
     greedy, modest = Steps(log, "greedy"), Steps(log, "modest")
     pacer.received(greedy, bytes(1_000))
     for _ in range(3):
@@ -97,7 +98,7 @@ async def test_who_asks_for_little_does_not_wait_for_who_asks_for_much() -> None
 
 async def test_sources_are_paused_while_too_much_waits() -> None:
     log: list[tuple[str, bytes]] = []
-    pacer = InputPacer(asyncio.get_running_loop(), budget=1e-12)
+    pacer = InputPacer(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0))
     sources = [Source(log, str(number)) for number in range(4)]
     piece = bytes(MAX_WAITING_BYTES // 2)
     for source in sources:

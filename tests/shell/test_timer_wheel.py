@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -119,3 +120,23 @@ async def test_a_closed_wheel_forgets_everything_and_can_be_used_again() -> None
     timers.schedule(later, 0.01)
     await wait(later)
     assert not forgotten.expired_at
+
+
+async def test_very_many_timeouts_at_once_are_spread_over_turns_of_the_loop() -> None:
+    now = 0.0
+
+    def handling(item: Item) -> None:
+        nonlocal now
+        now += 0.001  # what handling one takes
+
+    timers = TimerWheel(asyncio.get_running_loop(), RESOLUTION, clock=lambda: now)
+    items = [Item(handling) for _ in range(50)]
+    for item in items:
+        timers.schedule(item, 0.0)
+    seen = [0]
+    async with asyncio.timeout(10):
+        while seen[-1] < len(items):
+            await asyncio.sleep(0)
+            seen.append(sum(len(item.expired_at) for item in items))
+    assert max(after - before for before, after in pairwise(seen)) == 1
+    timers.close()

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from fproxy.shell.turn_budget import TurnBudget
 from fproxy.shell.work_steps import WorkSteps
 
 
@@ -51,7 +52,7 @@ async def test_owners_take_turns_and_each_owners_work_is_done_in_order() -> None
 async def test_a_turn_of_the_loop_is_held_up_for_no_longer_than_the_budget() -> None:
     log: list[str] = []
     clock = Clock()
-    steps = WorkSteps(asyncio.get_running_loop(), budget=2.0, clock=clock)
+    steps = WorkSteps(asyncio.get_running_loop(), budget=TurnBudget(2.0), clock=clock)
     work = steps.add("one", counting(log, "a", 10, clock, takes=1.0))
     seen = []
     while not work.done:
@@ -64,7 +65,7 @@ async def test_a_turn_of_the_loop_is_held_up_for_no_longer_than_the_budget() -> 
 async def test_one_with_much_work_does_not_hold_up_another() -> None:
     log: list[str] = []
     clock = Clock()
-    steps = WorkSteps(asyncio.get_running_loop(), budget=1.0, clock=clock)
+    steps = WorkSteps(asyncio.get_running_loop(), budget=TurnBudget(1.0), clock=clock)
     much = steps.add("much", counting(log, "m", 1_000, clock, takes=1.0))
     little = steps.add("little", counting(log, "l", 1, clock))
     await turns_until(lambda: little.done)

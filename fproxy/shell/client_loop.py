@@ -1,0 +1,151 @@
+"""The event loop as the connections of clients have it: they are read behind market data, a bounded time in a turn.
+
+An event loop calls back for every connection on which something has come before it turns again: for a thousand of them,
+that is a thousand reads during which an upstream waits. Here those of clients are watched by an epoll of their own
+(epoll(7)), which the loop watches as one file: in each turn a few of them are read, in turns, and whatever an upstream
+has sent meanwhile comes first again.
+"""
+
+import asyncio
+import select
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, Final, Protocol, cast
+
+from fproxy.shell.turn_budget import TurnBudget
+
+MOST_READY: Final = 64
+"""How many files are asked for at once which have something to read."""
+
+
+class HasFile(Protocol):
+    """Something with a file, such as a socket."""
+
+    def fileno(self) -> int:
+        """Return the number of the file."""
+
+
+def client_loop(loop: asyncio.AbstractEventLoop) -> "asyncio.AbstractEventLoop":
+    """Return the loop as clients' connections should have it: the loop itself where the system has no epoll."""
+    if not hasattr(select, "epoll"):
+        return loop
+    return cast(asyncio.AbstractEventLoop, ClientLoop(loop))
+
+
+class ClientLoop:
+    """An event loop that has a bounded time in each turn for readers and for what is to be called soon.
+
+    These take turns, and so do all readers. All else is the loop's own, ``add_writer`` too: what is written is data.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        budget: TurnBudget | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Stand in front of a loop.
+
+        Args:
+            loop: the event loop.
+            budget: how long callbacks may take in a turn of it; None for the usual one.
+            clock: the time, in seconds.
+        """
+        self._loop = loop
+        self._budget = budget or TurnBudget()
+        self._clock = clock
+        self._epoll = select.epoll()
+        self._readers: dict[int, asyncio.Handle] = {}
+        # Those that have something to read, in the order of their turns: all of them before any comes again.
+        self._ready: deque[int] = deque()
+        self._soon: deque[asyncio.Handle] = deque()
+        self._reads_next = False
+        # Whether the next turn of the loop is asked for, as this one was too short.
+        self._scheduled = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the loop has."""
+        return getattr(self._loop, name)
+
+    def call_soon(
+        self, callback: Callable[..., object], *arguments: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Call back, in this order. As the method of event loops."""
+        handle = asyncio.Handle(callback, arguments, self._loop, context)
+        self._soon.append(handle)
+        self._schedule()
+        return handle
+
+    def add_reader(self, file: int | HasFile, callback: Callable[..., object], *arguments: Any) -> None:
+        """Call back, in turn, as long as there is something to read. As the method of event loops."""
+        number = file if isinstance(file, int) else file.fileno()
+        if not self._readers:
+            self._loop.add_reader(self._epoll.fileno(), self._something_to_read)
+        self._readers[number] = asyncio.Handle(callback, arguments, self._loop)
+        with suppress(FileExistsError):  # it had a reader before, which is replaced
+            self._epoll.register(number, select.EPOLLIN)
+
+    def remove_reader(self, file: int | HasFile) -> bool:
+        """Call back no more. Return whether there was a callback. As the method of event loops."""
+        number = file if isinstance(file, int) else file.fileno()
+        if self._readers.pop(number, None) is None:
+            return False
+        with suppress(OSError, ValueError):  # it is closed, and so watched no more
+            self._epoll.unregister(number)
+        if not self._readers:
+            self._loop.remove_reader(self._epoll.fileno())
+            self._ready.clear()
+        return True
+
+    def close(self) -> None:
+        """Read nothing any more."""
+        if self._readers:
+            self._readers.clear()
+            self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._budget.begin(self._clock())
+            self._loop.call_soon(self._turn)
+
+    def _something_to_read(self) -> None:
+        if not self._scheduled:
+            now = self._clock()
+            self._budget.begin(now)
+            self._work(now)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        now = self._clock()
+        self._budget.turn(now)
+        self._work(now)
+
+    def _work(self, now: float) -> None:
+        end = now + self._budget.allowed
+        while (handle := self._next()) is not None:
+            handle._run()  # it gives what fails to the loop's exception handler
+            if self._clock() >= end:
+                if not self._scheduled:
+                    self._scheduled = True
+                    self._loop.call_soon(self._turn)
+                break
+
+    def _next(self) -> asyncio.Handle | None:
+        """Return what is to be called next, of either kind in turn; None when there is nothing."""
+        self._reads_next = not self._reads_next
+        if not self._reads_next and self._soon:
+            return self._soon.popleft()
+        while True:
+            if not self._ready and self._readers:
+                self._ready.extend(number for number, _ in self._epoll.poll(0, MOST_READY))
+            if not self._ready:
+                return self._soon.popleft() if self._soon else None
+            reader = self._readers.get(self._ready.popleft())
+            if reader is not None:
+                return reader

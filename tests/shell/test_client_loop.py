@@ -1,0 +1,118 @@
+"""Connections of clients are read in turn, one after the other, with the loop's own work in between."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from fproxy.shell.client_loop import ClientLoop
+from fproxy.shell.turn_budget import TurnBudget
+
+
+@contextmanager
+def readable(count: int) -> Iterator[list[socket.socket]]:
+    """Sockets that have something to read, and go on having it."""
+    with ExitStack() as stack:
+        ends = []
+        for _ in range(count):
+            mine, other = socket.socketpair()
+            stack.enter_context(mine)
+            stack.enter_context(other).send(b"x")
+            ends.append(mine)
+        yield ends
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[ClientLoop]:
+    """A loop in whose turns there is time for one callback."""
+    reading = ClientLoop(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0))
+    try:
+        yield reading
+    finally:
+        reading.close()
+
+
+async def turns_until(log: list[Any], count: int) -> list[int]:
+    """Let the loop turn until the log is so long; return how long it was after each turn."""
+    lengths = []
+    async with asyncio.timeout(10):
+        while len(log) < count:
+            await asyncio.sleep(0)
+            lengths.append(len(log))
+    return lengths
+
+
+async def test_whoever_has_something_to_read_is_read_in_turn_one_in_a_turn_of_the_loop() -> None:
+    log: list[int] = []
+    with readable(20) as sockets, one_at_a_time() as reading:
+        for number, each in enumerate(sockets):
+            reading.add_reader(each, log.append, number)
+        lengths = await turns_until(log, 60)
+        assert max(after - before for before, after in zip([0, *lengths], lengths, strict=False)) == 1
+        for first in range(0, 60, 20):
+            assert sorted(log[first : first + 20]) == list(range(20)), "all of them before any comes again"
+
+
+async def test_what_is_to_be_called_soon_takes_turns_with_what_is_read_and_keeps_its_order() -> None:
+    log: list[str] = []
+    with readable(1) as [one], one_at_a_time() as reading:
+        reading.add_reader(one, log.append, "read")
+        for number in range(10):
+            reading.call_soon(log.append, f"soon {number}")
+        lengths = await turns_until(log, 21)
+        assert max(after - before for before, after in zip([0, *lengths], lengths, strict=False)) == 1
+        assert [each for each in log if each != "read"] == [f"soon {number}" for number in range(10)]
+        assert 8 <= log.count("read") <= 11
+
+
+async def test_a_reader_that_is_removed_or_replaced_is_not_called() -> None:
+    log: list[str] = []
+    with readable(3) as [first, second, third], one_at_a_time() as reading:
+
+        def remove_the_others() -> None:
+            log.append("first")
+            assert reading.remove_reader(second)
+            assert not reading.remove_reader(second)
+            reading.add_reader(third, log.append, "new third")
+
+        reading.add_reader(first, remove_the_others)
+        reading.add_reader(second, log.append, "second")
+        reading.add_reader(third, log.append, "old third")
+        reading.remove_reader(first)
+        reading.add_reader(first, lambda: (remove_the_others(), reading.remove_reader(first)))
+        await turns_until(log, 12)
+        assert "new third" in log
+        at = log.index("first")
+        assert "second" not in log[at:]
+        assert "old third" not in log[at:]
+
+
+async def test_a_reader_that_fails_is_told_of_and_costs_no_other() -> None:
+    told: list[dict[str, Any]] = []
+    log: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: told.append(context))
+    with readable(2) as [one, other], one_at_a_time() as reading:
+
+        def failing() -> None:
+            reading.remove_reader(one)
+            raise RuntimeError("a defect")
+
+        reading.add_reader(one, failing)
+        reading.add_reader(other, log.append, "read")
+        await turns_until(log, 3)
+    assert [str(context["exception"]) for context in told] == ["a defect"]
+
+
+async def test_in_a_turn_that_is_long_anyway_there_is_more_time() -> None:
+    budget = TurnBudget(0.001, most=0.01, share=0.25)
+    budget.begin(0.0)
+    assert budget.allowed == pytest.approx(0.001)
+    allowed = []
+    for now in (0.002, 0.022, 0.122, 0.123):
+        budget.turn(now)
+        allowed.append(budget.allowed)
+    assert allowed == pytest.approx([0.001, 0.005, 0.01, 0.001])
