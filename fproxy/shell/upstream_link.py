@@ -43,9 +43,6 @@ R = TypeVar("R")
 UNSUBSCRIBE_GRAIN: Final = 0.25
 """How late an unsubscribe may be, in seconds, so that topics whose time is nearly up go in one message."""
 
-SAY_INTERVAL: Final = 0.005
-"""The least time between two requests for what clients have come to want: they ask for much in many small steps."""
-
 LATE_ANSWER_TIME: Final = 10.0
 """How long an upstream that is known to answer may take to answer the first requests, in seconds."""
 
@@ -197,7 +194,6 @@ class UpstreamLink(WSListener):
         self._demand_timer: asyncio.TimerHandle | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
         self._poke_handle: asyncio.Handle | None = None
-        self._said = -SAY_INTERVAL  # when the upstream was last told of changes
 
     @property
     def messages(self) -> int:
@@ -232,10 +228,9 @@ class UpstreamLink(WSListener):
         """The upstream has read what waited."""
 
     def poke(self) -> None:
-        """Say upstream what has changed in the demand: in the next turn of the loop, and not too often."""
+        """Say upstream what has changed in the demand, once for all changes of this turn of the loop."""
         if self.ready and self._poke_handle is None:
-            rest = self._said + SAY_INTERVAL - self._loop.time()
-            self._poke_handle = self._loop.call_later(max(0.0, rest), self._say_changes)
+            self._poke_handle = self._loop.call_soon(self._say_changes)
 
     def hold(self, holding: bool) -> None:
         """Read nothing for now, or read again."""
@@ -427,7 +422,6 @@ class UpstreamLink(WSListener):
         self._poke_handle = None
         if not self.ready or self._ending:
             return
-        self._said = self._loop.time()
         now = time.monotonic()
         changes = self._demand.changes(now)
         self._carry_out(self._session.request(changes, now))
