@@ -32,6 +32,7 @@ from fproxy.core.upstream_effects import (
 from fproxy.core.upstream_failure import UpstreamFailure
 from fproxy.core.upstream_session import UpstreamSession, shown_topics
 from fproxy.shell.clock import unix_ms
+from fproxy.shell.gathered_changes import GatheredChanges
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.silence_watch import SilenceWatch
 from fproxy.shell.upstream_dial import hang_up, is_peer
@@ -193,7 +194,7 @@ class UpstreamLink(WSListener):
         self._answer_timer: asyncio.TimerHandle | None = None
         self._demand_timer: asyncio.TimerHandle | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
-        self._poke_handle: asyncio.Handle | None = None
+        self._changes = GatheredChanges(self._loop, self._say_changes)
 
     @property
     def messages(self) -> int:
@@ -228,9 +229,9 @@ class UpstreamLink(WSListener):
         """The upstream has read what waited."""
 
     def poke(self) -> None:
-        """Say upstream what has changed in the demand, once for all changes of this turn of the loop."""
-        if self.ready and self._poke_handle is None:
-            self._poke_handle = self._loop.call_soon(self._say_changes)
+        """Say upstream what has changed in the demand, soon."""
+        if self.ready:
+            self._changes.changed()
 
     def hold(self, holding: bool) -> None:
         """Read nothing for now, or read again."""
@@ -260,10 +261,10 @@ class UpstreamLink(WSListener):
             self._answer_timer,
             self._demand_timer,
             self._abort_timer,
-            self._poke_handle,
         ):
             if timer is not None:
                 timer.cancel()
+        self._changes.cancel()
         self._reader.at_message_start = False
         self._ending = True
         self._session.lost(unix_ms())
@@ -419,7 +420,6 @@ class UpstreamLink(WSListener):
 
     def _say_changes(self) -> None:
         """Send what has changed in the demand, and come back when the next lingering topic's time is up."""
-        self._poke_handle = None
         if not self.ready or self._ending:
             return
         now = time.monotonic()
