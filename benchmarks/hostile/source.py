@@ -20,14 +20,17 @@ class Source:
 
     Attributes:
         numbers: the number of each symbol's next event.
+        padded_bytes_per_second: how much there is of the long ones; may be changed.
+        sent_bytes: of the messages so far.
         port: where it listens.
     """
 
     def __init__(self, *, rate: int, padded_bytes_per_second: int) -> None:
         self.numbers = [0] * SYMBOLS
+        self.sent_bytes = 0
         self.port = 0
         self._each_tick = max(1, round(rate * TICK))
-        self._padding = padded_bytes_per_second
+        self.padded_bytes_per_second = padded_bytes_per_second
         self._connections: set[ServerConnection] = set()
         self._server: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -87,6 +90,7 @@ class Source:
             due += TICK
             await asyncio.sleep(max(0.0, due - loop.time()))
             message = self._message()
+            self.sent_bytes += len(message)
             for connection in tuple(self._connections):
                 with suppress(ConnectionClosed):
                     await connection.send(message, text=True)
@@ -103,9 +107,9 @@ class Source:
                 % (symbol, self.numbers[symbol], milliseconds, now)
             )
             self.numbers[symbol] += 1
-        if self._padding:
+        if self.padded_bytes_per_second:
             self._padded += 1
-            padding = b"x" * round(self._padding * TICK)
+            padding = b"x" * round(self.padded_bytes_per_second * TICK)
             events.append(
                 b'{"ev":"T","sym":"%s","i":%d,"t":%d,"p":"%s"}'
                 % (PADDED.encode(), self._padded, milliseconds, padding)

@@ -4,8 +4,8 @@ import asyncio
 import multiprocessing
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from benchmarks.hostile.frames import UPGRADE, request
@@ -14,11 +14,22 @@ TCP_ESTABLISHED: Final = 1
 LOOK_INTERVAL: Final = 0.25
 
 
-async def stalled_client(port: int, key: str, topics: str) -> socket.socket:
-    """Return the connection of a client that has subscribed and reads nothing from then on."""
+Clients = Callable[[int, str, str, int], Coroutine[None, None, None]]
+"""Keeps clients until it is cancelled: at a port, with a key, of topics, so many."""
+
+
+async def stalled_client(port: int, key: str, topics: str, *, room: int = 4096) -> socket.socket:
+    """Return the connection of a client that has subscribed and reads nothing from then on.
+
+    Args:
+        port: the server's.
+        key: the client's.
+        topics: what it subscribes to.
+        room: the bytes that its side of the connection takes meanwhile.
+    """
     loop = asyncio.get_running_loop()
     connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     connection.setblocking(False)
     await loop.sock_connect(connection, ("127.0.0.1", port))
     await loop.sock_sendall(connection, UPGRADE)
@@ -43,19 +54,45 @@ async def keep_stalled(port: int, key: str, topics: str, count: int) -> None:
                 connections[at] = await stalled_client(port, key, topics)
 
 
-def _run(port: int, key: str, topics: str, count: int) -> None:
+async def read_all(port: int, key: str, topics: str, count: int) -> None:
+    """Keep so many clients that read everything, as fast as can be: the kernel throws away what has come, uncopied."""
+    loop = asyncio.get_running_loop()
+
+    def discard(connection: socket.socket) -> None:
+        while connection.recv(1 << 20, socket.MSG_TRUNC):
+            pass
+
+    def readable(connection: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            discard(connection)
+            loop.remove_reader(connection)  # the server has closed it
+
+    for _ in range(count):
+        connection = await stalled_client(port, key, topics, room=1 << 20)
+        loop.add_reader(connection, readable, connection)
+    await loop.create_future()
+
+
+async def leave_stalled(port: int, key: str, topics: str, count: int) -> None:
+    """Keep so many stalled clients, which do not come back when they are cut off."""
+    connections = [await stalled_client(port, key, topics) for _ in range(count)]
+    await asyncio.get_running_loop().create_future()
+    del connections
+
+
+def _run(kind: Clients, port: int, key: str, topics: str, count: int) -> None:
     os.nice(10)  # they must not take the cores of who is measured
-    asyncio.run(keep_stalled(port, key, topics, count))
+    asyncio.run(kind(port, key, topics, count))
 
 
 @contextmanager
-def stalling(port: int, key: str, topics: str, count: int) -> Iterator[None]:
-    """Keep so many stalled clients for as long as the context lasts."""
+def stalling(port: int, key: str, topics: str, count: int, kind: Clients = keep_stalled) -> Iterator[None]:
+    """Keep so many clients of a kind in a process of their own, for as long as the context lasts."""
     if count == 0:
         yield
         return
     process = multiprocessing.get_context("spawn").Process(
-        target=_run, args=(port, key, topics, count), daemon=True
+        target=_run, args=(kind, port, key, topics, count), daemon=True
     )
     process.start()
     try:
