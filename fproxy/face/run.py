@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, runtime_checkable
 
+from fproxy.face.allocator import give_big_pieces_back
 from fproxy.face.event_loop import stop_signals
 from fproxy.face.garbage import relax_garbage_collection
 from fproxy.face.service_manager import ServiceManager
@@ -76,6 +77,7 @@ async def serve(
         stop_timeout: how long stopping may take, in seconds.
         until: returns, once the role has started and has come to its end by itself, the exit status.
     """
+    give_big_pieces_back()
     status = 0
     manager = ServiceManager(os.environ)
     with stop_signals(at_eof=stop_at_eof, reload=on_reload) as stopping:
