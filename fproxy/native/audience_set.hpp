@@ -6,12 +6,23 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <memory>
+#include <utility>
 
 namespace fproxy {
 
 class AudienceSet {
   public:
+    AudienceSet() = default;
+    AudienceSet(const AudienceSet &other) : first_(other.first_) {
+        if (size() > 1) allocate(size(), other.begin());
+    }
+    AudienceSet(AudienceSet &&other) noexcept { swap(other); }
+    AudienceSet &operator=(AudienceSet other) noexcept {
+        swap(other);
+        return *this;
+    }
+
     bool contains(uint32_t audience) const {
         const Word *const word = find(audience / kBits);
         return word != end() && word->index == audience / kBits && (word->bits >> audience % kBits & 1) != 0;
@@ -25,24 +36,22 @@ class AudienceSet {
         Word *const words = mutable_begin();
         words[at].bits &= ~(uint64_t{1} << audience % kBits);
         if (words[at].bits != 0) return;
-        std::copy(words + at + 1, words + size_, words + at);
-        --size_;
-        if (size_ != 1) return;
-        first_ = words[0];
-        more_.clear();
-        more_.shrink_to_fit();
+        const uint32_t room = words->room;
+        std::copy(words + at + 1, words + size(), words + at);
+        words->room = room;
+        --first_.size;
+        if (size() != 1) return;
+        first_ = Word{words->bits, words->index, {1}};
+        more_.reset();
     }
 
     void add_all(const AudienceSet &other) {
         for (const Word *from = other.begin(); from != other.end(); ++from) word_at(from->index).bits |= from->bits;
     }
 
-    bool empty() const { return size_ == 0; }
+    bool empty() const { return size() == 0; }
 
-    void clear() {
-        size_ = 0;
-        more_.clear();
-    }
+    void clear() { *this = AudienceSet(); }
 
     // Call `visit` with each audience, in rising order.
     template <class Visit>
@@ -61,17 +70,34 @@ class AudienceSet {
     struct Word {
         uint64_t bits;
         uint32_t index;
+        union {
+            uint32_t size;  // of the word that stands in the set: how many the set has
+            uint32_t room;  // of the first of those that stand elsewhere: for how many there is room
+        };
     };
 
     // By rising index, no word zero. A single word stands in the set itself: most sets have no other, and matching
     // is spared a cache miss.
     Word first_{};
-    uint32_t size_ = 0;
-    std::vector<Word> more_;  // all of them, when there is more than one; its size may be larger than size_
+    std::unique_ptr<Word[]> more_;  // all of them, when there is more than one
 
-    const Word *begin() const { return size_ <= 1 ? &first_ : more_.data(); }
-    const Word *end() const { return begin() + size_; }
-    Word *mutable_begin() { return size_ <= 1 ? &first_ : more_.data(); }
+    size_t size() const { return first_.size; }
+    const Word *begin() const { return size() <= 1 ? &first_ : more_.get(); }
+    const Word *end() const { return begin() + size(); }
+    Word *mutable_begin() { return size() <= 1 ? &first_ : more_.get(); }
+
+    void swap(AudienceSet &other) noexcept {
+        std::swap(first_, other.first_);
+        more_.swap(other.more_);
+    }
+
+    // Have room for so many words elsewhere, and put this set's there, which stand at `words`.
+    void allocate(size_t room, const Word *words) {
+        std::unique_ptr<Word[]> more(new Word[room]);
+        std::copy(words, words + size(), more.get());
+        more[0].room = static_cast<uint32_t>(room);
+        more_ = std::move(more);
+    }
 
     const Word *find(uint32_t index) const {
         return std::lower_bound(begin(), end(), index, [](const Word &word, uint32_t i) { return word.index < i; });
@@ -80,16 +106,19 @@ class AudienceSet {
     // The word of an index, inserted as zero when it is not there.
     Word &word_at(uint32_t index) {
         const size_t at = static_cast<size_t>(find(index) - begin());
-        if (at != size_ && begin()[at].index == index) return mutable_begin()[at];
-        if (size_ == 1) more_.assign(1, first_);
-        if (size_ != 0) {
-            more_.resize(size_);
-            more_.insert(more_.begin() + static_cast<std::ptrdiff_t>(at), Word{0, index});
+        if (at != size() && begin()[at].index == index) return mutable_begin()[at];
+        if (size() == 0) {
+            first_ = Word{0, index, {1}};
+            return first_;
         }
-        ++size_;
-        Word &made = mutable_begin()[at];
-        made = Word{0, index};
-        return made;
+        if (size() == 1 || size() == more_[0].room) allocate(2 * size(), begin());
+        Word *const words = more_.get();
+        const uint32_t room = words->room;
+        std::copy_backward(words + at, words + size(), words + size() + 1);
+        words[at] = Word{0, index, {}};
+        words->room = room;
+        ++first_.size;
+        return words[at];
     }
 };
 

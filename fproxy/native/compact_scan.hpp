@@ -17,8 +17,6 @@
 #include <arm_neon.h>
 #endif
 
-#define FPROXY_INLINE inline __attribute__((always_inline))
-
 namespace fproxy {
 
 // How many characters a lane has that the lane before has not.

@@ -193,14 +193,11 @@ class Fanout {
         TopicTable::Lookup lookups[kLargeBatch];
         TopicTable &topics = audiences_.topics().table();
         for (size_t i = 0; i < size; ++i) lookups[i] = topics.begin(events[i]);
-        if (topics.is_large()) {
-            for (size_t i = 0; i < size; ++i) topics.fetch_topic(lookups[i]);
-            for (size_t i = 0; i < size; ++i) topics.fetch_symbol(lookups[i]);
-        }
+        if (topics.is_large())
+            for (size_t i = 0; i < size; ++i) topics.fetch_row(lookups[i]);
         for (size_t i = 0; i < size; ++i) {
             const bool plain = events[i].kind == EventKind::kMarketData || events[i].kind == EventKind::kBar;
             rows[i] = __builtin_expect(plain, 1) ? topics.end(lookups[i], events[i], source_) : nullptr;
-            __builtin_prefetch(rows[i]);
         }
         for (size_t i = 0; i < size; ++i) {
             if (rows[i] == nullptr) continue;

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "text.hpp"
+
 namespace fproxy {
 
 template <class Slot, class HashOf>
@@ -28,16 +30,10 @@ class OpenTable {
         return slots_.empty() ? kFirstSlots * sizeof(Slot) : bytes();
     }
 
-    // Where the search for a hash begins: the caller may have its memory fetched, and look there later. Only for a table
-    // that is not empty, and as long as it does not change.
-    size_t begin(uint64_t hash) const {
-        const size_t at = home(hash);
-        __builtin_prefetch(&slots_[at]);
-        return at;
+    // Have the memory fetched where the search for a hash begins, for a caller who looks there later.
+    FPROXY_INLINE void prefetch(uint64_t hash) const {
+        if (!slots_.empty()) __builtin_prefetch(&slots_[home(hash)]);
     }
-
-    // The slot there, whatever it holds.
-    const Slot &operator[](size_t at) const { return slots_[at]; }
 
     // The slot of a hash for which `same` is true; null when there is none. Valid until the next change. Its hash must
     // not be changed.

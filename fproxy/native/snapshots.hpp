@@ -57,7 +57,7 @@ class Snapshots {
         uint32_t found[kBatch];
         for (size_t i = 0; i < size; ++i) {
             hashes[i] = hash_of(events[i]->type, events[i]->symbol);
-            if (index_.size() != 0) index_.begin(hashes[i]);
+            index_.prefetch(hashes[i]);
         }
         for (size_t i = 0; i < size; ++i) {
             const Slot *const slot = find(hashes[i]);

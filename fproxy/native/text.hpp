@@ -6,6 +6,8 @@
 #include <cstring>
 #include <random>
 
+#define FPROXY_INLINE inline __attribute__((always_inline))
+
 namespace fproxy {
 
 // Eight bytes as one little-endian integer; the caller knows that they are readable.
@@ -58,6 +60,25 @@ inline uint64_t fold(uint64_t one, uint64_t other) {
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
+// The secrets that texts are hashed with.
+class TextSecrets {
+  public:
+    static const TextSecrets &of_process() {
+        static const TextSecrets secrets;
+        return secrets;
+    }
+
+    uint64_t operator[](size_t place) const { return secrets_[place]; }
+
+  private:
+    uint64_t secrets_[4];
+
+    TextSecrets() {
+        std::mt19937_64 random(process_seed());
+        for (uint64_t &secret : secrets_) secret = random();
+    }
+};
+
 // A text, and a 64-bit stand-in for it: the bytes themselves up to eight, a hash of them beyond.
 struct Text {
     const char *data = nullptr;
@@ -66,7 +87,7 @@ struct Text {
 
     static constexpr uint32_t kPackedLength = 8;
 
-    static Text of(const char *data, size_t length) {
+    FPROXY_INLINE static Text of(const char *data, size_t length) {
         Text text;
         text.data = data;
         text.length = static_cast<uint32_t>(length);
@@ -83,11 +104,21 @@ struct Text {
     }
 
   private:
-    static uint64_t hash(const char *data, size_t length) {
-        const uint64_t seed = process_seed();
-        uint64_t sum = seed ^ length;
-        for (size_t i = 0; i < length; i += 8)
-            sum = fold(sum ^ load8_before(data + i, data + length), seed ^ 0x9E3779B97F4A7C15u) ^ seed;
+    // Of more than eight bytes. Each word is taken with a secret of its own place, as what is at one place must not undo what
+    // is at another.
+    FPROXY_INLINE static uint64_t hash(const char *data, size_t length) {
+        const TextSecrets &secrets = TextSecrets::of_process();
+        const char *const last = data + length - 8;
+        if (length <= 16) return fold(load8(data) ^ secrets[0], load8(last) ^ secrets[1]);
+        if (__builtin_expect(length > 32, 0)) return hash_of_long(data, length);
+        return fold(load8(data) ^ secrets[0], load8(data + 8) ^ secrets[1]) ^
+               fold(load8(last - 8) ^ secrets[2], load8(last) ^ secrets[3]);
+    }
+
+    static uint64_t hash_of_long(const char *data, size_t length) {
+        const TextSecrets &secrets = TextSecrets::of_process();
+        uint64_t sum = secrets[0] ^ length;
+        for (size_t i = 0; i < length; i += 8) sum = fold(sum ^ load8_before(data + i, data + length), secrets[1]) ^ secrets[2];
         return sum;
     }
 };

@@ -20,26 +20,21 @@
 
 #include "audience_set.hpp"
 #include "event.hpp"
+#include "kept_text.hpp"
 #include "keyed_hash.hpp"
 #include "open_table.hpp"
+#include "topic_types.hpp"
 
 namespace fproxy {
-
-using TopicId = uint32_t;
-
-// Which upstreams an event counts from: bit i is upstream i. Two upstreams may both send an event (a firehose that
-// sends everything, an aggregator that forwards it); it counts where its topic is routed, so that none comes twice.
-using Sources = uint32_t;
-constexpr Sources kAnySource = ~Sources{0};
 
 class TopicTable {
   public:
     explicit TopicTable(uint64_t seed)
-        : hash_(seed), fingerprint_(~seed), slots_(HashOfSlot{hash_}), everything_(new_topic(Kind::kEverything, nullptr, {})) {}
+        : hash_(seed), fingerprint_(~seed), types_(hash_), slots_(HashOfSlot{}), everything_(new_topic(Kind::kEverything, nullptr, Text{})) {}
 
     // Say from which upstreams the events of a type count; of a type never named they count from any.
     void set_sources(const Text &type_text, Sources sources) {
-        Type &type = type_of(type_text);
+        TopicType &type = type_of(type_text);
         type.is_named = true;
         set_sources(type, sources);
     }
@@ -47,7 +42,7 @@ class TopicTable {
     // The same for every type of millisecond bar.
     void set_bar_sources(Sources sources) {
         bar_sources_ = sources;
-        for (const std::unique_ptr<Type> &type : types_)
+        for (const std::unique_ptr<TopicType> &type : types_)
             if (type->is_bar) set_sources(*type, sources);
     }
 
@@ -55,11 +50,11 @@ class TopicTable {
     // that is not then given to an audience must be passed to forget_unused().
     TopicId topic(const Text &type_text, const Text &symbol) {
         if (type_text.length == 0) return everything_;
-        Type &type = type_of(type_text);
+        TopicType &type = type_of(type_text);
         if (symbol.length == 0) return type.wildcard;
-        const TopicId known = find(type.text, symbol);
+        const TopicId known = find(type, symbol);
         if (known != kNone) return known;
-        const TopicId id = new_topic(Kind::kExact, &type, std::string(symbol.data, symbol.length));
+        const TopicId id = new_topic(Kind::kExact, &type, symbol);
         topics_[id].position = static_cast<uint32_t>(type.exact.size());
         rows_[id].audiences = rows_[type.wildcard].audiences;
         type.exact.push_back(id);
@@ -71,7 +66,7 @@ class TopicTable {
     void forget_unused(TopicId id) {
         if (id >= topics_.size() || topics_[id].audiences != 0) return;
         Topic &topic = topics_[id];
-        Type *const type = topic.type;
+        TopicType *const type = topic.type;
         if (topic.kind == Kind::kExact) {
             erase(id);
             topics_[type->exact.back()].position = topic.position;
@@ -107,47 +102,44 @@ class TopicTable {
     // Who takes a topic.
     const AudienceSet &audiences(TopicId id) const { return rows_[id].audiences; }
 
-    size_t exact_topics() const { return slots_.size() - types_.size(); }
+    size_t exact_topics() const { return slots_.size(); }
     size_t types() const { return types_.size(); }
 
     // The memory that topics and their rows take, without what each holds beside.
     size_t bytes() const { return slots_.bytes() + rows_.capacity() * sizeof(Row) + topics_.capacity() * sizeof(Topic); }
 
-    // Matching is done in two steps, so that a caller with many events can let memory work on several at once.
+    // Matching is done in steps, so that a caller with many events can let memory work on several at once.
     struct Lookup {
-        TopicId otherwise;  // what takes the event when no topic has its symbol
+        TopicId otherwise;  // what takes the event when no topic has its symbol: its type's wildcard, if it has a topic at all
         bool by_symbol;
-        size_t place;  // where the search for that topic begins
+        uint64_t hash;
     };
 
     Lookup begin(const Event &event) {
         const KnownType &type = known_type(event.type);
         Lookup lookup{type.wildcard, type.has_exact && event.symbol.length != 0, 0};
         if (lookup.by_symbol) {
-            lookup.place = slots_.begin(hash_.of(type.hash, event.symbol.key, event.symbol.length));
+            lookup.hash = hash_.of(type.hash, event.symbol.key, event.symbol.length);
+            slots_.prefetch(lookup.hash);
         }
         return lookup;
     }
 
-    // Whether the table is larger than caches are: then what end() looks at is worth fetching beforehand, in two steps.
+    // Whether the table is larger than caches are: then what end() looks at is worth fetching beforehand.
     bool is_large() const { return slots_.size() > kCachedTopics; }
 
-    void fetch_topic(const Lookup &lookup) const {
-        const TopicId id = lookup.by_symbol ? slots_[lookup.place].topic : kNone;
-        if (id == kNone) return;
-        __builtin_prefetch(&topics_[id].symbol);
-        __builtin_prefetch(&rows_[id]);
-    }
-
-    void fetch_symbol(const Lookup &lookup) const {
-        const TopicId id = lookup.by_symbol ? slots_[lookup.place].topic : kNone;
-        if (id != kNone) __builtin_prefetch(topics_[id].symbol.data());
+    // Have the memory fetched that end() needs, for a large table. Compilers take calls of what does nothing but this for dead
+    // code, where they do not put it in place.
+    FPROXY_INLINE void fetch_row(const Lookup &lookup) const {
+        if (!lookup.by_symbol) return;
+        const Slot *const slot = slots_.find(lookup.hash, [tag = tag_of(lookup.hash)](const Slot &slot) { return slot.tag == tag; });
+        if (slot != nullptr) __builtin_prefetch(&rows_[slot->topic]);
     }
 
     // The audiences of an event that came from an upstream; null when it does not count from there. The table must not
     // have changed since begin().
     const AudienceSet *end(const Lookup &lookup, const Event &event, unsigned source) const {
-        TopicId id = lookup.by_symbol ? found(slots_.find_from(lookup.place, IsTopic{*this, event.type, event.symbol})) : kNone;
+        TopicId id = lookup.by_symbol ? find(lookup.hash, lookup.otherwise, event.symbol) : kNone;
         if (id == kNone) id = lookup.otherwise;
         if (id == everything_ && event.kind == EventKind::kBar) return nullptr;
         const Row &row = rows_[id];
@@ -171,9 +163,9 @@ class TopicTable {
     // Add the audiences of a bar whose interval is not known: all that have any bar topic for its symbol.
     void match_any_bar(const Event &event, unsigned source, AudienceSet &audiences) const {
         if ((bar_sources_ >> source & 1) == 0) return;
-        for (const std::unique_ptr<Type> &type : types_) {
+        for (const std::unique_ptr<TopicType> &type : types_) {
             if (!type->is_bar) continue;
-            TopicId id = event.symbol.length == 0 ? kNone : find(type->text, event.symbol);
+            TopicId id = event.symbol.length == 0 ? kNone : find(*type, event.symbol);
             if (id == kNone) id = type->wildcard;
             audiences.add_all(rows_[id].audiences);
         }
@@ -188,52 +180,36 @@ class TopicTable {
 
     enum class Kind : uint8_t { kFree, kEverything, kWildcard, kExact };
 
-    // What matching needs of a topic.
-    struct Row {
-        AudienceSet audiences;
+    // What matching needs of a topic, in one line of the cache.
+    struct alignas(64) Row {
+        KeptText symbol;         // none of a wildcard
+        TopicId type = kNone;    // its type, by the number of the wildcard
         Sources sources = kAnySource;  // its type's, to spare matching a lookup
+        AudienceSet audiences;
     };
-
-    struct Type;
+    static_assert(sizeof(Row) == 64);
 
     struct Topic {
-        Type *type = nullptr;    // none has `*`
+        TopicType *type = nullptr;  // none has `*`
+        uint64_t fingerprint = 0;
         uint32_t audiences = 0;  // that have this very topic
         uint32_t position = 0;   // in its type's list of exact topics
         Kind kind = Kind::kFree;
-        uint64_t fingerprint = 0;
-        std::string symbol;
     };
 
-    struct Type {
-        std::string name;
-        Text text;              // of `name`
-        uint32_t position = 0;  // in the list of types
-        bool is_bar = false;
-        bool is_named = false;  // its sources are, which are to be kept
-        Sources sources = kAnySource;
-        TopicId wildcard = kNone;
-        std::vector<TopicId> exact;
-    };
-
-    // A wildcard's symbol has no length.
+    // A topic of one symbol, and so much of its hash that rows of others are hardly ever looked at.
     struct Slot {
-        uint64_t type_key = 0;
-        uint64_t symbol_key = 0;
-        uint32_t symbol_length = 0;
-        uint32_t type_length = 0;
+        uint32_t tag = 0;
         TopicId topic = kNone;
 
         bool is_free() const { return topic == kNone; }
     };
 
+    // The tag is the upper half of the hash, and there are never more slots than it tells apart.
     struct HashOfSlot {
-        KeyedHash hash;
-
-        uint64_t operator()(const Slot &slot) const {
-            return hash.of(hash.of(slot.type_key, slot.type_length), slot.symbol_key, slot.symbol_length);
-        }
+        uint64_t operator()(const Slot &slot) const { return uint64_t{slot.tag} << 32; }
     };
+    static uint32_t tag_of(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
 
     // What matching needs of the few types that events have: found without a look at the table.
     struct KnownType {
@@ -248,36 +224,30 @@ class TopicTable {
     KeyedHash hash_;
     KeyedHash fingerprint_;
     KnownType known_types_[1 << kKnownTypesLog2];
-    OpenTable<Slot, HashOfSlot> slots_;
-    std::vector<Row> rows_;  // by TopicId, as topics_
+    TopicTypes types_;
+    OpenTable<Slot, HashOfSlot> slots_;  // exact topics
+    std::vector<Row> rows_;              // by TopicId, as topics_
     std::vector<Topic> topics_;
     std::vector<TopicId> free_;  // a heap, the lowest first
-    std::vector<std::unique_ptr<Type>> types_;
     Sources bar_sources_ = kAnySource;
     uint64_t fingerprints_ = 0;
     TopicId everything_;
 
-    Type &type_of(const Text &text) {
-        const TopicId wildcard = find(text, Text{});
-        if (wildcard != kNone) return *topics_[wildcard].type;
-        Type &type = *types_.emplace_back(std::make_unique<Type>());
-        type.name.assign(text.data, text.length);
-        type.text = Text::of(type.name.data(), type.name.size());
-        type.position = static_cast<uint32_t>(types_.size() - 1);
-        type.is_bar = is_bar_type(type.text);
+    TopicType &type_of(const Text &text) {
+        if (TopicType *const known = types_.find(text)) return *known;
+        forget_known_types();
+        TopicType &type = types_.make(text);
         if (type.is_bar) type.sources = bar_sources_;
-        type.wildcard = new_topic(Kind::kWildcard, &type, {});
+        type.wildcard = new_topic(Kind::kWildcard, &type, Text{});
+        rows_[type.wildcard].type = type.wildcard;
         if (!type.is_bar) rows_[type.wildcard].audiences = rows_[everything_].audiences;
-        insert(type.wildcard);
         return type;
     }
 
-    void forget(Type *type) {
-        erase(type->wildcard);
+    void forget(TopicType *type) {
+        forget_known_types();
         free_topic(type->wildcard);
-        types_.back()->position = type->position;
-        std::swap(types_[type->position], types_.back());
-        types_.pop_back();
+        types_.forget(type);
     }
 
     void free_topic(TopicId id) {
@@ -305,7 +275,7 @@ class TopicTable {
         std::make_heap(free_.begin(), free_.end(), std::greater<>());
     }
 
-    TopicId new_topic(Kind kind, Type *type, std::string symbol) {
+    TopicId new_topic(Kind kind, TopicType *type, const Text &symbol) {
         TopicId id = static_cast<TopicId>(topics_.size());
         if (free_.empty()) {
             topics_.emplace_back();
@@ -318,13 +288,17 @@ class TopicTable {
         Topic &topic = topics_[id];
         topic.kind = kind;
         topic.type = type;
-        topic.symbol = std::move(symbol);
-        if (type != nullptr) rows_[id].sources = type->sources;
+        Row &row = rows_[id];
+        row.symbol = KeptText(symbol);
+        if (type != nullptr) {
+            row.type = type->wildcard;
+            row.sources = type->sources;
+        }
         topic.fingerprint = fingerprint_.of(++fingerprints_);
         return id;
     }
 
-    void set_sources(Type &type, Sources sources) {
+    void set_sources(TopicType &type, Sources sources) {
         type.sources = sources;
         rows_[type.wildcard].sources = sources;
         for (TopicId id : type.exact) rows_[id].sources = sources;
@@ -339,7 +313,7 @@ class TopicTable {
                 for (TopicId row : topics_[id].type->exact) visit(row);
                 break;
             case Kind::kEverything:
-                for (const std::unique_ptr<Type> &type : types_) {
+                for (const std::unique_ptr<TopicType> &type : types_) {
                     if (type->is_bar) continue;
                     visit(type->wildcard);
                     for (TopicId row : type->exact) visit(row);
@@ -354,61 +328,39 @@ class TopicTable {
         KnownType &known = known_types_[type.key * 0x9E3779B97F4A7C15u >> (64 - kKnownTypesLog2)];
         // Longer keys are hashes, which only the table tells apart.
         if (__builtin_expect(known.key != type.key || known.length != type.length || type.length > Text::kPackedLength, 0)) {
-            const TopicId wildcard = find(type, Text{});
-            const bool has_exact = wildcard != kNone && !topics_[wildcard].type->exact.empty();
-            known = {type.key, type.length, has_exact, hash_.of(type.key, type.length), wildcard == kNone ? everything_ : wildcard};
+            const TopicType *const found = types_.find(type);
+            known = {type.key, type.length, found != nullptr && !found->exact.empty(), hash_of(type),
+                     found == nullptr ? everything_ : found->wildcard};
         }
         return known;
     }
 
     void forget_known_types() { std::fill(std::begin(known_types_), std::end(known_types_), KnownType{}); }
 
-    // Whether a slot is that of a topic.
-    struct IsTopic {
-        const TopicTable &table;
-        const Text &type;
-        const Text &symbol;
+    uint64_t hash_of(const Text &type) const { return hash_.of(type.key, type.length); }
+    uint64_t hash_of(const Text &type, const Text &symbol) const { return hash_.of(hash_of(type), symbol.key, symbol.length); }
 
-        bool operator()(const Slot &slot) const {
-            return slot.symbol_key == symbol.key && slot.type_key == type.key && slot.symbol_length == symbol.length &&
-                   slot.type_length == type.length && table.same_texts(table.topics_[slot.topic], type, symbol);
-        }
-    };
+    TopicId find(const TopicType &type, const Text &symbol) const { return find(hash_of(type.text, symbol), type.wildcard, symbol); }
 
-    TopicId find(const Text &type, const Text &symbol) const {
-        const uint64_t hash = hash_.of(hash_.of(type.key, type.length), symbol.key, symbol.length);
-        return found(slots_.find(hash, IsTopic{*this, type, symbol}));
+    TopicId find(uint64_t hash, TopicId type, const Text &symbol) const {
+        const Slot *const found = slots_.find(hash, [&, tag = tag_of(hash)](const Slot &slot) {
+            if (slot.tag != tag) return false;
+            const Row &row = rows_[slot.topic];
+            return row.type == type && row.symbol == symbol;
+        });
+        return found == nullptr ? kNone : found->topic;
     }
 
-    static TopicId found(const Slot *slot) { return slot == nullptr ? kNone : slot->topic; }
-
-    // What the keys leave open: texts longer than a key.
-    bool same_texts(const Topic &topic, const Text &type, const Text &symbol) const {
-        if (__builtin_expect(type.length > Text::kPackedLength, 0) && topic.type->text != type) return false;
-        return symbol.length <= Text::kPackedLength ||
-               std::memcmp(topic.symbol.data(), symbol.data, symbol.length) == 0;
-    }
-
-    Slot slot_of(TopicId id) const {
-        const Topic &topic = topics_[id];
-        const Text symbol = Text::of(topic.symbol.data(), topic.symbol.size());
-        const Text &type = topic.type->text;
-        return Slot{type.key, symbol.key, symbol.length, type.length, id};
-    }
+    uint64_t hash_of(TopicId id) const { return hash_of(topics_[id].type->text, rows_[id].symbol.text()); }
 
     void insert(TopicId id) {
         forget_known_types();
-        slots_.insert(slot_of(id));
+        slots_.insert(Slot{tag_of(hash_of(id)), id});
     }
 
     void erase(TopicId id) {
         forget_known_types();
-        slots_.erase(slot(id));
-    }
-
-    const Slot *slot(TopicId id) const {
-        const Slot slot = slot_of(id);
-        return slots_.find(HashOfSlot{hash_}(slot), [id](const Slot &found) { return found.topic == id; });
+        slots_.erase(slots_.find(hash_of(id), [id](const Slot &found) { return found.topic == id; }));
     }
 };
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from market_data import SYMBOLS, Pairs, decode, event_texts, frames, meaning
 
 from fproxy._fastpath import Fanout, FrameError, ReentrancyError, split_events
-from fproxy.core.topics import parse_topic
+from fproxy.core.topics import Topic, parse_topic
 
 MAX_MESSAGE = 400
 TYPES = ["T", "Q", "A", "AM", "LULD", "FMV", "XT", "C", "V", "100Ms", "250Ms", "60000Ms"]
@@ -231,6 +231,24 @@ def test_types_and_symbols_that_begin_alike_are_told_apart(sink: Sink, received:
     fanout.feed(0, b"[" + trade("ABCDEFGHI") + b"]")
     fanout.flush()
     assert [unframe(data) for data in received] == [[b"[" + trade("ABCDEFGHI") + b"]"]]
+
+
+@pytest.mark.parametrize("other_topics", [0, 20_000])
+def test_symbols_of_every_length_are_told_apart(sink: Sink, received: list[bytes], other_topics: int) -> None:
+    """In few topics, and in so many that their memory is fetched beforehand."""
+    fanout = Fanout()
+    symbols = [("O:ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" * 2)[:length] for length in range(1, 70)]
+    taken = [Topic("T", symbol) for symbol in symbols]
+    fanout.subscribe(
+        fanout.add_client(sink), [*taken, *(Topic("T", f"O:X{n:012}") for n in range(other_topics))]
+    )
+    others = [symbol[:at] + "-" + symbol[at + 1 :] for symbol in symbols for at in range(len(symbol))]
+    for symbol in (*others, *symbols):
+        fanout.feed(0, b"[" + trade(symbol) + b"]")
+    fanout.feed(0, b"[" + b",".join(map(trade, others + symbols)) + b"]")
+    fanout.flush()
+    events = [event for data in received for message in unframe(data) for event in split_events(message)]
+    assert events == [trade(symbol) for symbol in symbols] * 2
 
 
 @pytest.mark.parametrize("size", [1, 2, 50, 125, 126, 127, 1000, 65_534, 65_535, 65_536, 65_537, 300_000])

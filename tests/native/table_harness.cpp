@@ -1,4 +1,4 @@
-// The one hash table: against a plain model of it, and with keys that an attacker would choose.
+// The one hash table: against a plain model of it, and with keys that an attacker would choose; and the texts kept beside it.
 //
 //     model SEED STEPS    random inserts, erasures and searches; prints how many slots were found, and the most bytes held
 //     probes SEED         a topic table with one symbol of thousands of chosen types of bars: prints how many slots a search
@@ -7,6 +7,8 @@
 //
 //     copy KEYS           keys inserted in the order of a table that has them, after room was made: prints how many slots are looked
 //                         at for one of them
+//     kept LENGTH         a text of each length up to this is compared with all that differ from it in one character, as if the
+//                         keys were equal; prints how many differed
 //     spread SECRETS      keys of a few regular kinds, each kind with many secrets: prints how many slots a search looks at
 //                         on average with the worst secret
 //
@@ -22,6 +24,7 @@
 #include <vector>
 
 #include "id_set.hpp"
+#include "kept_text.hpp"
 #include "topic_table.hpp"
 
 namespace fproxy {
@@ -30,7 +33,11 @@ struct TopicTableInspection {
     // How many slots are looked at to find each topic and each type.
     static std::vector<size_t> search_lengths(const TopicTable &table) {
         std::vector<size_t> lengths;
-        table.slots_.for_each([&](const auto &slot) { lengths.push_back(table.slots_.search_length(&slot)); });
+        const auto look_at = [&](const auto &slots) {
+            slots.for_each([&](const auto &slot) { lengths.push_back(slots.search_length(&slot)); });
+        };
+        look_at(table.slots_);
+        look_at(table.types_.slots_);
         return lengths;
     }
 };
@@ -171,6 +178,29 @@ void copy(uint64_t keys) {
     std::printf("%.2f slots\n", static_cast<double>(WatchedKey::looks) / static_cast<double>(keys));
 }
 
+void kept(size_t most) {
+    size_t different = 0;
+    for (size_t length = 0; length <= most; ++length) {
+        std::string written(length, 'a');
+        for (size_t i = 0; i < length; ++i) written[i] = static_cast<char>('a' + i % 26);
+        const Text text = text_of(written);
+        fproxy::KeptText kept(text), moved(text_of("something else that is not kept in place"));
+        moved = std::move(kept);
+        const std::string again(moved.data(), moved.length());
+        if (again != written || !(moved == text)) fail("what is kept");
+        for (size_t i = 0; i < length; ++i) {
+            std::string other = written;
+            other[i] = '-';
+            Text changed = text_of(other);
+            if (length > Text::kPackedLength) changed.key = text.key;
+            if (moved == changed) fail("a text is taken for another one");
+            ++different;
+        }
+        if (length != 0 && moved == text_of(written.substr(0, length - 1))) fail("a text is taken for its beginning");
+    }
+    std::printf("%zu differed\n", different);
+}
+
 uint64_t letters(uint64_t number) {
     uint64_t word = 0;
     for (int i = 0; i < 8; ++i, number /= 26) word |= ('A' + number % 26) << (8 * i);
@@ -186,6 +216,8 @@ void spread(uint64_t secrets) {
              +[](uint64_t number) { return number << 44; },
              +[](uint64_t number) { return letters(number); },
              +[](uint64_t number) { return text_of(std::to_string(number) + "Ms").key; },
+             +[](uint64_t number) { return text_of("O:A261218" + std::to_string(1'000'000 + number)).key; },
+             +[](uint64_t number) { return text_of("O:SPY261218C" + std::to_string(10'000'000 + number)).key; },
          }) {
         for (uint64_t secret = 0; secret < secrets; ++secret) {
             fproxy::OpenTable<Key, HashOfKey> table(HashOfKey{fproxy::KeyedHash(secret)});
@@ -205,6 +237,7 @@ int main(int count, char **arguments) {
     if (what == "model" && count == 4) model(static_cast<unsigned>(std::atoi(arguments[2])), std::atoi(arguments[3]));
     else if (what == "probes" && count == 3) probes(std::strtoull(arguments[2], nullptr, 10));
     else if (what == "copy" && count == 3) copy(std::strtoull(arguments[2], nullptr, 10));
+    else if (what == "kept" && count == 3) kept(std::strtoull(arguments[2], nullptr, 10));
     else if (what == "spread" && count == 3) spread(std::strtoull(arguments[2], nullptr, 10));
     else return 2;
     return 0;

@@ -56,3 +56,8 @@ def test_a_table_is_copied_in_its_own_order_without_searching_through_itself(com
     found = re.fullmatch(r"(\S+) slots\n", output_of(command, "copy", 100_000))
     assert found is not None
     assert float(found[1]) < 4
+
+
+def test_kept_texts_are_compared_whole(command: list[str]) -> None:
+    """Not by a hash of them: in place, elsewhere, and at the lengths where the one begins and the other ends."""
+    assert output_of(command, "kept", 40) == f"{sum(range(41))} differed\n"
