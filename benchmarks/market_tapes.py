@@ -9,9 +9,11 @@ their symbol and collected; or it has as many topics of other symbols: all of th
 import random
 import resource
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
+from itertools import islice
 
+from benchmarks.system.market_events import CONTRACT_COUNT, contract, option_events
 from fproxy._fastpath import Fanout, count_events
 from fproxy.core.topics import Topic
 from fproxy.simulation.crypto import PAIRS
@@ -21,7 +23,6 @@ from fproxy.simulation.stock_listings import LISTINGS
 from fproxy.simulation.tape import TAPE_START, tape
 
 EVENTS = 100_000
-CONTRACTS = 1_000_000
 ROUNDS = 7
 FRAME_EVENTS = 100
 
@@ -36,35 +37,6 @@ def _frames(events: Iterable[str]) -> list[bytes]:
     return [
         f"[{','.join(texts[at : at + FRAME_EVENTS])}]".encode() for at in range(0, len(texts), FRAME_EVENTS)
     ]
-
-
-def contracts() -> list[str]:
-    """Return a million symbols of options, in no order."""
-    generator = random.Random(1)
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    found: dict[str, None] = {}
-    while len(found) < CONTRACTS:
-        root = "".join(generator.choices(letters, k=generator.randint(1, 4)))
-        expiry, strike = generator.randint(260_101, 281_231), generator.randint(1, 2_000) * 500
-        found[f"O:{root}{expiry}{generator.choice('CP')}{strike:08d}"] = None
-    return list(found)
-
-
-def _option_events(symbols: list[str]) -> Iterator[str]:
-    generator = random.Random(2)
-    for number in range(EVENTS):
-        symbol = generator.choice(symbols)
-        price = f"{generator.randint(1, 9_999) / 100:g}"
-        if number % 4:
-            yield (
-                f'{{"ev":"Q","sym":"{symbol}","bx":302,"ax":302,"bp":{price},"ap":{price},"bs":17,"as":24,'
-                f'"t":{TAPE_START + number},"q":{number}}}'
-            )
-        else:
-            yield (
-                f'{{"ev":"T","sym":"{symbol}","x":302,"p":{price},"s":1,"c":[209],"t":{TAPE_START + number},'
-                f'"q":{number}}}'
-            )
 
 
 def _books() -> list[bytes]:
@@ -87,11 +59,11 @@ def _resident_bytes() -> int:
 
 def main() -> None:
     """Measure, and print a table."""
-    million = contracts()
+    million = [contract(number) for number in range(CONTRACT_COUNT)]
     tapes = {
         "stocks": (tape(1, EVENTS), "T", [listing.symbol for listing in LISTINGS]),
         "crypto XL2": (_books(), "XL2", [pair.symbol for pair in PAIRS]),
-        "options": (_frames(_option_events(million)), "T", million),
+        "options": (_frames(islice(option_events(random.Random(2)), EVENTS)), "T", million),
     }
     fanouts = {}
     for name, (_, event_type, symbols) in tapes.items():
@@ -101,8 +73,10 @@ def main() -> None:
             before = _resident_bytes()
             other = "" if kind == "found" else "X"
             fanout.subscribe(client, [Topic(event_type, symbol + other) for symbol in symbols])
-            if kind == "found" and len(symbols) == CONTRACTS:
-                print(f"{CONTRACTS:,} topics: {(_resident_bytes() - before) / CONTRACTS:.0f} bytes each")
+            if kind == "found" and len(symbols) == CONTRACT_COUNT:
+                print(
+                    f"{CONTRACT_COUNT:,} topics: {(_resident_bytes() - before) / CONTRACT_COUNT:.0f} bytes each"
+                )
     best: dict[tuple[str, str], float] = {}
     for _ in range(ROUNDS):
         for name, (frames, _, _) in tapes.items():

@@ -41,6 +41,7 @@ class Program:
             line.
         environment: given the same URLs, additions to the environment.
         upstreams: how many connections it makes to the firehose.
+        every_market: whether it serves other markets than stocks.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Program:
     command: Callable[[Path, int, str, str], list[str]]
     environment: Callable[[str, str], Mapping[str, str]] = field(default=lambda firehose, aggregator: {})
     upstreams: int = 1
+    every_market: bool = False
 
 
 def need(*tools: str) -> None:

@@ -19,9 +19,12 @@ from benchmarks.system.workloads import Workload
 
 HERE: Final = Path(__file__).parent
 START_TIMEOUT: Final = 30.0
+CONNECT_TIMEOUT: Final = 120.0
 PLAY_TIMEOUT: Final = 120.0
 FIRST_WARM_UP_EVENTS: Final = 2_000
 WARM_UP_SECONDS: Final = 0.3
+MANY_TOPICS: Final = 100_000
+"""From as many different ones on, what a program has grown by when all are subscribed to says what one takes."""
 LEAD_NS: Final = 20_000_000
 """Between the order to play and the first frame, so that no order arrives after its time."""
 
@@ -103,6 +106,8 @@ class Material:
         if self.tape not in oracles:
             oracles[self.tape] = Oracle(self.tape)
         self.oracle = oracles[self.tape]
+        self.bytes_per_event = self.tape.stat().st_size / self.oracle.event_count
+        self.topics = len({topic for topics in workload.clients for topic in topics})
         groups = {topics: number for number, topics in enumerate(dict.fromkeys(workload.clients))}
         lists = [self.oracle.expected(topics) for topics in groups]
         self.lists: list[Sequence[int]] = [lists[groups[topics]] for topics in workload.clients]
@@ -110,7 +115,9 @@ class Material:
         write_expected(lists, self.expected)
         self.clients = directory / f"clients-{workload.name}.txt"
         self.clients.write_text(
-            "".join(f"{groups[topics]} /stocks {','.join(topics)}\n" for topics in workload.clients)
+            "".join(
+                f"{groups[topics]} /{workload.market} {','.join(topics)}\n" for topics in workload.clients
+            )
         )
 
     def frames_for(self, first_frame: int, events: int) -> int:
@@ -149,9 +156,11 @@ class Cell:
         """
         with ExitStack() as stack:
             self._start(stack)
+            memory_before = memory_kib(self._pids(), "VmRSS")
             self._clients.say("connect")
-            _, connect_ns = self._clients.expect("connected", START_TIMEOUT)
+            _, connect_ns = self._clients.expect("connected", CONNECT_TIMEOUT)
             wait_until_quiet(self._pids(), 0.2, 10)
+            memory_of_topics = (memory_kib(self._pids(), "VmRSS") - memory_before) * 1024
             self._warm_up()
             if self.workload.idle_clients or self.workload.storm:
                 phase, extra = self._disturbed()
@@ -170,6 +179,10 @@ class Cell:
                 "cpu_us_per_event": cpu_seconds * 1e6 / phase.events,
                 "busiest_process_us_per_event": max(phase.cpu_seconds) * 1e6 / phase.events
                 if len(phase.cpu_seconds) > 1
+                else None,
+                "cpu_ns_per_byte": cpu_seconds * 1e9 / phase.events / self.material.bytes_per_event,
+                "bytes_per_topic": memory_of_topics / self.material.topics
+                if self.material.topics >= MANY_TOPICS
                 else None,
                 "cpu_us_per_delivery": cpu_seconds * 1e6 / phase.deliveries if phase.deliveries else None,
                 **{key: phase.clients[key] for key in ("p50_us", "p99_us", "p999_us", "max_us", "messages")},
@@ -210,7 +223,10 @@ class Cell:
             )
         )
         firehose_port, aggregator_port = self._source.expect("listening", START_TIMEOUT)
-        firehose, aggregator = (f"ws://127.0.0.1:{port}/stocks" for port in (firehose_port, aggregator_port))
+        market = self.workload.market
+        firehose, aggregator = (
+            f"ws://127.0.0.1:{port}/{market}" for port in (firehose_port, aggregator_port)
+        )
         port = _free_port()
         directory = options.results / self.program.name
         self._program = stack.enter_context(

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+_SYMBOL_KEYS = {"LULD": "T", "NOI": "T", "XL2": "pair"}
+
 
 class Oracle:
     """What a tape holds, and who should get what of it."""
@@ -31,10 +33,10 @@ class Oracle:
             for frame in frames:
                 self.first_event.append(count)
                 for event in json.loads(frame):
-                    symbol = event["T"] if event["ev"] in ("LULD", "NOI") else event["sym"]
+                    symbol = event[_SYMBOL_KEYS.get(event["ev"], "sym")]
                     self._by_topic[event["ev"], symbol].append(count)
                     self._by_type[event["ev"]].append(count)
-                    distinct.add((event["ev"], symbol, event["q"]))
+                    distinct.add((event["ev"], symbol, event["q"] if "q" in event else event["r"]))
                     count += 1
         self.first_event.append(count)
         self.event_count = count

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from benchmarks.peers import PEERS, Program, UnavailableError
 
@@ -17,9 +18,12 @@ def _prepare_fproxy(directory: Path) -> None:
 
 
 def _fproxy_environment(firehose: str, aggregator: str) -> Mapping[str, str]:
+    market = urlsplit(firehose).path.strip("/")
+    suffix = "" if market == "stocks" else f"_{market.upper()}"
     return {
-        "FIREHOSE_URL": firehose,
-        "MS_AGGREGATOR_URL": aggregator,
+        "FPROXY_MARKETS": market,
+        f"FIREHOSE_URL{suffix}": firehose,
+        f"MS_AGGREGATOR_URL{suffix}": aggregator,
         "POLYGON_API_KEY": "benchmark",
         "FPROXY_MAX_UNSENT_BYTES": "64MiB",  # the peers have no limit, and the longest tape is 58 MB
         "LOG_LEVEL": "warning",
@@ -42,6 +46,7 @@ def _fproxy(name: str, description: str, *flags: str, upstreams: int = 1) -> Pro
         ],
         _fproxy_environment,
         upstreams,
+        every_market=True,
     )
 
 

@@ -56,9 +56,11 @@ def _faults(runs: Measurements) -> str:
 _Column = tuple[str, str, bool]  # heading, key, whether a ratio to the reference follows
 _FLAT_OUT: Final[tuple[_Column, ...]] = (
     ("CPU us/event", "cpu_us_per_event", True),
+    ("CPU ns/byte", "cpu_ns_per_byte", False),
     ("of the busiest process", "busiest_process_us_per_event", False),
     ("CPU us/delivery", "cpu_us_per_delivery", False),
     ("events/s", "events_per_s", False),
+    ("bytes a topic", "bytes_per_topic", False),
     ("peak MiB", "peak_mib", False),
 )
 _PACED: Final[tuple[_Column, ...]] = (

@@ -2,18 +2,21 @@
 
 A tape has one upstream frame a line, each a JSON array of events in the shape and key order seen on the live wire:
 mostly trades and quotes, and now and then an LULD event, whose symbol stands behind numbers and an array. Events
-are flat objects, numbers are in their shortest form and every event has a sequence number, so no two are equal.
+have no objects in them, numbers are in their shortest form and no two are equal, as each has a number of its own.
 Bars are not among them: those come from the aggregator, and an upstream that sent them twice would be no oracle's.
 """
 
 import hashlib
 import random
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Final
+
+from benchmarks.system import market_events
+from benchmarks.system.market_events import shortest
 
 SYMBOL_COUNT: Final = 2000
 EVENT_COUNT: Final = 100_000
@@ -29,16 +32,24 @@ class TapeShape:
         largest_frame: events in the largest frame; 1 makes every frame hold one event.
         seed: of the random numbers.
         events: how many events there are; a last frame may add some.
+        kind: of what: stocks, options (see market_events) or books.
     """
 
     name: str
     largest_frame: int
     seed: int = 1
     events: int = EVENT_COUNT
+    kind: str = "stocks"
 
 
 MIXED: Final = TapeShape("mixed", 300)
 """Frames of one event to 300, as in a busy market: half of them hold up to 17, most events are in larger ones."""
+
+OPTIONS: Final = TapeShape("options", 300, kind="options")
+"""Quotes and trades of a million contracts."""
+
+BOOKS: Final = TapeShape("books", 300, events=20_000, kind="books")
+"""Order books of crypto pairs, some 600 bytes each."""
 
 SMALL: Final = TapeShape("small", 32)
 """Frames of one event to 32, about 9 in the mean, as a feed that sends what it has every few hundred microseconds."""
@@ -67,9 +78,10 @@ def write_tape(shape: TapeShape, directory: Path) -> Path:
         directory: where to; it must exist.
 
     Returns:
-        The tape's file, whose name changes whenever this module does.
+        The tape's file, whose name changes whenever the code that writes it does.
     """
-    version = hashlib.sha256(Path(__file__).read_bytes() + repr(shape).encode()).hexdigest()[:12]
+    code = Path(__file__).read_bytes() + Path(market_events.__file__).read_bytes()
+    version = hashlib.sha256(code + repr(shape).encode()).hexdigest()[:12]
     path = directory / f"tape-{shape.name}-{version}.jsonl"
     if not path.exists():
         unfinished = path.with_suffix(".unfinished")
@@ -81,7 +93,7 @@ def write_tape(shape: TapeShape, directory: Path) -> Path:
 
 def _frames(shape: TapeShape) -> Iterator[list[str]]:
     generator = random.Random(shape.seed)
-    events = _events(generator)
+    events = _EVENTS[shape.kind](generator)
     written = 0
     while written < shape.events:
         # Log-uniform: as many frames of 2 to 4 events as of 100 to 200.
@@ -115,7 +127,7 @@ def _quote(generator: random.Random, name: str, price: float, time_ms: int, sequ
     bid_size, ask_size = (generator.randint(1, 40) * 40 for _ in range(2))
     return (
         f'{{"ev":"Q","sym":"{name}","i":[604],"bx":{generator.randint(1, 21)},"ax":{generator.randint(1, 21)}'
-        f',"bp":{_number(price - 0.01)},"ap":{_number(price + 0.02)},"bs":{bid_size},"as":{ask_size}'
+        f',"bp":{shortest(price - 0.01)},"ap":{shortest(price + 0.02)},"bs":{bid_size},"as":{ask_size}'
         f',"t":{time_ms},"pt":{time_ms - generator.randint(0, 9)},"q":{sequence},"z":{generator.randint(1, 3)}}}'
     )
 
@@ -123,7 +135,7 @@ def _quote(generator: random.Random, name: str, price: float, time_ms: int, sequ
 def _band(generator: random.Random, name: str, price: float, time_ms: int, sequence: int) -> str:
     time_ns = time_ms * 1_000_000 + generator.randint(0, 999_999)
     return (
-        f'{{"ev":"LULD","h":{_number(price * 1.1)},"l":{_number(price * 0.9)},"i":[{generator.choice((15, 21))}]'
+        f'{{"ev":"LULD","h":{shortest(price * 1.1)},"l":{shortest(price * 0.9)},"i":[{generator.choice((15, 21))}]'
         f',"z":3,"T":"{name}","t":{time_ns},"q":{sequence}}}'
     )
 
@@ -133,12 +145,14 @@ def _trade(generator: random.Random, name: str, price: float, time_ms: int, sequ
     conditions = generator.choice(("", "", ',"c":[37]', ',"c":[12,37]', ',"c":[14,41]'))
     reported = f',"trfi":202,"trft":{time_ms}' if generator.random() < 0.4 else ""
     return (
-        f'{{"ev":"T","sym":"{name}","i":"{sequence // 7}","x":{generator.randint(1, 21)},"p":{_number(price)}'
+        f'{{"ev":"T","sym":"{name}","i":"{sequence // 7}","x":{generator.randint(1, 21)},"p":{shortest(price)}'
         f',"s":{size}{conditions},"t":{time_ms},"pt":{time_ms - generator.randint(0, 9)},"q":{sequence}'
         f',"z":{generator.randint(1, 3)}{reported},"ds":"{size}.0"}}'
     )
 
 
-def _number(value: float) -> str:
-    rounded = round(value, 4)
-    return str(int(rounded)) if rounded.is_integer() else repr(rounded)
+_EVENTS: Final[dict[str, Callable[[random.Random], Iterator[str]]]] = {
+    "stocks": _events,
+    "options": market_events.option_events,
+    "books": market_events.book_events,
+}

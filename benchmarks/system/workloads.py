@@ -4,7 +4,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.system.tape import MIXED, SINGLE, SMALL, TapeShape, symbols
+from benchmarks.system.market_events import CONTRACT_COUNT, contract, pairs
+from benchmarks.system.tape import BOOKS, MIXED, OPTIONS, SINGLE, SMALL, TapeShape, symbols
 
 Topics = tuple[str, ...]
 
@@ -22,6 +23,7 @@ class Workload:
         idle_clients: clients that connect while the tape plays and that nothing is for.
         windowed: whether the source waits for clients that fall behind; else it plays as fast as the program reads.
         events: how many to play flat out, instead of what fits the time asked for; None leaves it to that.
+        market: whose events they are. Peers know that of stocks only.
         storm: topics that another client subscribes to meanwhile: so many in big messages, so many one a message.
     """
 
@@ -31,6 +33,7 @@ class Workload:
     tape: TapeShape = MIXED
     rate: float | None = None
     idle_clients: int = 0
+    market: str = "stocks"
     storm: tuple[int, int] | None = None
     windowed: bool = True
     events: int | None = None
@@ -77,6 +80,28 @@ def all_workloads(rates: Sequence[int] = (20_000, 100_000)) -> dict[str, Workloa
             "nobody",
             "100 clients x 20 symbols that never trade",
             _samples(100, 20, [f"NONE{i}" for i in range(900)]),
+        ),
+    ]
+    found += [
+        Workload(
+            "books",
+            "100 clients x 20 of 300 crypto pairs' order books",
+            tuple(
+                tuple(f"XL2.{pair}" for pair in random.Random(client).sample(pairs(), 20))
+                for client in range(100)
+            ),
+            BOOKS,
+            market="crypto",
+        ),
+        Workload(
+            "options",
+            "20 clients have the trades of 100,000 of 1,000,000 contracts between them",
+            tuple(
+                tuple(f"T.{contract(number)}" for number in range(client, CONTRACT_COUNT, 200))
+                for client in range(20)
+            ),
+            OPTIONS,
+            market="options",
         ),
     ]
     found += [
