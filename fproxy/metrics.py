@@ -130,7 +130,8 @@ class Metrics:
         held_inputs: times that a client was not read for a while, as it had sent too many messages.
         tls_failures: connections of clients whose TLS handshake failed.
         revoked_clients: clients disconnected as their key is not good any more, by ``reason``.
-        refused_connections: connections turned away, by ``reason``: which limit was reached.
+        refused_connections: connections turned away, by ``reason``: which limit was reached; ``handshake`` for those
+            that did not finish it in time, ``protocol`` for those that sent what is no WebSocket, or too much.
         loop_lag: how late the event loop is, in seconds.
         observed: what else the process can be asked about.
         by_market: the metrics with a label ``market``, by their names; they are written to through :meth:`of`.
@@ -165,7 +166,7 @@ class Metrics:
             "revoked_clients", "Clients disconnected for a change of keys.", "reason"
         )
         self.refused_connections = self._counter(
-            "refused_connections", "Connections turned away at a limit.", "reason"
+            "refused_connections", "Connections turned away at a limit, or for what they sent.", "reason"
         )
         self.by_market: dict[str, Counter | Gauge] = {
             "clients": self._gauge("clients", "Clients connected and authenticated now.", "market"),

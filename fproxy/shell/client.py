@@ -31,7 +31,7 @@ from fproxy.core.stream_position import NO_POSITION, RecoveryRequest
 from fproxy.core.topics import Topic
 from fproxy.shell import peer
 from fproxy.shell.client_arrival import ClientArrival
-from fproxy.shell.client_closing import Draining, end_output, fitting_reason
+from fproxy.shell.client_closing import PROTOCOL_ERRORS, Draining, end_output, fitting_reason
 from fproxy.shell.client_handler import NumberingHandler
 from fproxy.shell.client_input import ClientInput
 from fproxy.shell.client_log import closed_text, joined_text, left_text
@@ -388,6 +388,7 @@ class Client(asyncio.BufferedProtocol):
         match self._stage:
             case _Stage.HANDSHAKE:
                 logger.debug("%s dropped: no handshake in time", self.peer)
+                self._shared.metrics.refused_connections.labels("handshake").inc()
                 self._transport.abort()
             case _Stage.AUTHENTICATING:
                 assert self._session is not None
@@ -546,6 +547,8 @@ class Client(asyncio.BufferedProtocol):
         if protocol.close_expected():
             if self._stage < _Stage.CLOSING:
                 self._ending = closed_text(protocol)
+                if protocol.close_sent is not None and protocol.close_sent.code in PROTOCOL_ERRORS:
+                    self._shared.metrics.refused_connections.labels("protocol").inc()
             self._start_closing()
         if ends and self._writer is not None:
             # After both close frames nothing more can come.

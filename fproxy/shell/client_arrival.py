@@ -94,6 +94,8 @@ class ClientArrival:
         if outcome.endpoint is None:
             if outcome.refused_origin is not None:
                 self._tell_of_origin(outcome.refused_origin)
+            elif outcome.is_malformed:
+                self._shared.metrics.refused_connections.labels("protocol").inc()
             end_output(self._transport, self._shared.loop, peer_is_done=False)
         return outcome
 

@@ -4,10 +4,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from websockets.frames import CloseCode
+
 from fproxy.shell.delivery import DeliveryProgress
 
 MAX_CLOSE_REASON_BYTES: Final = 123
 """What a close frame holds beside its code (RFC 6455, section 5.5)."""
+
+PROTOCOL_ERRORS: Final = frozenset(
+    (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.MESSAGE_TOO_BIG)
+)
+"""What a connection is closed with for what it sent (RFC 6455, section 7.4.1)."""
 
 DRAIN_TIMEOUTS: Final = 6
 """How many close timeouts a client that goes on reading gets to read what is left for it."""

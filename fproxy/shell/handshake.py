@@ -67,6 +67,11 @@ class Outcome:
     refused_origin: str | None = None
     forwarded: str | None = None
 
+    @property
+    def is_malformed(self) -> bool:
+        """Whether what came was no HTTP request, or one that no client would send."""
+        return not self.response or self.response.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 431 "))
+
 
 class Handshake:
     """The opening handshake of one client that is not over yet."""

@@ -4,10 +4,14 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from server_harness import serving
 
+from fproxy.shell import client_loop
+from fproxy.shell.client import Client
 from fproxy.shell.client_loop import ClientLoop
 from fproxy.shell.turn_budget import TurnBudget
 
@@ -51,7 +55,7 @@ async def test_whoever_has_something_to_read_is_read_in_turn_one_in_a_turn_of_th
         for number, each in enumerate(sockets):
             reading.add_reader(each, log.append, number)
         lengths = await turns_until(log, 60)
-        assert max(after - before for before, after in zip([0, *lengths], lengths, strict=False)) == 1
+        assert max(after - before for before, after in pairwise([0, *lengths])) == 1
         for first in range(0, 60, 20):
             assert sorted(log[first : first + 20]) == list(range(20)), "all of them before any comes again"
 
@@ -63,7 +67,7 @@ async def test_what_is_to_be_called_soon_takes_turns_with_what_is_read_and_keeps
         for number in range(10):
             reading.call_soon(log.append, f"soon {number}")
         lengths = await turns_until(log, 21)
-        assert max(after - before for before, after in zip([0, *lengths], lengths, strict=False)) == 1
+        assert max(after - before for before, after in pairwise([0, *lengths])) == 1
         assert [each for each in log if each != "read"] == [f"soon {number}" for number in range(10)]
         assert 8 <= log.count("read") <= 11
 
@@ -116,3 +120,30 @@ async def test_in_a_turn_that_is_long_anyway_there_is_more_time() -> None:
         budget.turn(now)
         allowed.append(budget.allowed)
     assert allowed == pytest.approx([0.001, 0.005, 0.01, 0.001])
+
+
+async def test_a_server_accepts_makes_and_reads_connections_one_in_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log: list[str] = []
+
+    def noting(name: str) -> None:
+        original = getattr(Client, name)
+
+        def noted(client: Client, argument: Any) -> None:
+            log.append(name)
+            original(client, argument)
+
+        monkeypatch.setattr(Client, name, noted)
+
+    noting("connection_made")
+    noting("buffer_updated")
+    monkeypatch.setattr(client_loop, "TurnBudget", lambda: TurnBudget(1e-12, share=0.0))
+    async with serving() as server:
+        with ExitStack() as stack:
+            for _ in range(20):
+                connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                connection.send(b"GET / HTTP/1.1\r\n")
+            lengths = await turns_until(log, 40)
+        assert max(after - before for before, after in pairwise([0, *lengths])) == 1
+        assert log.count("connection_made") == 20
