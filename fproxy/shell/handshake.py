@@ -219,4 +219,3 @@ def release(protocol: Protocol) -> None:
         while error is not None:
             error.__traceback__ = None
             error = error.__cause__ or error.__context__
-    protocol.parser_exc = protocol.handshake_exc = None

@@ -226,7 +226,7 @@ async def test_slow_auth_ends_when_its_time_is_over_however_steadily_it_comes() 
         await caller.open()
         await trickle(caller, masked(b" " * 60_000))
 
-    async with siege({"auth_timeout": 0.05}) as besieged:
+    async with siege({"auth_timeout": 0.05, "handshake_timeout": 3600.0}) as besieged:
         attackers = await besieged.attack(slow, 20)
         assert besieged.count("auth_failures_total", reason="timeout") == 20
         assert all(any(b"auth_timeout" in payload for payload in caller.payloads) for caller in attackers)

@@ -11,6 +11,7 @@ import pytest
 from server_harness import serving
 
 from fproxy.shell import client_loop
+from fproxy.shell import server as server_module
 from fproxy.shell.client import Client
 from fproxy.shell.client_loop import ClientLoop
 from fproxy.shell.turn_budget import TurnBudget
@@ -136,6 +137,13 @@ async def test_a_server_accepts_makes_and_reads_connections_one_in_a_turn(
 
         monkeypatch.setattr(Client, name, noted)
 
+    connect = server_module._connect
+
+    def noted_connect(*arguments: Any) -> Any:
+        log.append("accepted")
+        return connect(*arguments)
+
+    monkeypatch.setattr(server_module, "_connect", noted_connect)
     noting("connection_made")
     noting("buffer_updated")
     monkeypatch.setattr(client_loop, "TurnBudget", lambda: TurnBudget(1e-12, share=0.0))
@@ -144,6 +152,6 @@ async def test_a_server_accepts_makes_and_reads_connections_one_in_a_turn(
             for _ in range(20):
                 connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
                 connection.send(b"GET / HTTP/1.1\r\n")
-            lengths = await turns_until(log, 40)
+            lengths = await turns_until(log, 60)
         assert max(after - before for before, after in pairwise([0, *lengths])) == 1
-        assert log.count("connection_made") == 20
+        assert log.count("accepted") == log.count("connection_made") == 20
