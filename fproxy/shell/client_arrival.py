@@ -80,7 +80,8 @@ class ClientArrival:
         Returns:
             how it ended, None while it goes on. Without an endpoint the end of the connection has begun.
         """
-        assert self._handshake is not None
+        if self._handshake is None:
+            return None  # it has been turned away, and says something nevertheless
         outcome = self._handshake.received(data)
         if outcome is None:
             return None

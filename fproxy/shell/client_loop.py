@@ -63,6 +63,8 @@ class ClientLoop:
         # Those that have something to read, in the order of their turns: all of them before any comes again.
         self._ready: deque[int] = deque()
         self._soon: deque[asyncio.Handle] = deque()
+        # Those of them that register a reader.
+        self._registering: set[asyncio.Handle] = set()
         self._reads_next = False
         # Whether the next turn of the loop is asked for, as this one was too short.
         self._scheduled = False
@@ -77,6 +79,8 @@ class ClientLoop:
         """Call back, in this order. As the method of event loops."""
         handle = asyncio.Handle(callback, arguments, self._loop, context)
         self._soon.append(handle)
+        if callback == self.add_reader:
+            self._registering.add(handle)
         self._schedule()
         return handle
 
@@ -130,6 +134,13 @@ class ClientLoop:
         end = now + self._budget.allowed
         while (handle := self._next()) is not None:
             handle._run()  # it gives what fails to the loop's exception handler
+            # A new connection has its reader registered at once. Whatever came between might close it, and its file
+            # would be registered when it is another's already.
+            while self._soon and self._soon[0] in self._registering:
+                registering = self._soon.popleft()
+                self._registering.discard(registering)
+                if not registering.cancelled():
+                    registering._run()
             if self._clock() >= end:
                 if not self._scheduled:
                     self._scheduled = True

@@ -7,9 +7,10 @@ something takes.
 
 import asyncio
 import json
+import logging
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -27,6 +28,14 @@ from fproxy.shell.upstream import UpstreamOptions
 KEY = "kEy-6b2d"
 OWN, STRANGE = "127.0.0.1", "127.0.0.2"
 MEBIBYTE = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def no_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever is sent, nothing of ours fails."""
+    yield
+    ours = [record for record in caplog.get_records("call") if record.name.startswith("fproxy")]
+    assert not [record.getMessage() for record in ours if record.levelno >= logging.ERROR]
 
 
 class Caller:

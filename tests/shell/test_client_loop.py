@@ -95,6 +95,19 @@ async def test_a_reader_that_is_removed_or_replaced_is_not_called() -> None:
         assert "old third" not in log[at:]
 
 
+async def test_a_connection_that_is_made_has_its_reader_before_anybody_can_close_it() -> None:
+    log: list[str] = []
+    with readable(1) as [one], one_at_a_time() as reading:
+        reading.call_soon(log.append, "made")
+        reading.call_soon(reading.add_reader, one.fileno(), log.append, "read")
+        reading.call_soon(log.append, "later")
+        await turns_until(log, 1)
+        assert log == ["made"]
+        assert reading.remove_reader(one), "it was registered in the same turn"
+        await turns_until(log, 2)
+        assert log == ["made", "later"]
+
+
 async def test_a_reader_that_fails_is_told_of_and_costs_no_other() -> None:
     told: list[dict[str, Any]] = []
     log: list[str] = []
