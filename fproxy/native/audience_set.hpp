@@ -9,6 +9,8 @@
 #include <memory>
 #include <utility>
 
+#include "text.hpp"
+
 namespace fproxy {
 
 class AudienceSet {
@@ -53,9 +55,10 @@ class AudienceSet {
 
     void clear() { *this = AudienceSet(); }
 
-    // Call `visit` with each audience, in rising order.
+    // Call `visit` with each audience, in rising order. In place, as what is done for each delivery knows so what is always the
+    // same.
     template <class Visit>
-    void for_each(Visit visit) const {
+    FPROXY_INLINE void for_each(Visit visit) const {
         for (const Word *word = begin(); word != end(); ++word)
             for (uint64_t bits = word->bits; bits != 0; bits &= bits - 1)
                 visit(word->index * kBits + static_cast<uint32_t>(__builtin_ctzll(bits)));
