@@ -23,6 +23,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from fproxy.core.lingering import Lingering
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.symbol_limits import SymbolLimits
 from fproxy.core.topics import WILDCARD, covering_topic
@@ -116,9 +117,7 @@ class Demand:
         self._holders: dict[str, int] = {}  # wanted topic -> how many want it
         self._active: set[str] = set()
         self._refused: dict[str, str] = {}  # topic -> what the upstream said
-        # Topic without holders, active or refused -> when to forget it; in the order of those times.
-        # Not a dict, whose first entry takes ever longer to find when entries are taken from its front.
-        self._lingering: OrderedDict[str, float] = OrderedDict()
+        self._lingering = Lingering()  # topics without holders, active or refused
         # Active wildcard -> wanted topics that are not active because it covers them.
         self._covered: dict[str, dict[str, None]] = {}
         # Wanted topics that are neither active, covered nor refused yet, in the order of their acquisition.
@@ -170,7 +169,7 @@ class Demand:
             return
         self._limits.add(_type_of(topic))
         # A topic that lingers is as active, or as refused, as it was.
-        if self._lingering.pop(topic, None) is None:
+        if not self._lingering.discard(topic):
             self._touched[topic] = None
             if since is not None:
                 self._since[topic] = since
@@ -197,7 +196,7 @@ class Demand:
         event_type = _type_of(topic)
         self._limits.discard(event_type)
         if topic in self._active or topic in self._refused:
-            self._lingering[topic] = now + self.linger
+            self._lingering.add(topic, now + self.linger)
             if topic in self._active and self._is_limited(topic):
                 self._limited_lingering.setdefault(event_type, OrderedDict())[topic] = None
             return
@@ -301,7 +300,7 @@ class Demand:
 
     def deadline(self) -> float | None:
         """Return when ``changes`` will next have something to drop, in seconds; None when nothing lingers."""
-        return next(iter(self._lingering.values()), None)
+        return self._lingering.first_expiry()
 
     def refuse(self, topics: Iterable[str], message: str) -> None:
         """The upstream refused topics: they are not active, and are not asked for again on this connection.
@@ -352,9 +351,9 @@ class Demand:
         """
         expired: list[str] = []
         uncovered: list[str] = []
-        for topic, expiry in self._lingering.items():
+        for topic in self._lingering.expired(now):
             left = MAX_DROPS - len(expired) - len(uncovered)
-            if expiry > now or left <= 0:
+            if left <= 0:
                 break
             covered = self._covered.get(topic)
             if covered:
@@ -370,7 +369,7 @@ class Demand:
             expired.append(topic)
         dropped = []
         for topic in expired:
-            del self._lingering[topic]
+            self._lingering.discard(topic)
             self._forget_limited(topic)
             self._covered.pop(topic, None)
             if self._refused.pop(topic, None) is None:
@@ -397,7 +396,7 @@ class Demand:
             lingering = self._limited_lingering[event_type]
             for _ in range(self._limits.excess(event_type, len(lingering))):
                 topic, _ = lingering.popitem(last=False)
-                del self._lingering[topic]
+                self._lingering.discard(topic)
                 self._active.remove(topic)
                 self._flows_since.pop(topic, None)
                 dropped.append(topic)

@@ -338,7 +338,9 @@ class FilteredMarket(ServedMarket):
         self._fanout.remove_client(state.number)
         self._settle_later()
         topics = self._subscriptions.topics(client)
-        self._steps.add(client, self._subscriptions.remove_client(client))
+        self._steps.add(
+            client, self._subscriptions.remove_client(client, are_kept=self._resumption is not None)
+        )
         if self._resumption is not None:
             self._resumption.client_left(client, topics, unix_ms())
 

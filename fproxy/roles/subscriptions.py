@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -14,12 +14,18 @@ from fproxy.core.topic_index import TopicIndex
 from fproxy.core.topics import Topic
 from fproxy.shell.client import Client
 from fproxy.shell.upstream import UpstreamConnection
-from fproxy.shell.work_steps import Steps, WorkSteps, pieces
+from fproxy.shell.work_steps import PIECE, Steps, WorkSteps, pieces
 
 REFUSED_STATUS: Final = "error"
 
 TOLD_TOPICS: Final = 500
 """How many refusals are looked at, or told of, in one step: about a millisecond."""
+
+
+def _taken_out(topics: set[Topic]) -> Iterator[Sequence[Topic]]:
+    """Yield topics in pieces of a step each, taking them out of their set."""
+    while topics:
+        yield [topics.pop() for _ in range(min(PIECE, len(topics)))]
 
 
 class Concerns(NamedTuple):
@@ -141,12 +147,19 @@ class Subscriptions:
         self._release(client, gone)
         return before - self._concerned[client].keys()
 
-    def remove_client(self, client: Client) -> Steps:
-        """Forget a client at once; return the work of giving up all that it had, to be done in steps."""
-        return self._give_up(client, self._topics.pop(client))
+    def remove_client(self, client: Client, *, are_kept: bool = False) -> Steps:
+        """Forget a client at once; return the work of giving up all that it had, to be done in steps.
 
-    def _give_up(self, client: Client, topics: Iterable[Topic]) -> Steps:
-        for piece in pieces(topics):
+        Args:
+            client: who is gone.
+            are_kept: whether somebody keeps the set of what it had, which is left as it is then. Else it is emptied, as
+                to free very many topics at once takes tens of milliseconds.
+        """
+        topics = self._topics.pop(client)
+        return self._give_up(client, pieces(topics) if are_kept else _taken_out(topics))
+
+    def _give_up(self, client: Client, topics: Iterable[Sequence[Topic]]) -> Steps:
+        for piece in topics:
             self._release(client, piece)
             yield None
         del self._concerned[client]

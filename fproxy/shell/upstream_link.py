@@ -41,6 +41,10 @@ from fproxy.shell.upstream_options import UpstreamOptions
 P = ParamSpec("P")
 R = TypeVar("R")
 
+DROP_INTERVAL: Final = 0.05
+"""How long to wait before more topics are dropped than are in one go, in seconds: else the answers to thousands come
+together, and are read in one step."""
+
 UNSUBSCRIBE_GRAIN: Final = 0.25
 """How late an unsubscribe may be, in seconds, so that topics whose time is nearly up go in one message."""
 
@@ -430,13 +434,11 @@ class UpstreamLink(WSListener):
         if changes.given_up:
             self._call(self._listener.given_up, changes.given_up)
         deadline = self._demand.deadline()
-        if deadline is not None and deadline <= now:
-            self.poke()  # there is more to drop than is dropped in one turn of the loop
         # A timer that is running is not late: deadlines only ever move on.
-        elif deadline is not None and self._demand_timer is None:
-            self._demand_timer = self._loop.call_later(
-                deadline - now + UNSUBSCRIBE_GRAIN, self._demand_is_due
-            )
+        if deadline is not None and self._demand_timer is None:
+            # There may be more to drop than is dropped in one go.
+            wait = deadline - now + UNSUBSCRIBE_GRAIN if deadline > now else DROP_INTERVAL
+            self._demand_timer = self._loop.call_later(wait, self._demand_is_due)
 
     def _demand_is_due(self) -> None:
         self._demand_timer = None

@@ -64,13 +64,27 @@ def test_a_client_that_is_gone_gives_its_topics_up_in_steps() -> None:
     held = subscriptions(demand, Steps())
     held.add_client(client)  # type: ignore[arg-type]
     held.subscribe(client, topics())  # type: ignore[arg-type]
+    own = held.topics(client)  # type: ignore[arg-type]
     work = held.remove_client(client)  # type: ignore[arg-type]
     wanted = len(demand)
     assert wanted == COUNT
     for _ in work:
         assert 0 < wanted - len(demand) <= PIECE
         wanted = len(demand)
+        assert len(own) == wanted, "to free all of them at once would be a long step"
     assert wanted == 0
+
+
+def test_what_a_client_had_stays_as_it_was_for_who_keeps_it() -> None:
+    demand, client = Demand(), Client()
+    held = subscriptions(demand, Steps())
+    held.add_client(client)  # type: ignore[arg-type]
+    held.subscribe(client, topics())  # type: ignore[arg-type]
+    own = held.topics(client)  # type: ignore[arg-type]
+    for _ in held.remove_client(client, are_kept=True):  # type: ignore[arg-type]
+        pass
+    assert len(demand) == 0
+    assert own == set(topics())
 
 
 def test_refusals_of_many_topics_are_told_in_steps() -> None:

@@ -22,10 +22,11 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from fproxy._fastpath import FrameError
-from fproxy.core.demand import Demand
+from fproxy.core.demand import MAX_DROPS, Demand
 from fproxy.core.upstream_effects import Recovering
 from fproxy.core.urls import UrlError
 from fproxy.metrics import Metrics
+from fproxy.shell import upstream_link
 from fproxy.shell.tls import UpstreamTls
 from fproxy.shell.upstream import UpstreamConnection, UpstreamOptions
 
@@ -508,6 +509,23 @@ class TestDemandOverTheWire:
             harness.connection.poke()
             await upstream.until(lambda: len(upstream.requests) == 4)
             assert upstream.requests[3:] == [("unsubscribe", "T.B")]
+
+    async def test_thousands_of_topics_go_some_at_a_time_as_all_their_answers_take_a_while_to_read(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(upstream_link, "DROP_INTERVAL", 3600.0)
+        topics = [f"T.S{number}" for number in range(3 * MAX_DROPS)]
+        async with Upstream() as upstream, Harness(upstream.url, *topics, linger=0.0) as harness:
+            await upstream.until(lambda: len(upstream.subscribed) == len(topics))
+            for topic in topics:
+                harness.demand.release(topic, time.monotonic())
+            harness.connection.poke()
+            dropped = f"T.S{MAX_DROPS - 1}"
+            await upstream.until(lambda: any(dropped in text.split(",") for _, text in upstream.requests))
+            for _ in range(20):  # turns of the loop
+                await asyncio.sleep(0)
+            gone = [text for action, text in upstream.requests if action == "unsubscribe"]
+            assert ",".join(gone).split(",") == topics[:MAX_DROPS]
 
     async def test_a_wildcard_goes_after_what_it_covered_has_come(self) -> None:
         async with Upstream() as upstream, Harness(upstream.url, "T.*", "T.A", linger=0.0) as harness:
