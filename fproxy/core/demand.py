@@ -23,6 +23,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from fproxy.core.flowing_topics import FlowingTopics
 from fproxy.core.lingering import Lingering
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.symbol_limits import SymbolLimits
@@ -73,11 +74,8 @@ class Demand:
 
     __slots__ = (
         "_active",
-        "_all_of",
-        "_asked_since",
         "_covered",
-        "_flowed_since",
-        "_flows_since",
+        "_flows",
         "_holders",
         "_limited_lingering",
         "_limits",
@@ -107,13 +105,7 @@ class Demand:
         self._limits = SymbolLimits(market)  # of wanted topics
         # Of types with a limit: the topics that linger and are active, in the order of `_lingering`.
         self._limited_lingering: dict[str, OrderedDict[str, None]] = {}
-        # Acknowledged topics -> since when, in Unix milliseconds; and those of the connection before this one, as long
-        # as what was missed in between may be recovered.
-        self._flows_since: dict[str, int] = {}
-        self._flowed_since: dict[str, int] = {}
-        # Topics of which the upstream has been asked for what has passed, and has not brought it yet -> from when on.
-        self._asked_since: dict[str, int] = {}
-        self._all_of: frozenset[str] = frozenset()  # the types of which the upstream sends everything
+        self._flows = FlowingTopics()
         self._holders: dict[str, int] = {}  # wanted topic -> how many want it
         self._active: set[str] = set()
         self._refused: dict[str, str] = {}  # topic -> what the upstream said
@@ -202,7 +194,7 @@ class Demand:
             return
         self._touched.pop(topic, None)
         self._since.pop(topic, None)
-        self._flowed_since.pop(topic, None)
+        self._flows.forget_before(topic)
         covered = self._covered.get(covering_topic(topic))
         if covered is not None:
             covered.pop(topic, None)
@@ -234,7 +226,7 @@ class Demand:
             unsubscribe = [topic for topic in unsubscribe if not self._is_limited(topic)]
         make_room += self._make_room(subscribe)
         for topic in make_room:
-            self._flows_since.pop(topic, None)
+            self._flows.stop(topic)
         self.drops += len(unsubscribe) + len(make_room)
         self._active.update(subscribe)
         asked, self._since = self._since, {}
@@ -249,17 +241,21 @@ class Demand:
         """The upstream acknowledged topics, at a time in Unix milliseconds."""
         for topic in topics:
             if topic in self._active:
-                self._flows_since.setdefault(topic, self._flowed_since.pop(topic, now))
+                self._flows.confirm(topic, now)
 
     def flows_since(self, topic: str) -> int | None:
         """Return from when on nothing of a topic is missing for want of a subscription, in Unix milliseconds.
 
         None when it does not flow yet; 0 when the upstream sends all of its type.
         """
-        if topic.partition(".")[0] in self._all_of:
-            return 0
-        times = (self._flows_since.get(each) for each in (topic, covering_topic(topic)))
-        return min((time for time in times if time is not None), default=None)
+        return self._flows.since(topic)
+
+    def vouched_at(self, topic: str) -> int:
+        """Return when the upstream last said that nothing of a topic was missing since it flows, in Unix milliseconds.
+
+        That includes what its own gaps had cost. 0 when it has never been asked.
+        """
+        return self._flows.vouched_at(topic)
 
     def asked_since(self, topics: Mapping[str, int]) -> None:
         """What has passed of topics was asked for, of an upstream that says when it has brought it.
@@ -267,36 +263,32 @@ class Demand:
         Args:
             topics: which, each with the time from which on, in Unix milliseconds.
         """
-        self._asked_since.update(topics)
+        self._flows.ask(topics)
 
-    def replayed(self, topics: Iterable[str], *, is_complete: bool) -> None:
-        """The upstream has brought what has passed of topics."""
-        for topic in topics:
-            since = self._asked_since.pop(topic, None)
-            if is_complete and since is not None and topic in self._flows_since:
-                self._flows_since[topic] = min(since, self._flows_since[topic])
+    def replayed(self, topics: Iterable[str], *, is_complete: bool, now: int) -> None:
+        """The upstream has brought what has passed of topics, at a time in Unix milliseconds."""
+        self._flows.replayed(topics, is_complete=is_complete, now=now)
 
     def awaits_past(self, topic: str) -> bool:
         """Return whether the upstream has still to bring what has passed of a topic."""
-        return topic in self._asked_since or topic in self._since
+        return self._flows.awaits(topic) or topic in self._since
 
-    def recovering(self, *, is_complete: bool, all_of: Iterable[str]) -> None:
+    def recovering(self, *, is_complete: bool, all_of: Iterable[str], gap_ahead: bool = False) -> None:
         """The upstream is about to bring what was missed while the connection was lost.
 
         Args:
             is_complete: whether it has all of it.
             all_of: the event types of which it sends everything, whatever is subscribed to.
+            gap_ahead: whether something is missing in the midst of what it brings.
         """
-        self._all_of = frozenset(all_of)
-        if not is_complete:
-            self._flowed_since.clear()
+        self._flows.recovering(is_complete=is_complete, all_of=all_of)
 
     def recovered(self) -> None:
         """It has brought all that it could."""
 
     def unrecoverable(self) -> None:
         """The upstream will not bring what was missed."""
-        self._flowed_since.clear()
+        self._flows.unrecoverable()
 
     def deadline(self) -> float | None:
         """Return when ``changes`` will next have something to drop, in seconds; None when nothing lingers."""
@@ -316,9 +308,8 @@ class Demand:
         for topic in topics:
             if topic in self._active:
                 self._active.remove(topic)
-                self._flows_since.pop(topic, None)
+                self._flows.refuse(topic)
                 self._forget_limited(topic)
-                self._asked_since.pop(topic, None)
                 self._refused[topic] = message
                 self._touched.update(self._covered.pop(topic, {}))
 
@@ -335,11 +326,7 @@ class Demand:
         self._covered.clear()
         self._touched = dict.fromkeys(self._holders)
         self._since.clear()
-        self._asked_since.clear()
-        flowed = self._flowed_since | self._flows_since if is_recoverable else {}
-        self._flowed_since = {topic: since for topic, since in flowed.items() if topic in self._holders}
-        self._flows_since = {}
-        self._all_of = frozenset()
+        self._flows.lost(self._holders, is_recoverable=is_recoverable)
 
     def _expire(self, now: float) -> tuple[list[str], list[str]]:
         """Forget topics that have lingered long enough, a bounded number.
@@ -357,12 +344,10 @@ class Demand:
                 break
             covered = self._covered.get(topic)
             if covered:
-                flows_since = self._flows_since.get(topic)
                 piece = tuple(islice(covered, left))
                 for each in piece:
                     del covered[each]
-                    if flows_since is not None:
-                        self._flows_since[each] = flows_since
+                    self._flows.inherit(each, topic)
                 uncovered += piece
                 if covered:
                     break
@@ -374,7 +359,7 @@ class Demand:
             self._covered.pop(topic, None)
             if self._refused.pop(topic, None) is None:
                 self._active.remove(topic)
-                self._flows_since.pop(topic, None)
+                self._flows.stop(topic)
                 dropped.append(topic)
         return dropped, uncovered
 
@@ -398,7 +383,7 @@ class Demand:
                 topic, _ = lingering.popitem(last=False)
                 self._lingering.discard(topic)
                 self._active.remove(topic)
-                self._flows_since.pop(topic, None)
+                self._flows.stop(topic)
                 dropped.append(topic)
         return dropped
 

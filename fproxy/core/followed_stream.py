@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from fproxy.core.stream_position import PositionStatus, RecoveryRequest, StreamPosition
+from fproxy.core.stream_position import PositionStatus, RecoveryRequest, SourcePosition, StreamPosition
 
 MOST_ATTEMPTS: Final = 3
 """How often the same position is asked for without a single message more: then something in the way of it, such as a
@@ -26,6 +26,7 @@ class FollowedStream:
         "_is_told",
         "_lost_at",
         "_position",
+        "_source",
         "_still_keeps",
         "_taken",
         "_wants_all",
@@ -59,6 +60,7 @@ class FollowedStream:
         self._is_told = False  # whether this connection's server has said where its stream is
         self._is_recovering = False
         self._position: StreamPosition | None = None  # as the server said, or when the connection was lost
+        self._source: SourcePosition | None = None  # what the server has said of its own upstream there
         self._lost_at = 0
         self._attempts = 0  # that brought not a single message
 
@@ -82,14 +84,16 @@ class FollowedStream:
             and not self._still_keeps(self.taken_when_told)
         ):
             self.forget()
-        return RecoveryRequest(self._position, self._lost_at, self._wants_all)
+        return RecoveryRequest(self._position, self._lost_at, self._wants_all, self._source)
 
     def told(self, status: PositionStatus) -> None:
         """The server says where its stream is: between what has been taken and what has not come yet."""
-        is_where_we_were = not self.is_counted and self._position == status.position
+        goes_on = status.recovery is not None and status.source is not None and status.source == self._source
+        is_where_we_were = not self.is_counted and (self._position == status.position or goes_on)
         self._is_told = True
         self._wants_all = False
         self._position = status.position
+        self._source = status.source
         self.is_counted = status.counted
         if not is_where_we_were:
             self.taken_when_told = self._taken()
@@ -121,4 +125,4 @@ class FollowedStream:
     def forget(self) -> None:
         """The server is another one, which numbers nothing."""
         self._is_told = self._is_recovering = self._wants_all = self.is_filling = False
-        self._position = None
+        self._position = self._source = None

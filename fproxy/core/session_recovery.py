@@ -105,12 +105,23 @@ class SessionRecovery:
         self.is_complete = recovery.complete and not is_fresh
         if status.counted:
             self._waiting = {_OF_AUTH}
-        return [Recovering(recovery.complete, is_fresh, status.complete_from, status.all_of)]
+        return [
+            Recovering(
+                recovery.complete,
+                is_fresh,
+                status.complete_from,
+                status.all_of,
+                status.complete_at,
+                gap_ahead=status.complete_at > recovery.number,
+            )
+        ]
 
     def recovered(self, fields: Mapping[str, Any]) -> list[Effect]:
         """Something has been recovered, says a status event with these members."""
         was_waiting = bool(self._waiting)
         self._waiting.discard(fields.get("request", _OF_AUTH))
+        if fields.get("complete") is False:
+            self.is_complete = False
         if not was_waiting or self._waiting or self._followed is None:
             return []
         self._followed.recovered()

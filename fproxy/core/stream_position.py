@@ -10,12 +10,15 @@ is spoken between roles of ours only:
   ``recovered`` ends it.
 - A server that sends each role something else (an ms-aggregator) says ``"counted": false``. Then the topics of those
   requests are recovered that have a number under ``"recover"`` themselves; each ends with a ``recovered`` of its own,
-  which has that number under ``request``. The server repeats its position now and then, as the role cannot count.
+  which has that number under ``request``, and ``"complete": false`` if something of it is missing. The server repeats
+  its position now and then, as the role cannot count.
+- Such a server also says, under ``source``, how much of its own upstream is in what it has sent. The role gives that
+  back to the one that follows it in a new epoch: what that has got of the same upstream since is what is missing.
 """
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -54,6 +57,25 @@ class StreamPosition:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcePosition:
+    """How much of its own upstream is in what a server has sent up to a position of its own.
+
+    Attributes:
+        epoch: of the upstream.
+        next: the number of the first message of the upstream's that is not.
+        bars_until: bars that end at this time or earlier are, in Unix milliseconds; 0 when there was no trade yet.
+    """
+
+    epoch: str
+    next: int
+    bars_until: int = 0
+
+    def fields(self) -> dict[str, object]:
+        """Return it as the members of a JSON object."""
+        return {"epoch": self.epoch, "next": self.next, "bars_until": self.bars_until}
+
+
+@dataclass(frozen=True, slots=True)
 class RecoveryRequest:
     """What a role asks a server for when it connects.
 
@@ -61,25 +83,28 @@ class RecoveryRequest:
         position: where it stands; None when it begins.
         lost_at: when it lost the connection before this one, in Unix milliseconds; 0 when there was none.
         wants_all: without a position, it wants everything that is kept, and else what is live.
+        source: what the server that told the position said of its own upstream; None for nothing.
     """
 
     position: StreamPosition | None = None
     lost_at: int = 0
     wants_all: bool = False
+    source: SourcePosition | None = None
 
     def encoded(self) -> str:
         """Return it as a JSON object."""
         if self.position is None:
             return _encode({"all": True} if self.wants_all else {})
         position = self.position
-        return _encode(
-            {
-                "epoch": position.epoch,
-                "next": position.next,
-                "gaps": position.gaps,
-                "lost_at": self.lost_at,
-            }
-        )
+        fields: dict[str, object] = {
+            "epoch": position.epoch,
+            "next": position.next,
+            "gaps": position.gaps,
+            "lost_at": self.lost_at,
+        }
+        if self.source is not None:
+            fields["source"] = self.source.fields()
+        return _encode(fields)
 
 
 def parse_recovery_request(value: object) -> RecoveryRequest:
@@ -92,17 +117,27 @@ def parse_recovery_request(value: object) -> RecoveryRequest:
         raise ValueError("'recover' is not an object")
     if "epoch" not in value:
         return RecoveryRequest(wants_all=value.get("all") is True)
-    epoch = value["epoch"]
+    epoch, (following, gaps, lost_at) = _epoch_and_numbers(value, ("next", "gaps", "lost_at"), "recover")
+    source = None
+    if "source" in value:
+        if not isinstance(value["source"], dict):
+            raise ValueError("'source' in 'recover' is not an object")
+        source_epoch, numbers = _epoch_and_numbers(value["source"], ("next", "bars_until"), "source")
+        source = SourcePosition(source_epoch, *numbers)
+    return RecoveryRequest(StreamPosition(epoch, following, gaps), lost_at, source=source)
+
+
+def _epoch_and_numbers(
+    value: Mapping[str, Any], names: Sequence[str], place: str
+) -> tuple[str, tuple[int, ...]]:
+    epoch = value.get("epoch")
     if not isinstance(epoch, str) or len(epoch) > MAX_EPOCH_LENGTH:
-        raise ValueError("'epoch' in 'recover' is not a short string")
-    numbers = []
-    for name in ("next", "gaps", "lost_at"):
+        raise ValueError(f"'epoch' in {place!r} is not a short string")
+    for name in names:
         number = value.get(name)
         if type(number) is not int or not 0 <= number <= MAX_NUMBER:
-            raise ValueError(f"{name!r} in 'recover' is not an integer from 0 to {MAX_NUMBER}")
-        numbers.append(number)
-    following, gaps, lost_at = numbers
-    return RecoveryRequest(StreamPosition(epoch, following, gaps), lost_at)
+            raise ValueError(f"{name!r} in {place!r} is not an integer from 0 to {MAX_NUMBER}")
+    return epoch, tuple(value[name] for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +148,14 @@ class RecoveryStart:
         number: the first message that it sends.
         complete: whether, with it, the role misses nothing.
         is_fresh: whether the role begins with it, and what comes is what is kept.
+        bars_from: bars that end at this time or later are brought too, in Unix milliseconds, be they built anew; None
+            for those only that are kept.
     """
 
     number: int
     complete: bool
     is_fresh: bool = False
+    bars_from: int | None = None
 
 
 def recovery_start(
@@ -154,6 +192,8 @@ class PositionStatus:
         recovery: what is recovered, behind this; None when this only says where the stream is.
         complete_from: with that, nothing is missing of what was received from this time on, in Unix milliseconds.
         all_of: the event types of which the stream holds everything, whatever is subscribed to.
+        complete_at: with a recovery, nothing is missing from the message of this number on.
+        source: how much of the server's own upstream is in what it has sent up to the position; None for not known.
     """
 
     position: StreamPosition
@@ -161,6 +201,8 @@ class PositionStatus:
     recovery: RecoveryStart | None = None
     complete_from: int = 0
     all_of: tuple[str, ...] = ()
+    complete_at: int = 0
+    source: SourcePosition | None = None
 
     def event(self) -> bytes:
         """Return it as a status event, as compact JSON in ASCII."""
@@ -179,7 +221,10 @@ class PositionStatus:
                 "complete": self.recovery.complete,
                 "fresh": self.recovery.is_fresh,
                 "complete_from": self.complete_from,
+                "complete_at": self.complete_at,
             }
+        if self.source is not None:
+            event["source"] = self.source.fields()
         return _encode(event).encode()
 
 
@@ -195,6 +240,7 @@ def parse_position(fields: Mapping[str, Any]) -> PositionStatus | None:
     if not isinstance(epoch, str) or type(following) is not int or type(gaps) is not int:
         return None
     complete, complete_from = fields.get("complete"), fields.get("complete_from")
+    complete_at = fields.get("complete_at")
     all_of = fields.get("all_of")
     recovery = None
     if isinstance(complete, bool):
@@ -205,19 +251,34 @@ def parse_position(fields: Mapping[str, Any]) -> PositionStatus | None:
         recovery,
         complete_from if type(complete_from) is int else 0,
         tuple(kind for kind in all_of if isinstance(kind, str)) if isinstance(all_of, list) else (),
+        complete_at if type(complete_at) is int else 0,
+        _parse_source(fields.get("source")),
     )
 
 
-def recovered_event(request: int = 0) -> bytes:
+def _parse_source(value: object) -> SourcePosition | None:
+    if not isinstance(value, dict):
+        return None
+    try:
+        epoch, numbers = _epoch_and_numbers(value, ("next", "bars_until"), "source")
+    except ValueError:
+        return None
+    return SourcePosition(epoch, *numbers)
+
+
+def recovered_event(request: int = 0, *, complete: bool = True) -> bytes:
     """Return the status event that ends what is recovered, as compact JSON in ASCII.
 
     Args:
         request: the number of the request that it was recovered for; 0 for that of the auth.
+        complete: whether nothing of it is missing.
     """
-    event = {
+    event: dict[str, object] = {
         "ev": "status",
         "status": RECOVERED_STATUS,
         "message": "what follows is live",
         "request": request,
     }
+    if not complete:
+        event["complete"] = False
     return _encode(event).encode()

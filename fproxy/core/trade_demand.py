@@ -7,6 +7,9 @@ subscription is given up, refused, or lost with the connection. Acknowledgements
 tell exactly. An upstream that does not acknowledge anything (simple firehoses send everything to everyone) is taken
 at its silence after a while.
 
+From a firehose that sends everybody everything all trades flow, whatever is subscribed to: the follower is told so if
+it keeps them.
+
 When a connection is lost whose upstream may bring later what is missed now, trades are taken as flowing on: they come
 late, and in order. Whether they do is known when the upstream is back.
 """
@@ -49,6 +52,7 @@ class TradeDemand(Demand):
     """A demand that tells a follower of the trades under it which of them flow."""
 
     __slots__ = (
+        "_all_flow",
         "_all_trades",
         "_answers",
         "_catches_up",
@@ -61,10 +65,16 @@ class TradeDemand(Demand):
         "_prefix",
         "_trade_type",
         "_unanswered",
+        "_wants_all",
     )
 
     def __init__(
-        self, follower: TradeFollower, *, event_type: str = "T", linger: float = DEFAULT_LINGER
+        self,
+        follower: TradeFollower,
+        *,
+        event_type: str = "T",
+        linger: float = DEFAULT_LINGER,
+        wants_all: bool = False,
     ) -> None:
         """Prepare a demand for nothing.
 
@@ -72,11 +82,14 @@ class TradeDemand(Demand):
             follower: whom to tell.
             event_type: the type of the trades.
             linger: how long an active topic stays active after its last release, in seconds.
+            wants_all: tell the follower that all trades flow where they do, whatever is subscribed to.
 
         Raises:
             ValueError: ``linger`` is negative.
         """
         super().__init__(linger=linger)
+        self._wants_all = wants_all
+        self._all_flow = False  # whether all trades flow without being asked for
         self._follower = follower
         self._trade_type = event_type
         self._prefix = f"{event_type}."
@@ -161,23 +174,33 @@ class TradeDemand(Demand):
         self._is_undecided = self._catches_up = is_recoverable and not self._interrupted
         self._interrupted = False
         if not self._is_undecided:
-            self._flowing.clear()
-            self._follower.gap()
+            self._lose_all()
 
-    def recovering(self, *, is_complete: bool, all_of: Iterable[str]) -> None:
+    def recovering(self, *, is_complete: bool, all_of: Iterable[str], gap_ahead: bool = False) -> None:
         """The upstream is about to bring what was missed; see ``Demand.recovering``."""
         super().recovering(is_complete=is_complete, all_of=all_of)
         self._decide(is_complete=is_complete)
-        self._defers = self._trade_type not in self._all_of
+        self._defers = True
         self._catches_up = True
-        if not self._defers:
-            for topic in self._active:
-                if topic.startswith(self._prefix):
-                    self._start(topic)
+        if not gap_ahead:
+            self.gap_passed()
+
+    def gap_passed(self) -> None:
+        """From here on nothing is missing in what the upstream brings."""
+        if self._trade_type not in self._flows.all_of:
+            return
+        self._defers = False
+        if self._wants_all:
+            self._all_flow = True
+            self._start(self._all_trades)
+        for topic in self._active:
+            if topic.startswith(self._prefix):
+                self._start(topic)
 
     def recovered(self) -> None:
         """The upstream has brought all that it could; see ``Demand.recovered``."""
         super().recovered()
+        self.gap_passed()
         self._defers = self._catches_up = False
         deferred, self._deferred = self._deferred, set()
         for topic in deferred:
@@ -194,8 +217,12 @@ class TradeDemand(Demand):
         if self._is_undecided:
             self._is_undecided = False
             if not is_complete:
-                self._flowing.clear()
-                self._follower.gap()
+                self._lose_all()
+
+    def _lose_all(self) -> None:
+        self._flowing.clear()
+        self._all_flow = False
+        self._follower.gap()
 
     def _acknowledged(self, topic: str) -> None:
         self._answers = True
@@ -217,6 +244,8 @@ class TradeDemand(Demand):
 
     def _stop(self, topic: str) -> None:
         self._deferred.discard(topic)
+        if topic == self._all_trades and self._all_flow:
+            return
         if topic in self._flowing:
             self._flowing.remove(topic)
             if not self._interrupted:

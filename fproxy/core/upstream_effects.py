@@ -76,12 +76,16 @@ class Recovering:
         is_fresh: whether this is what the session's owner begins with.
         complete_from: then, from when on nothing is missing, in Unix milliseconds.
         all_of: the event types of which the upstream sends everything, whatever is subscribed to.
+        complete_at: from the message of this number on nothing is missing.
+        gap_ahead: whether that is not the first one that follows.
     """
 
     is_complete: bool
     is_fresh: bool = False
     complete_from: int = 0
     all_of: tuple[str, ...] = ()
+    complete_at: int = 0
+    gap_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from fproxy._bars import BarBuilder
+from fproxy._bars import MAX_REBUILT_MS, BarBuilder
 from fproxy._fastpath import Fanout, History
 from fproxy.core.bar_errors import BarLimitError
 from fproxy.core.bar_wants import BarWants
@@ -20,12 +20,14 @@ from fproxy.core.routes import aggregator_route
 from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
 from fproxy.core.stream_notice import notice_message
-from fproxy.core.stream_position import RecoveryRequest, recovered_event
+from fproxy.core.stream_position import RecoveryRequest, RecoveryStart, SourcePosition, recovered_event
 from fproxy.core.topics import BARS, Topic, bar_interval
 from fproxy.core.trade_demand import TradeDemand
 from fproxy.core.upstream_effects import Recovering
 from fproxy.metrics import Metrics
 from fproxy.roles.aggregator_metrics import watch_bars
+from fproxy.roles.bar_closing import BarClosing
+from fproxy.roles.bar_rebuilding import rebuilt_bars
 from fproxy.roles.filtered_replays import FilteredReplays
 from fproxy.roles.followers import Followers
 from fproxy.roles.kept_history import kept_history, trimming
@@ -33,6 +35,7 @@ from fproxy.roles.replay import ReplayStart
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import AggregatorSettings
 from fproxy.roles.settling import settling
+from fproxy.roles.source_positions import SourcePositions
 from fproxy.roles.stream_notices import StreamNotices
 from fproxy.roles.subscriptions import Subscriptions
 from fproxy.roles.upstream_feed import UpstreamFeed
@@ -55,9 +58,11 @@ BARS_SOURCE: Final = 1
 HOUSEKEEPING_INTERVAL: Final = 0.5
 """How often what has lingered long enough is given up and what changes slowly is looked after, in seconds."""
 
-STALL: Final = 0.002
-"""A timer this late, in seconds, shows that the loop was held up: trades may be waiting to be read."""
+RETAINED_TRADES: Final = 1 << 20
+"""How many trades are kept at least for bars that are wanted later, if so many come: 40 MiB."""
 
+TRADE_BYTES: Final = 40
+"""How much memory one of them takes."""
 
 MARKED_MESSAGES: Final = 64
 """How many messages may come before roles that follow the stream are told where it is."""
@@ -70,13 +75,13 @@ class _ClientState:
     Attributes:
         number: the client's, in the fan-out.
         bars: its millisecond bars.
-        lacks_from: of a role of ours that has come back, the first message that it may lack; None of every other.
+        lacks: of a role of ours that has come back, what it may lack; None of every other.
         recovering: the numbers of its requests for that.
     """
 
     number: int
     bars: set[Topic] = field(default_factory=set)
-    lacks_from: int | None = None
+    lacks: RecoveryStart | None = None
     recovering: set[int] = field(default_factory=set)
 
 
@@ -88,8 +93,10 @@ class _BarTradeDemand(TradeDemand):
 
     __slots__ = ("_wants",)
 
-    def __init__(self, builder: BarBuilder, wants: BarWants, *, event_type: str, linger: float) -> None:
-        super().__init__(builder, event_type=event_type, linger=linger)
+    def __init__(
+        self, builder: BarBuilder, wants: BarWants, *, event_type: str, linger: float, wants_all: bool
+    ) -> None:
+        super().__init__(builder, event_type=event_type, linger=linger, wants_all=wants_all)
         self._wants = wants
 
     def changes(self, now: float) -> Changes:
@@ -119,11 +126,16 @@ class AggregatorMarket(ServedMarket):
         """
         self.market = market
         self._native_types = market.types_from(Upstream.AGGREGATOR)
+        history = settings.history
         self._builder = BarBuilder(
             market,
             delay_ms=math.ceil(settings.bar_delay_ms),
             all_trades=settings.all_trades,
             max_windows=settings.max_bar_windows,
+            # Of what nobody wants yet the trades are kept as long as bars are: they may be asked for later.
+            keeps_all=history.keeps_anything,
+            rebuilt_ms=min(math.ceil(history.history * 1000), MAX_REBUILT_MS),
+            retained_trades=max(RETAINED_TRADES, history.history_bytes // TRADE_BYTES),
         )
         counters = metrics.of(market.name)
         watch_bars(counters, self._builder)
@@ -143,6 +155,10 @@ class AggregatorMarket(ServedMarket):
             self._wants,
             event_type=market.bars_from.event_type,
             linger=settings.unsubscribe_linger,
+            wants_all=history.keeps_anything,
+        )
+        self._closing = BarClosing(
+            self._builder, trades_are_late=lambda: self._demand.catches_up, closed=self._windows_closed
         )
         self._feed = UpstreamFeed(
             self.stream,
@@ -155,7 +171,10 @@ class AggregatorMarket(ServedMarket):
             taken=partial(self._fanout.data_messages, FIREHOSE_SOURCE),
             recovering=self._recovering,
             recovered=self._recovered,
-            unrecoverable=self._recovered,
+            unrecoverable=self._unrecoverable,
+        )
+        followed = FollowedStream(
+            partial(self._fanout.data_messages, FIREHOSE_SOURCE), wants_all=self._history is not None
         )
         self._firehose = UpstreamConnection(
             name=UPSTREAM_NAME,
@@ -165,21 +184,28 @@ class AggregatorMarket(ServedMarket):
             listener=self._feed,
             metrics=counters,
             options=settings.upstream,
-            followed=FollowedStream(
-                partial(self._fanout.data_messages, FIREHOSE_SOURCE), wants_all=self._history is not None
-            ),
+            followed=followed,
         )
         self._subscriptions = Subscriptions(
             aggregator_route(market), {Upstream.FIREHOSE: self._demand}, {Upstream.FIREHOSE: self._firehose}
         )
+        self._followed = followed
+        self._gap_until: int | None = (
+            None  # of what the firehose keeps, trades may be missing before this message
+        )
+        self._source: SourcePositions | None = None
+        self._is_filling = False
         self._replays: FilteredReplays | None = None
         self._followers: Followers | None = None
         if self._history is not None:
+            self._source = SourcePositions(followed, self._history)
             self._followers = Followers(
                 self._history,
                 # What nobody wanted for a while is missing for who comes back.
                 gaps=lambda: self.stream.gaps + self._wants.drops + self._demand.drops,
                 is_counted=False,
+                source=self._place_in_source,
+                resumes=self._source.start,
             )
             self._replays = FilteredReplays(
                 self._fanout,
@@ -188,10 +214,10 @@ class AggregatorMarket(ServedMarket):
                 topics=self._subscriptions.topics,
                 is_complete=self._is_complete,
                 metrics=counters,
+                rebuild=partial(rebuilt_bars, self._builder),
             )
         self._loop: asyncio.AbstractEventLoop
         self._steps: WorkSteps
-        self._close_timer: asyncio.TimerHandle | None = None  # for the next window that closes by the clock
         self._housekeeping_timer: asyncio.TimerHandle | None = None
         self._trimming: Work | None = None
         self._lost_windows = 0  # as last logged
@@ -201,6 +227,7 @@ class AggregatorMarket(ServedMarket):
         """Prepare for clients."""
         self._loop = asyncio.get_running_loop()
         self._steps = steps
+        self._closing.prepare()
         self._subscriptions.prepare(steps)
         if self._history is not None:
             self._trimming = steps.add(self._history, trimming(self._history))
@@ -227,10 +254,10 @@ class AggregatorMarket(ServedMarket):
     async def stop(self) -> None:
         """Close the firehose's connection, and stop."""
         await self._firehose.stop()
-        for timer in (self._close_timer, self._housekeeping_timer):
-            if timer is not None:
-                timer.cancel()
-        self._close_timer = self._housekeeping_timer = None
+        self._closing.stop()
+        if self._housekeeping_timer is not None:
+            self._housekeeping_timer.cancel()
+            self._housekeeping_timer = None
         if self._trimming is not None:
             self._trimming.cancel()
 
@@ -251,7 +278,7 @@ class AggregatorMarket(ServedMarket):
         self._fanout.flush()
         start = self._followers.welcome(client, request, complete_from=self._feed.whole_since)
         if request.position is not None:
-            client.context.lacks_from = start.number
+            client.context.lacks = start
         return True
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str]:
@@ -264,6 +291,8 @@ class AggregatorMarket(ServedMarket):
         self._fanout.subscribe(client.context.number, admitted)
         if self._replays is not None:
             self._replays.subscribe(client, admitted)
+            # Else a role that is cut off now would later be brought bars of before it wanted them.
+            client.after_reply(partial(self._tell_position, client))
         return unserved
 
     def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> Mapping[Topic, str]:
@@ -272,7 +301,7 @@ class AggregatorMarket(ServedMarket):
             client.refuse_replay()
             return self.subscribe(client, topics)
         admitted, unserved = self._admit(client, topics)
-        self._catch_up(client, self._replays, admitted, ReplayStart(since))
+        self._catch_up(client, self._replays, admitted, ReplayStart(since, bars_from=since))
         return unserved
 
     def subscribe_recovering(
@@ -281,12 +310,13 @@ class AggregatorMarket(ServedMarket):
         """Do as :meth:`subscribe`, and first send what a role of ours missed of the topics."""
         state: _ClientState = client.context
         client.after_reply(partial(self._end_recovery, client, request))
-        if self._replays is None or state.lacks_from is None:
+        if self._replays is None or state.lacks is None:
             return self.subscribe(client, topics)
         admitted, unserved = self._admit(client, topics)
         if admitted:
             state.recovering.add(request)
-            start = ReplayStart(number=state.lacks_from, request=request)
+            lacks = state.lacks
+            start = ReplayStart(number=lacks.number, request=request, bars_from=lacks.bars_from)
             self._catch_up(client, self._replays, admitted, start)
         return unserved
 
@@ -403,11 +433,24 @@ class AggregatorMarket(ServedMarket):
             if client not in self._replays.clients:
                 client.send_status(mark)
 
+    def _tell_position(self, client: Client) -> None:
+        """Tell one of them."""
+        if self._followers is None or self._replays is None:
+            return
+        if client in self._followers and client not in self._replays.clients:
+            self._fanout.flush()
+            client.send_status(notice_message(self._followers.position_event()))
+
     # What the firehose calls.
 
     def _take(self, payload: memoryview) -> list[bytes] | None:
+        if self._gap_until is not None:
+            self._look_for_end_of_gap(self._gap_until)
+        number = 0 if self._history is None else self._history.next
         statuses: list[bytes] | None = self._native(payload)
-        self._builder.feed(payload, self._clock())
+        if self._is_filling and self._source is not None:
+            self._source.taken(number)
+        self._builder.feed(payload, self._closing.clock())
         self._hand_out_bars()
         if statuses:
             self._demand.answered(statuses)
@@ -415,15 +458,33 @@ class AggregatorMarket(ServedMarket):
 
     def _drained(self) -> None:
         self._flush()
-        self._set_close_timer()
+        self._closing.set_timer()
+
+    def _look_for_end_of_gap(self, number: int) -> None:
+        position = self._followed.position
+        if position is None or position.next >= number:
+            self._gap_until = None
+            self._demand.gap_passed()
 
     def _recovering(self, recovering: Recovering) -> None:
         # What the firehose keeps from before the aggregator began is for those who ask for it.
         self._native.is_live = not recovering.is_fresh
+        self._gap_until = recovering.complete_at if recovering.gap_ahead else None
+        self._is_filling = recovering.is_fresh
+        if self._source is not None and recovering.is_fresh:
+            self._source.begins(recovering)
 
     def _recovered(self) -> None:
         self._native.is_live = True
-        self._set_close_timer()
+        self._gap_until = None
+        if self._source is not None and self._is_filling:
+            self._source.ends()
+        self._is_filling = False
+        self._closing.set_timer()
+
+    def _unrecoverable(self) -> None:
+        self._is_filling = False
+        self._recovered()
 
     def _refused(self, topics: Sequence[str], message: str) -> None:
         self._subscriptions.refused(Upstream.FIREHOSE, topics)
@@ -436,8 +497,12 @@ class AggregatorMarket(ServedMarket):
 
     # Bars.
 
-    def _clock(self) -> int:
-        return int(self._loop.time() * 1000)
+    def _place_in_source(self) -> SourcePosition | None:
+        return None if self._source is None else self._source.here(self._builder.closed_until)
+
+    def _windows_closed(self) -> None:
+        self._hand_out_bars()
+        self._flush()
 
     def _hand_out_bars(self) -> None:
         for message in self._builder.collect():
@@ -452,39 +517,11 @@ class AggregatorMarket(ServedMarket):
         ):
             self._mark_position()
 
-    def _set_close_timer(self) -> None:
-        """Have windows closed by the clock when no trade closes them, unless trades are late: then they alone do."""
-        due = self._builder.next_advance()
-        timer = self._close_timer
-        if due is None or self._demand.catches_up:
-            return
-        at = (due + 1) / 1000  # the clock is cut to whole milliseconds
-        if timer is not None:
-            if timer.when() <= at:
-                return  # it will look again
-            timer.cancel()
-        self._close_timer = self._loop.call_at(at, self._close_windows, at)
-
-    def _close_windows(self, due: float) -> None:
-        if self._loop.time() - due > STALL:
-            # Trades that came in time may be waiting to be read: they come first.
-            self._close_timer = self._loop.call_later(STALL / 2, self._close_windows, math.inf)
-            return
-        self._close_timer = None
-        if self._demand.catches_up:
-            return
-        self._builder.advance(self._clock())
-        self._hand_out_bars()
-        self._flush()
-        self._set_close_timer()
-
     def _keep_house(self) -> None:
         now = time.monotonic()
         self._wants.expire(now)
         self._demand.take_silence(now)
-        if self._close_timer is None and not self._demand.catches_up:  # else trades may be waiting to be read
-            self._builder.advance(self._clock())
-            self._hand_out_bars()
+        self._closing.catch_up()
         self._steps.add(self._fanout, settling(self._fanout))
         self._mark_position()
         self._fanout.flush()

@@ -1,6 +1,7 @@
 """One market of the filtered proxy: two upstreams in, one stream out to each client, with just what it wants."""
 
 import asyncio
+import math
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
@@ -305,7 +306,9 @@ class FilteredMarket(ServedMarket):
         topics = [topic for topic in topics if topic not in concerns.unserved]
         self._fanout.subscribe(state.number, self._notices.topics(concerns.fresh))
         self._notices.tell_late(client, concerns.serving)
-        replayed = self._replays.ask(client, state.number, topics, ReplayStart(since))
+        replayed = self._replays.ask(
+            client, state.number, topics, ReplayStart(since), anew=self._comes_anew(topics)
+        )
         self._fanout.subscribe(state.number, topics)  # it is muted until it has caught up
         return _Admission(concerns.unserved, Brought(frozenset(topics), replayed))
 
@@ -357,10 +360,19 @@ class FilteredMarket(ServedMarket):
 
     def _is_complete(self, client: Client, start: ReplayStart, topics: Collection[Topic]) -> bool:
         """Return whether no event of topics is missing since then: neither for a gap nor for want of a subscription."""
-        return all(
-            self.streams[upstream].interruption is None and start.time >= self._feeds[upstream].whole_since
-            for upstream in self._subscriptions.concerned(client)
-        ) and self._subscriptions.flow_since(topics, start.time)
+        return self._subscriptions.flow_since(topics, start.time, self._whole_since)
+
+    def _comes_anew(self, topics: Sequence[Topic]) -> frozenset[Topic]:
+        """Return the topics of which the aggregator is asked for what has passed, and has it: it brings all of that."""
+        followed = self._followed.get(Upstream.AGGREGATOR)
+        if followed is None or not followed.is_known:
+            return frozenset()
+        return frozenset(topic for topic in topics if self._subscriptions.await_past([topic]))
+
+    def _whole_since(self, upstream: Upstream) -> float:
+        return (
+            math.inf if self.streams[upstream].interruption is not None else self._feeds[upstream].whole_since
+        )
 
     def _tell(self, upstream: Upstream, event: bytes) -> None:
         self._notices.tell(upstream, event)

@@ -6,7 +6,15 @@ from functools import partial
 from fproxy._fastpath import Fanout, History
 from fproxy.core.topics import Topic
 from fproxy.metrics import MarketMetrics
-from fproxy.roles.replay import FilteredReplay, Replay, Replayed, ReplayStart, awaits_nothing
+from fproxy.roles.replay import (
+    FilteredReplay,
+    Rebuild,
+    Replay,
+    Replayed,
+    ReplayStart,
+    awaits_nothing,
+    rebuilds_nothing,
+)
 from fproxy.roles.replay_queue import ReplayQueue
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import WorkSteps
@@ -29,6 +37,7 @@ class FilteredReplays:
         is_complete: Callable[[Client, ReplayStart, Collection[Topic]], bool],
         metrics: MarketMetrics,
         awaits: Callable[[Collection[Topic]], bool] = awaits_nothing,
+        rebuild: Rebuild = rebuilds_nothing,
     ) -> None:
         """Begin with nobody.
 
@@ -40,6 +49,7 @@ class FilteredReplays:
             is_complete: returns whether, from a start on, no event of topics is missing for a client.
             metrics: where to count.
             awaits: returns whether an upstream is about to bring what it has of topics.
+            rebuild: builds bars that are neither kept nor to come.
         """
         self._fanout = fanout
         self._history = history
@@ -48,6 +58,7 @@ class FilteredReplays:
         self._is_complete = is_complete
         self._metrics = metrics
         self._awaits = awaits
+        self._rebuild = rebuild
         self._steps: WorkSteps
         self._numbers: dict[Client, int] = {}
         self._queues: dict[Client, ReplayQueue[FilteredReplay]] = {}
@@ -58,7 +69,14 @@ class FilteredReplays:
         """Prepare for clients; ``steps`` carries replays out."""
         self._steps = steps
 
-    def ask(self, client: Client, number: int, topics: Sequence[Topic], start: ReplayStart) -> Replayed:
+    def ask(
+        self,
+        client: Client,
+        number: int,
+        topics: Sequence[Topic],
+        start: ReplayStart,
+        anew: Collection[Topic] = (),
+    ) -> Replayed:
         """Bring a client what is kept of topics first; it is muted from now on until it has caught up.
 
         Args:
@@ -66,6 +84,7 @@ class FilteredReplays:
             number: the client's, in the fan-out.
             topics: what of. It is to be subscribed to them behind this.
             start: from when on.
+            anew: those of them of which an upstream brings all that has passed: nothing that is kept is sent of them.
 
         Returns:
             what that has brought, once it is carried out.
@@ -79,7 +98,7 @@ class FilteredReplays:
                 make=partial(self._new_replay, client),
                 live=partial(self._go_live, client),
             )
-        return self._queues[client].ask(topics, start)
+        return self._queues[client].ask(topics, start, anew)
 
     def subscribe(self, client: Client, topics: Iterable[Topic]) -> None:
         """A client gets topics from now on, without what has passed."""
@@ -124,6 +143,7 @@ class FilteredReplays:
             is_complete=partial(self._is_complete, client, start),
             matching=self._matching(),
             awaits=self._awaits,
+            rebuild=self._rebuild,
             metrics=self._metrics,
             ended=ended,
         )

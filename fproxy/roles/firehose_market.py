@@ -150,7 +150,12 @@ class FirehoseMarket(ServedMarket):
         if history is None or self._followers is None:
             return False
         complete_from = max(history.complete_from, self._feed.whole_since)
-        start = self._followers.welcome(client, request, complete_from=complete_from)
+        start = self._followers.welcome(
+            client,
+            request,
+            complete_from=complete_from,
+            complete_at=history.received_from(self._feed.whole_since),
+        )
         self._replays_of(client, history).recover(ReplayStart(number=start.number))
         return True
 

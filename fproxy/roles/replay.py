@@ -11,11 +11,12 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from fproxy._fastpath import Broadcast, Fanout, History
+from fproxy.core.rebuilt_bars import RebuiltBars
 from fproxy.core.status_event import REPLAYED_STATUS
 from fproxy.core.stream_notice import notice_message
 from fproxy.core.stream_position import recovered_event
@@ -49,6 +50,15 @@ def awaits_nothing(topics: Collection[Topic]) -> bool:
     return False
 
 
+Rebuild = Callable[[Collection[Topic], int], Iterator[tuple[Topic, RebuiltBars]]]
+"""Builds the bars of topics that end at a time or later and were not built before: see ``roles/bar_rebuilding.py``."""
+
+
+def rebuilds_nothing(topics: Collection[Topic], from_end: int) -> Iterator[tuple[Topic, RebuiltBars]]:
+    """Return that there are no bars to be built anew."""
+    return iter(())
+
+
 @dataclass(frozen=True, slots=True)
 class ReplayStart:
     """From when on events are replayed.
@@ -60,12 +70,15 @@ class ReplayStart:
         number: for a role of ours that recovers what it missed, the first message that it lacks, and no time; None for
             every other client.
         request: the number of the request by which it does so.
+        bars_from: bars that end at this time or later and were not built in time are built now, in Unix milliseconds;
+            None for none.
     """
 
     time: int = 0
     resumes: bool = False
     number: int | None = None
     request: int = 0
+    bars_from: int | None = None
 
 
 @dataclass(slots=True)
@@ -128,6 +141,7 @@ class Replay(ABC):
         metrics: MarketMetrics,
         ended: Callable[["Replay"], None],
         awaits: Callable[[Collection[Topic]], bool] = awaits_nothing,
+        rebuild: Rebuild = rebuilds_nothing,
     ) -> None:
         """Prepare a replay. The client must get nothing live from now on, until ``ended``.
 
@@ -141,6 +155,7 @@ class Replay(ABC):
             metrics: where to count what was brought.
             ended: the client has caught up, and has to get what is live from this very moment on.
             awaits: returns whether an upstream is about to bring what it has of topics.
+            rebuild: builds bars that are neither kept nor to come.
         """
         self._client = client
         self._history = history
@@ -150,6 +165,10 @@ class Replay(ABC):
         self._metrics = metrics
         self._ended = ended
         self._awaits = awaits
+        self._rebuild = rebuild
+        self._rebuilt_events = 0
+        self._rebuilt_whole: set[Topic] = set()  # topics of whose bars none is missing
+        self._rebuilt_in_part: set[Topic] = set()
         if start.number is not None:
             self._cursor = start.number
         else:
@@ -172,11 +191,20 @@ class Replay(ABC):
         """Whether it has begun to send."""
         return self._work is not None
 
-    def ask(self, topics: Iterable[Topic]) -> None:
-        """Bring what is kept of topics; to be called before ``start``."""
-        asked = deque(topics)
+    def ask(self, topics: Iterable[Topic], anew: Collection[Topic] = ()) -> None:
+        """Bring what is kept of topics; to be called before ``start``.
+
+        Args:
+            topics: which.
+            anew: those of them of which an upstream brings all that has passed, and so what is kept once more.
+        """
+        asked = tuple(topics)
         self._asked.update(asked)
-        self._joins.appendleft((self._cursor, asked))
+        self._joins.appendleft((self._cursor, deque(topic for topic in asked if topic not in anew)))
+        later = deque(topic for topic in asked if topic in anew)
+        if later:
+            before = sum(number <= self._boundary for number, _ in self._joins)
+            self._joins.insert(before, (self._boundary, later))
 
     def start(self, steps: WorkSteps) -> None:
         """Begin to send."""
@@ -208,6 +236,7 @@ class Replay(ABC):
 
     def _run(self) -> Steps:
         try:
+            yield from self._bring_rebuilt()
             yield from self._read_kept()
             self._cursor = max(self._cursor, self._live_from)
             if self._from.number is None:
@@ -220,8 +249,24 @@ class Replay(ABC):
             return
         if self._from.number is not None:
             self._metrics.recovered_messages.inc(self._cursor - self._from.number)
-            self._client.send_status(notice_message(recovered_event(self._from.request)))
+            recovered = recovered_event(self._from.request, complete=not self._rebuilt_in_part)
+            self._client.send_status(notice_message(recovered))
         self._ended(self)
+
+    def _bring_rebuilt(self) -> Steps:
+        """Send the bars that are built anew. They are of windows before all that are kept of the same topics."""
+        if self._from.bars_from is None:
+            return
+        for topic, rebuilt in self._rebuild(tuple(self._asked), self._from.bars_from):
+            while self._client.unsent_bytes > UNSENT_BYTES:
+                yield PAUSE
+            (self._rebuilt_whole if rebuilt.complete else self._rebuilt_in_part).add(topic)
+            if topic in self._asked:  # and was not given up meanwhile
+                for message in rebuilt.messages:
+                    self._client.send_message(message)
+                self._rebuilt_events += rebuilt.bars
+            yield None
+        self._rebuilt_whole -= self._rebuilt_in_part
 
     def _read_kept(self) -> Steps:
         """Send what was kept when the client asked."""
@@ -262,9 +307,11 @@ class Replay(ABC):
         complete = self._reaches_back
         asked = tuple(self._asked)
         for first in range(0, len(asked), PIECE_TOPICS):
-            complete = complete and self._is_complete(asked[first : first + PIECE_TOPICS])
+            piece = asked[first : first + PIECE_TOPICS]
+            piece = tuple(topic for topic in piece if topic not in self._rebuilt_whole)
+            complete = complete and (not piece or self._is_complete(piece))
             yield None
-        count = self._kept.events_collected
+        count = self._kept.events_collected + self._rebuilt_events
         self._metrics.replayed_events.inc(count)
         self._client.send_status(replayed_message(self._from, count, complete=complete))
 

@@ -1,7 +1,7 @@
 """One client's requests for what has passed, carried out one after the other."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from fproxy._fastpath import History
@@ -20,12 +20,14 @@ class _Request(NamedTuple):
         start: from when on.
         asked_at: the number that the next message had then.
         topics: what of.
+        anew: those of them of which an upstream brings all that has passed.
         replayed: what will have been brought then.
     """
 
     start: ReplayStart
     asked_at: int
     topics: list[Topic]
+    anew: set[Topic]
     replayed: Replayed
 
 
@@ -73,8 +75,13 @@ class ReplayQueue(Generic[R]):
         """What is brought by requests that wait for others to be carried out."""
         return frozenset(topic for request in self._waiting for topic in request.topics)
 
-    def ask(self, topics: Sequence[Topic], start: ReplayStart) -> Replayed:
+    def ask(self, topics: Sequence[Topic], start: ReplayStart, anew: Collection[Topic] = ()) -> Replayed:
         """Bring what has passed of topics, behind the acknowledgement, and then what is live.
+
+        Args:
+            topics: which.
+            start: from when on.
+            anew: those of them of which an upstream brings all that has passed: nothing that is kept is sent of them.
 
         Returns:
             what that has brought, once it is carried out.
@@ -84,15 +91,16 @@ class ReplayQueue(Generic[R]):
             self._prepare(start, self._history.next)
         assert self.current is not None
         if not self.current.started:
-            self.current.ask(topics)
+            self.current.ask(topics, anew)
             return self.current.replayed
         self.current.leave(topics)
         if not self._gathering:
             self._gathering = True
             replayed = Replayed.of(start)
-            self._waiting.append(_Request(start, self._history.next, [], replayed))
+            self._waiting.append(_Request(start, self._history.next, [], set(), replayed))
             self._client.after_reply(self._gathered)
         self._waiting[-1].topics.extend(topics)
+        self._waiting[-1].anew.update(anew)
         return self._waiting[-1].replayed
 
     def recover(self, start: ReplayStart) -> None:
@@ -135,4 +143,4 @@ class ReplayQueue(Generic[R]):
         request = self._waiting.popleft()
         replay = self._prepare(request.start, request.asked_at)
         replay.replayed = request.replayed
-        replay.ask(request.topics)
+        replay.ask(request.topics, request.anew)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -164,12 +164,27 @@ class Subscriptions:
             yield None
         del self._concerned[client]
 
-    def flow_since(self, topics: Iterable[Topic], time: int) -> bool:
-        """Return whether the upstreams send everything of topics since a time, in Unix milliseconds, or earlier."""
+    def flow_since(
+        self,
+        topics: Iterable[Topic],
+        time: int,
+        whole_since: Callable[[Upstream], float] = lambda _: 0,
+    ) -> bool:
+        """Return whether nothing of topics is missing since a time.
+
+        Args:
+            topics: which.
+            time: in Unix milliseconds.
+            whole_since: returns since when an upstream's stream has had no gap, in Unix milliseconds. What an earlier
+                one has cost may have come after all, if the upstream has been asked.
+        """
         for topic in topics:
             for upstream, text in self._route(topic):
-                since = self._demands[upstream].flows_since(text)
+                demand = self._demands[upstream]
+                since = demand.flows_since(text)
                 if since is None or since > time:
+                    return False
+                if time < whole_since(upstream) and demand.vouched_at(text) < whole_since(upstream):
                     return False
         return True
 

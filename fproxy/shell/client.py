@@ -208,6 +208,10 @@ class Client(asyncio.BufferedProtocol):
         """Send one message, a JSON array of status events, as a text frame, in order with data."""
         self.write(text_frame(message))
 
+    def send_message(self, message: bytes) -> None:
+        """Send one message, a JSON array of market events that no fan-out distributes, likewise."""
+        self.write(text_frame(message))
+
     def after_reply(self, callback: Callable[[], None]) -> None:
         """Call back once the message that the client sent is answered; soon, when there is none to answer.
 

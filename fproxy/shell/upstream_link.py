@@ -368,13 +368,14 @@ class UpstreamLink(WSListener):
                     self._demand.recovering(
                         is_complete=effect.is_complete and not effect.is_fresh,
                         all_of=effect.all_of,
+                        gap_ahead=effect.gap_ahead,
                     )
                     self._call(self._listener.recovering, effect)
                 case Recovered():
                     self._demand.recovered()
                     self._call(self._listener.recovered)
                 case Replayed(topics, is_complete):
-                    self._demand.replayed(topics, is_complete=is_complete)
+                    self._demand.replayed(topics, is_complete=is_complete, now=unix_ms())
                 case Unrecoverable():
                     self._demand.unrecoverable()
                     self._call(self._listener.unrecoverable)

@@ -475,6 +475,6 @@ def test_what_the_upstream_has_brought_of_before_counts_as_flowing() -> None:
     demand.asked_since(changes.since)
     demand.confirm(["A.A"], 100)
     assert demand.awaits_past("A.A")
-    demand.replayed(["A.A"], is_complete=True)
+    demand.replayed(["A.A"], is_complete=True, now=700)
     assert not demand.awaits_past("A.A")
     assert demand.flows_since("A.A") == 40

@@ -1,7 +1,8 @@
 """``kill -9`` of each process of the demo in turn, with clients attached that check every event.
 
-The simulated market numbers the trades of a symbol without a gap, so a client sees by itself what it has missed. What
-is missing must be covered by a notice, and with ``since`` nothing may be missing that a process still has.
+The simulated market numbers the trades of a symbol without a gap, so a client sees by itself what it has missed; which
+bars there have to be it knows from the trades. What is missing must be covered by a notice, and with ``since`` nothing
+may be missing that a process still has.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import websockets.client
+from bar_oracle import Trade, bar_text
 from massive import WebSocketClient  # type: ignore[import-untyped]
 from running_program import TIMEOUT, Program, StartProgram
 from test_chain import FREE_PORTS, children_of, wait_for_demo
@@ -24,7 +26,16 @@ from websockets.exceptions import ConnectionClosed
 
 SYMBOLS = ("AAPL", "TSLA", "NVDA")
 ROLES = ("market", "firehose", "aggregator", "proxy")
+INTERVALS = (100, 250)
+BAR_DELAY = "500"
+"""In milliseconds: longer than a trade takes on a busy machine, so that none is late."""
 TOPICS = ",".join(f"{kind}.{symbol}" for kind in ("T", "Q") for symbol in SYMBOLS)
+BAR_TOPICS = ",".join(f"{interval}Ms.{symbol}" for interval in INTERVALS for symbol in SYMBOLS)
+
+
+def key_of(event: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells a market event from all others."""
+    return (event["ev"], event["sym"], event["s"] if event["ev"].endswith("Ms") else event["q"])
 
 
 @dataclass
@@ -34,15 +45,27 @@ class Oracle:
     Attributes:
         received: all events, statuses among them.
         joined: how often it was let in and subscribed.
+        last_time: the latest time of a trade or quote.
+        last_ends: when the last bar of each topic ended.
+        statuses: the status events, each with its place in what was received.
         changed: set with every message.
     """
 
     received: list[dict[str, Any]] = field(default_factory=list)
     joined: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    last_time: int = 0
+    last_ends: dict[str, int] = field(default_factory=dict)
+    statuses: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
     def take(self, message: str | bytes) -> None:
         for event in json.loads(message):
+            if event["ev"] in ("T", "Q"):
+                self.last_time = max(self.last_time, event["t"])
+            elif event["ev"] == "status":
+                self.statuses.append((len(self.received), event))
+            else:
+                self.last_ends[f"{event['ev']}.{event['sym']}"] = event["e"]
             self.received.append(event)
             self.joined += event.get("message") == f"subscribed to: T.{SYMBOLS[0]}"
         self.changed.set()
@@ -63,11 +86,12 @@ class Oracle:
     async def until_told(self, status: str, *, since: int, upstream: str = "") -> None:
         """Wait for a status event behind a place in what was received."""
         await self.until(
-            lambda: any(
-                event.get("status") == status and upstream in event.get("upstream", upstream)
-                for event in self.received[since:]
-            )
+            lambda: any(upstream in event.get("upstream", upstream) for event in self.told(status, since))
         )
+
+    def told(self, status: str, since: int) -> list[dict[str, Any]]:
+        """The status events behind a place in what was received."""
+        return [event for at, event in self.statuses if at >= since and event["status"] == status]
 
     @property
     def last_join(self) -> int:
@@ -77,9 +101,42 @@ class Oracle:
         )
         return max(joins)
 
+    def bars(self, symbol: str, interval: int, first: int = 0) -> dict[int, dict[str, Any]]:
+        """The bars of a symbol by their beginnings, from a place on. They come in order, and none twice."""
+        bars = [e for e in self.received[first:] if e["ev"] == f"{interval}Ms" and e["sym"] == symbol]
+        starts = [bar["s"] for bar in bars]
+        assert starts == sorted(set(starts)), f"{interval}Ms.{symbol}: {starts}"
+        return dict(zip(starts, bars, strict=True))
+
     @property
-    def last_time(self) -> int:
-        return max(event["t"] for event in self.received if event["ev"] in ("T", "Q"))
+    def last_bar_time(self) -> int:
+        """Up to when there are bars of every topic; 0 when one has none yet."""
+        return min(self.last_ends.values()) if len(self.last_ends) == len(BAR_TOPICS.split(",")) else 0
+
+    def bars_amiss(self, first: int = 0) -> list[tuple[int, int]]:
+        """The windows, from a place on, that have no bar, or another one than the trades in them make."""
+        amiss = []
+        for symbol in SYMBOLS:
+            trades = [trade_of(e) for e in self.received[first:] if e["ev"] == "T" and e["sym"] == symbol]
+            for interval in INTERVALS:
+                bars = self.bars(symbol, interval, first)
+                # The first ones may hold trades of before the client came.
+                begin, end = max(min(bars), trades[0].time + 1), max(bars) + interval
+                begin += -begin % interval
+                windows: dict[int, list[Trade]] = {start: [] for start in bars if start >= begin}
+                for trade in trades:
+                    if begin <= trade.time < end:
+                        windows.setdefault(trade.time - trade.time % interval, []).append(trade)
+                for start, inside in windows.items():
+                    text = bar_text(interval, symbol, start, inside) if inside else None
+                    if bars.get(start) != (None if text is None else json.loads(text)):
+                        amiss.append((start, start + interval))
+        return amiss
+
+    async def until_bars(self) -> None:
+        """Wait until there are bars of all windows that end now."""
+        time = self.last_time
+        await self.until(lambda: self.last_bar_time > time)
 
     def holes(self, first: int = 0) -> list[tuple[int, int]]:
         """Where trades are missing, from a place on: the times of the trades before and after. None may come twice."""
@@ -98,7 +155,7 @@ class Oracle:
         return holes
 
     def uncovered(self, first: int = 0) -> list[tuple[int, int]]:
-        """The holes that no notice tells of."""
+        """The holes, and the windows without a right bar, that no notice tells of."""
         told = [
             (event["from"], event["to"])
             for event in self.received[first:]
@@ -106,9 +163,21 @@ class Oracle:
         ]
         return [
             hole
-            for hole in self.holes(first)
+            for hole in self.holes(first) + self.bars_amiss(first)
             if not any(start <= hole[1] and hole[0] <= end for start, end in told)
         ]
+
+
+def trade_of(event: dict[str, Any]) -> Trade:
+    conditions = event.get("c")
+    return Trade(
+        event["sym"],
+        event["t"],
+        str(event["p"]),
+        str(event["s"]),
+        event.get("ds"),
+        None if conditions is None else tuple(conditions),
+    )
 
 
 @asynccontextmanager
@@ -121,18 +190,19 @@ async def raw_client(url: str) -> AsyncIterator[Oracle]:
             with contextlib.suppress(OSError, ConnectionClosed, TimeoutError):
                 async with connect(url, max_queue=None, close_timeout=0.1) as connection:
                     await connection.send(json.dumps({"action": "auth", "params": "any"}))
-                    request: dict[str, Any] = {"action": "subscribe", "params": TOPICS}
-                    if oracle.joined:
-                        # What has the very time of the last event comes again: it is told by its number.
-                        request["since"] = oracle.last_time
-                    await connection.send(json.dumps(request))
-                    seen = {(e["ev"], e["sym"], e["q"]) for e in oracle.received if e["ev"] in ("T", "Q")}
+                    request: dict[str, Any] = {"action": "subscribe"}
+                    # What has the very time of the last event comes again: it is told by its number.
+                    since = {"since": oracle.last_time} if oracle.joined else {}
+                    await connection.send(json.dumps({**request, "params": TOPICS, **since}))
+                    # Bars come later than the trades of the same time.
+                    since = {"since": oracle.last_bar_time} if oracle.last_bar_time else {}
+                    await connection.send(json.dumps({**request, "params": BAR_TOPICS, **since}))
+                    seen = {key_of(event) for event in oracle.received if event["ev"] != "status"}
                     async for message in connection:
                         fresh = [
                             event
                             for event in json.loads(message)
-                            if event["ev"] not in ("T", "Q")
-                            or (event["ev"], event["sym"], event["q"]) not in seen
+                            if event["ev"] == "status" or key_of(event) not in seen
                         ]
                         oracle.take(json.dumps(fresh))
             await asyncio.sleep(0.02)  # as any program does before it tries again
@@ -154,7 +224,7 @@ async def official_client(url: str) -> AsyncIterator[Oracle]:
         feed=url.removeprefix("ws://").removesuffix("/stocks"),
         secure=False,
         raw=True,
-        subscriptions=TOPICS.split(","),
+        subscriptions=f"{TOPICS},{BAR_TOPICS}".split(","),
     )
 
     async def process(message: str | bytes) -> None:
@@ -181,33 +251,50 @@ async def test_whatever_is_killed_nothing_is_missing_that_is_not_told(
 ) -> None:
     # The official client waits for seconds before it tries again: its library's delays, which are no part of this.
     monkeypatch.setattr(websockets.client.backoff, "__defaults__", (0.05, 0.05, 0.1, 1.5))
-    demo = await start("demo", "--port", "0", "--simulator-port", "0", "--rate", "3000", *FREE_PORTS)
+    demo = await start(
+        "demo",
+        "--port",
+        "0",
+        "--simulator-port",
+        "0",
+        "--rate",
+        "1500",
+        *FREE_PORTS,
+        FPROXY_BAR_DELAY_MS=BAR_DELAY,
+    )
     url = await wait_for_demo(demo)
     while len(children_of(demo)) < len(ROLES):
         await demo.error_line("Started as process")
     async with raw_client(url) as raw, official_client(url) as official:
         await raw.until_more()
         await official.until_more()
+        await raw.until_bars()
 
         # The proxy: whoever asks since its last event gets everything.
         at, joined = len(raw.received), (raw.joined, official.joined)
         await kill(demo, "proxy")
         await raw.until(lambda: raw.joined > joined[0])
-        await raw.until_told("replayed", since=at)
-        told = next(event for event in raw.received[at:] if event.get("status") == "replayed")
-        assert told["complete"], told
+        await raw.until(lambda: len(raw.told("replayed", at)) == 2)
+        told = raw.told("replayed", at)
+        assert all(event["complete"] for event in told), told
         assert not [event for event in raw.received[at:] if event.get("upstream")], "no outage is told of"
-        await raw.until_more()
+        await raw.until_bars()
         assert raw.holes() == []
+        assert raw.bars_amiss() == []
         await official.until(lambda: official.joined > joined[1])
-        await official.until_more()
+        await official.until_bars()
         assert official.uncovered(official.last_join) == []
 
-        # The aggregator: trades and quotes do not notice.
+        # The aggregator: trades and quotes do not notice, and bars come late.
         at = len(raw.received)
         await kill(demo, "aggregator")
-        await raw.until_more()
-        assert raw.holes() == []
+        for client, since in ((raw, 0), (official, official.last_join)):
+            await client.until_told("upstream_reconnected", since=at, upstream="ms-aggregator")
+            await client.until_bars()
+            assert client.holes(since) == []
+            assert client.bars_amiss(since) == []
+        told = raw.told("upstream_reconnected", at)
+        assert [event["recovered"] for event in told] == [True]
         assert not [event for event in raw.received[at:] if event.get("upstream") == "firehose"]
 
         # The firehose: what it did not take nobody has, and that is told.
@@ -215,7 +302,7 @@ async def test_whatever_is_killed_nothing_is_missing_that_is_not_told(
         await kill(demo, "firehose")
         for client, first, since in ((raw, begin[0], 0), (official, begin[1], official.last_join)):
             await client.until_told("upstream_reconnected", since=first, upstream="firehose")
-            await client.until_more()
+            await client.until_bars()
             assert client.holes(since), "some of the market was missed"
             assert client.uncovered(since) == []
 

@@ -27,14 +27,16 @@ def stream_of(proxy: FilteredProxy) -> Any:
 
 
 @asynccontextmanager
-async def proxy_behind(port: int, aggregator: ScriptedUpstream, **more: Any) -> AsyncIterator[FilteredProxy]:
+async def proxy_behind(
+    port: int, aggregator: ScriptedUpstream | Aggregator | CutLine, **more: Any
+) -> AsyncIterator[FilteredProxy]:
     """A filtered proxy whose firehose is at a port."""
+    more.setdefault("unsubscribe_linger", 60.0)
     settings = FilteredProxySettings(
         server=ServerSettings(port=0),
         upstream=PROMPT,
         firehose_url=f"ws://127.0.0.1:{port}",
-        aggregator_url=aggregator.url,
-        unsubscribe_linger=60.0,
+        aggregator_url=f"ws://127.0.0.1:{aggregator.port}",
         **more,
     )
     proxy = FilteredProxy(settings, Metrics())
@@ -283,11 +285,11 @@ async def test_an_upstream_that_is_not_ours_is_told_nothing_of_this() -> None:
 @asynccontextmanager
 async def aggregator_behind(port: int, **more: Any) -> AsyncIterator[Aggregator]:
     """An ms-aggregator whose firehose is at a port."""
+    more.setdefault("bar_delay_ms", 0)
     settings = AggregatorSettings(
         server=ServerSettings(port=0),
         upstream=PROMPT,
         firehose_url=f"ws://127.0.0.1:{port}",
-        bar_delay_ms=0,
         unsubscribe_linger=60.0,
         **more,
     )
