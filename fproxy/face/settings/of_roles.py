@@ -193,7 +193,8 @@ ROLE_SETTINGS: Final = (
         "FPROXY_HISTORY_BYTES",
         ByteSize(0),
         HISTORY,
-        "The most memory that they may take for each market; 0 to keep nothing.",
+        "The most memory that they may take for each market; 0 to keep nothing. An aggregator keeps trades besides, "
+        "for bars asked for later, which may take as much again, or 40 MiB where that is more.",
     ),
     Declaration(
         "resume",
