@@ -165,7 +165,8 @@ class BarBuilder:
             from_end: the bars that end at this time or later, in Unix milliseconds.
 
         Returns:
-            the bars; nothing, not complete, when nobody wants the interval of the symbol.
+            the bars, a thousand at the most: ask again from its ``next_end`` on. Nothing, not complete, when nobody
+            wants the interval of the symbol.
 
         Raises:
             ValueError: the interval is out of range, or the symbol is empty.

@@ -83,6 +83,7 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         vector[string] messages
         size_t bars
         cpp_bool complete
+        int64_t next_end
 
     int64_t kNever
 
@@ -258,7 +259,8 @@ cdef class BarBuilder:
     def rebuild(self, int64_t interval_ms, str symbol not None, int64_t from_end):
         cdef bytes name = self._name(symbol)
         cdef CppRebuiltBars rebuilt = self._builder.rebuild(_interval(interval_ms), _view(name), from_end)
-        return RebuiltBars(_messages(rebuilt.messages), rebuilt.bars, rebuilt.complete)
+        following = None if rebuilt.next_end == kNever else rebuilt.next_end
+        return RebuiltBars(_messages(rebuilt.messages), rebuilt.bars, rebuilt.complete, following)
 
     def symbol_names(self):
         return [name.decode("utf-8", "surrogatepass") for name in self._builder.symbol_names()]

@@ -21,8 +21,11 @@ namespace fproxy::bars {
 struct RebuiltBars {
     std::vector<std::string> messages;  // in order of the bars' ends
     size_t bars = 0;
-    bool complete = false;  // every window asked for is there, or was built when it closed
+    bool complete = false;  // every window asked for is there or follows, or was built when it closed
+    int64_t next_end = kNever;  // ask again for those that end at this time or later; kNever when there are no more
 };
+
+constexpr int64_t kBarsOfPiece = 1000;  // as many at the most are built in one go
 
 // Build the bars of a series that end at a time or later and had closed when it was wanted.
 inline RebuiltBars rebuild_closed(const BarLimits &limits, bool has_volume, const RetainedTrades &retained,
@@ -38,17 +41,26 @@ inline RebuiltBars rebuild_closed(const BarLimits &limits, bool has_volume, cons
 
     const int64_t from = std::max(first, whole_from);
     std::vector<uint64_t> numbers;  // of its trades that are needed, the last first
+    int64_t begin = kNever;         // where the first window with one begins
     for (uint64_t number = symbol.last_trade; retained.has(number); number = retained.previous(number)) {
-        if (retained[number].stream_time < from) break;  // none before it is of a later time
-        numbers.push_back(number);
-    }
-    std::map<int64_t, Window> windows;
-    for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
-        const RetainedTrades::Entry &entry = retained[*number];
+        const RetainedTrades::Entry &entry = retained[number];
+        if (entry.stream_time < from) break;  // none before it is of a later time
         const int64_t start = entry.time - entry.time % length;
         const int64_t closes = start + length + limits.delay_ms;
         if (start < from || closes > series.wanted_at || closes <= entry.stream_time) continue;
-        const Trade trade = entry.trade();
+        numbers.push_back(number);
+        begin = std::min(begin, start);
+    }
+    if (numbers.empty()) return rebuilt;
+    const int64_t end = begin + kBarsOfPiece * length;
+    std::map<int64_t, Window> windows;
+    for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
+        const Trade trade = retained[*number].trade();
+        const int64_t start = trade.time - trade.time % length;
+        if (start >= end) {
+            rebuilt.next_end = end + length;
+            continue;
+        }
         auto window = windows.try_emplace(windows.end(), start, start, Window::kNoSymbol, *number);
         window->second.count(trade, Wide{trade.price.digits} * trade.size.digits);
     }

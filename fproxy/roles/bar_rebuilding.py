@@ -12,7 +12,8 @@ def rebuilt_bars(
 ) -> Iterator[tuple[Topic, RebuiltBars]]:
     """Yield the bars of topics that end at a time or later and had closed before they were wanted, in pieces.
 
-    A piece is at most one topic's bars of one symbol. No bar comes twice, and those of a symbol come in order.
+    A piece is a thousand bars of one topic and one symbol at the most. No bar comes twice, and those of a symbol come
+    in order.
 
     Args:
         builder: has the trades.
@@ -41,3 +42,6 @@ def rebuilt_bars(
                 rebuilt = RebuiltBars([], 0, rebuilt.complete)
             brought.add((interval, symbol))
             yield topic, rebuilt
+            while rebuilt.next_end is not None:
+                rebuilt = builder.rebuild(interval, symbol, rebuilt.next_end)
+                yield topic, rebuilt

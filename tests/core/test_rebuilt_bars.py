@@ -10,6 +10,7 @@ from test_bar_windows import START, feed, keys
 from test_bars_oracle import BEGIN, SYMBOLS, random_trade
 
 from fproxy._bars import BarBuilder
+from fproxy.core.rebuilt_bars import RebuiltBars
 
 INTERVALS = [7, 50, 100, 1000, 60_000]
 MINUTE = 60_000
@@ -64,7 +65,7 @@ class LateWantsBesideOracle(RuleBasedStateMachine):
         from_end = self.time - ago
         self.builder.want(interval, symbol)
         self.wanted.add((interval, symbol))
-        rebuilt = self.builder.rebuild(interval, symbol, from_end)
+        rebuilt = all_rebuilt(self.builder, interval, symbol, from_end)
         whole_from = self.oracle.whole_from.get(symbol, self.oracle.all_whole_from)
         whole_from = float("inf") if whole_from is None else whole_from
         expected = [
@@ -91,6 +92,18 @@ TestLateWantsBesideOracle = LateWantsBesideOracle.TestCase
 TestLateWantsBesideOracle.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
 
 
+def all_rebuilt(builder: BarBuilder, interval: int, symbol: str, from_end: int) -> RebuiltBars:
+    """All pieces of what is rebuilt, as one."""
+    first = piece = builder.rebuild(interval, symbol, from_end)
+    messages, bars = first.messages, first.bars
+    while piece.next_end is not None:
+        assert 0 < piece.bars <= 1_000
+        piece = builder.rebuild(interval, symbol, piece.next_end)
+        messages += piece.messages
+        bars += piece.bars
+    return RebuiltBars(messages, bars, first.complete)
+
+
 def following(**more: int) -> BarBuilder:
     """A builder to which the trades of all symbols flow, and of which nobody wants anything."""
     builder = BarBuilder(delay_ms=0, keeps_all=True, **{"rebuilt_ms": MINUTE, **more})
@@ -101,7 +114,7 @@ def following(**more: int) -> BarBuilder:
 def wanted(builder: BarBuilder, from_end: int, interval: int = 100) -> tuple[list[int], bool]:
     """When the bars of A begin that are rebuilt for who begins to want them, and whether that is all."""
     builder.want(interval, "A")
-    rebuilt = builder.rebuild(interval, "A", START + from_end)
+    rebuilt = all_rebuilt(builder, interval, "A", START + from_end)
     return [start for _, _, start in keys(rebuilt.messages)], rebuilt.complete
 
 
@@ -113,6 +126,12 @@ def test_bounded_memory_forgets_the_oldest_trades_and_says_so() -> None:
     rebuilt = builder.rebuild(100, "A", START + 5_000)
     assert not rebuilt.complete
     assert [start for _, _, start in keys(rebuilt.messages)] == list(range(19_800, 29_900, 100))
+
+
+def test_many_bars_are_built_in_pieces() -> None:
+    builder = following()
+    feed(builder, *(("A", time) for time in range(3_500)), ("A", 9_000), ("A", 9_001), ("A", 10_000))
+    assert wanted(builder, 2, interval=1) == ([*range(1, 3_500), 9_000, 9_001], True)
 
 
 def test_what_was_built_and_given_up_is_not_built_again() -> None:
@@ -138,7 +157,7 @@ def test_a_stream_that_begins_again_leaves_nothing_of_the_time_before() -> None:
     builder.want(100, "A")
     feed(builder, *(("A", time) for time in range(0, 2_000, 10)))
     assert builder.counts.restarts == 1
-    assert builder.rebuild(100, "A", START + 1_000_000) == ([], 0, True), (
+    assert builder.rebuild(100, "A", START + 1_000_000)[:3] == ([], 0, True), (
         "what comes at that time is built as it comes"
     )
     assert wanted(builder, 1_500, interval=50) == (list(range(1_450, 1_950, 50)), True)

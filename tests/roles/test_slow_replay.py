@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from fproxy._fastpath import Fanout, History
 from fproxy.core.topics import Topic
+from fproxy.metrics import Metrics
 from fproxy.roles.replay import PIECE_BYTES, UNSENT_BYTES, FilteredReplay, ReplayStart
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import Steps, Work, WorkSteps
@@ -66,7 +67,7 @@ def replay_of(history: History, reader: Reader) -> ByHand:
         asked_at=history.next,
         is_complete=lambda topics: True,
         matching=Fanout(),
-        counted=lambda count: None,
+        metrics=Metrics().of("stocks"),
         ended=lambda replay: None,
     )
     replay.ask([Topic("T", "A")])
