@@ -2,6 +2,7 @@
 """Writing to clients' sockets without the interpreter. See ``_socket_writer.pyi``."""
 
 import logging
+from collections import deque
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -116,6 +117,7 @@ cdef size_t MOST_IN_A_TURN = 1024 * 1024
 cdef size_t MAX_PAYLOAD = 256 * 1024
 cdef enum:
     MOST_VECTORS = 64
+    MOST_TOLD = 16  # a turn of the loop: about a millisecond's work
     FULL_BLOCK = 64 * 1024
 
 cdef enum Policy:
@@ -139,8 +141,12 @@ cdef class BacklogPool:
     cdef readonly uint64_t dropped_events
     cdef readonly uint64_t replaced_events
     cdef bint _evicting
+    # Writers that were too slow, with the reason, whose owners are to be told in the next turns of the loop.
+    cdef object _untold
+    cdef int _told  # how many were in this one
 
     def __cinit__(self, *, size_t max_bytes):
+        self._untold = deque()
         self._pool = new CppBacklogPool()
         self._scanned = new ScannedFrames()
         self.max_bytes = max_bytes
@@ -188,6 +194,26 @@ cdef class BacklogPool:
         finally:
             self._evicting = False
 
+    # Tell the owner of a writer that was too slow; in a later turn of the loop when many were at once.
+    cdef tell(self, SocketWriter writer, str reason):
+        if self._told == MOST_TOLD:
+            writer.give_up()
+            self._untold.append((writer, reason))
+            return
+        if self._told == 0:
+            writer._loop.call_soon(self._tell_more, writer._loop)
+        self._told += 1
+        writer.tell(reason)
+
+    def _tell_more(self, loop):
+        self._told = 0
+        while self._untold and self._told < MOST_TOLD:
+            self._told += 1
+            writer, reason = self._untold.popleft()
+            (<SocketWriter>writer).tell(reason)
+        if self._told:
+            loop.call_soon(self._tell_more, loop)
+
     # To be called when something was kept.
     cdef void keep_to_limit(self) noexcept:
         cdef CppBacklog *oldest
@@ -219,6 +245,8 @@ cdef class SocketWriter(FrameSink):
     cdef bint _accepting
     cdef bint _watching  # whether the loop tells when the socket takes more
     cdef bint _was_cut
+    cdef bint _untold  # it was given up for its slowness, which its owner is still to be told
+    cdef size_t _gave_up  # how much waited then
     cdef Policy _policy
     cdef HeldBack *_held  # what is held back while the client lags; NULL while nothing is
     cdef size_t _hold_above  # with so much waiting
@@ -245,7 +273,7 @@ cdef class SocketWriter(FrameSink):
 
     @property
     def waiting_bytes(self):
-        return self._waiting()
+        return self._gave_up if self._untold else self._waiting()
 
     cdef size_t _waiting(self) noexcept:
         return self._backlog.bytes() + (0 if self._held == NULL else self._held.bytes())
@@ -266,7 +294,7 @@ cdef class SocketWriter(FrameSink):
         return 0.0 if self._backlog.empty() else max(0, coarse_monotonic_ms() - self._backlog.since()) / 1000
 
     cdef void write_frames(self, SharedFrames *frames) noexcept:
-        if not self._accepting:
+        if not self._accepting or self._untold:
             return
         if self._held != NULL or (
             self._policy in (DROP, CONFLATE)
@@ -435,10 +463,22 @@ cdef class SocketWriter(FrameSink):
             return
         self._was_cut = True
         try:
-            self._too_slow(reason)
+            self._pool.tell(self, reason)
         except Exception:
             _logger.exception("a slow client could not be told, and its connection is dropped")
             self._drop()
+
+    # Take no more memory until the owner is told.
+    cdef give_up(self):
+        self._gave_up = self._waiting()
+        self._untold = True
+        self._forget_held()
+        self._backlog.cut(coarse_monotonic_ms())
+
+    cdef tell(self, str reason):
+        if self._too_slow is not None:
+            self._too_slow(reason)
+        self._untold = False
 
     cdef void _drop(self) noexcept:
         transport = self._transport
@@ -451,7 +491,7 @@ cdef class SocketWriter(FrameSink):
 
     def write(self, bytes frames not None):
         cdef SharedFrames alone
-        if not self._accepting:
+        if not self._accepting or self._untold:
             return
         if self._held != NULL and not is_ping_or_pong(PyBytes_AS_STRING(frames)):
             self._let_go()
@@ -463,6 +503,7 @@ cdef class SocketWriter(FrameSink):
             self._send_waiting()
 
     def cut(self):
+        self._untold = False
         self._forget_held()
         self._backlog.cut(coarse_monotonic_ms())
         return self._backlog.bytes() <= _goodbye_bytes

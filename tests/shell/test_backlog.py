@@ -72,6 +72,42 @@ async def test_when_memory_is_short_the_oldest_backlog_goes_first_and_the_others
         assert await first.close_frame() == (1008, "slow consumer")
 
 
+@pytest.mark.parametrize("changes", [{"max_unsent_bytes": 1 << 20}, {"max_backlog": 1 << 20}])
+async def test_many_clients_that_are_too_slow_at_once_are_told_so_in_steps(changes: dict[str, int]) -> None:
+    count = 50
+    async with serving_slowly(**changes) as server, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(stalled(server)) for _ in range(count)]
+        fanout = Fanout()
+        for _, sink in clients:
+            fanout.subscribe(fanout.add_client(sink.sink), [parse_topic("T.A")])
+
+        def feed(events: int) -> None:
+            for number in range(events):
+                fanout.feed(0, EVENT % number)
+                fanout.flush()
+
+        def unsent() -> list[int]:
+            return [sink.unsent_bytes for _, sink in clients if not sink.closing]
+
+        while all(sink.authenticated for _, sink in clients):
+            feed(1)
+        feed(300)  # the kernel has not taken as much for each
+        assert count / 2 < len(unsent()) < count, "the others are told in the next turns of the loop"
+        assert server.backlog.waiting_bytes < 1 << 20, (
+            "whoever is told, all but the rests of frames is given up"
+        )
+        before = unsent()
+        feed(20)
+        assert unsent() == before
+        await server.role.wait_for("left", count)
+        assert (
+            sum(server.metric("slow_consumers_total", reason=each) for each in ("bytes", "memory")) == count
+        )
+        for client, _ in clients:
+            read_again(client)
+            assert await client.close_frame() == (1008, "slow consumer")
+
+
 async def test_when_even_the_goodbyes_take_too_much_they_go() -> None:
     async with serving_slowly(max_backlog=1) as server, stalled(server) as (client, sink):
         while sink.authenticated:
