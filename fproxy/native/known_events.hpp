@@ -2,25 +2,29 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
-#include <string_view>
-#include <unordered_set>
 
 #include "event.hpp"
+#include "keyed_hash.hpp"
+#include "open_table.hpp"
 
 namespace fproxy {
 
 class KnownEvents {
   public:
-    // Two different events are taken for the same once in 2^64: nobody chooses what is hashed to harm but the upstream itself.
+    KnownEvents() : hashes_(HashOfSlot{}) {}
+
+    // Two different events are taken for the same once in 2^64, and nobody can choose two that are, as the hash has a secret.
     void add(const Events &events) {
-        for (const Event &event : events)
-            if (event.kind != EventKind::kStatus) hashes_.insert(hash_of(event));
+        for (const Event &event : events) {
+            if (event.kind == EventKind::kStatus) continue;
+            const uint64_t hash = hash_of(event);
+            if (!contains(hash)) hashes_.insert(Slot{hash});
+        }
     }
 
-    bool empty() const { return hashes_.empty(); }
-    void clear() { hashes_.clear(); }
+    bool empty() const { return hashes_.size() == 0; }
+    void clear() { hashes_ = Hashes(HashOfSlot{}); }
 
     // Put the market events of a message that are not known into `rest`, as a message; it is empty when all are known.
     // Returns whether any is.
@@ -29,7 +33,7 @@ class KnownEvents {
         rest.clear();
         for (const Event &event : events) {
             if (event.kind == EventKind::kStatus) continue;
-            if (hashes_.count(hash_of(event)) != 0) {
+            if (contains(hash_of(event))) {
                 any = true;
                 continue;
             }
@@ -41,10 +45,28 @@ class KnownEvents {
     }
 
   private:
-    std::unordered_set<uint64_t> hashes_;
+    struct Slot {
+        uint64_t hash = 0;
+
+        bool is_free() const { return hash == 0; }
+    };
+
+    struct HashOfSlot {
+        uint64_t operator()(const Slot &slot) const { return slot.hash; }
+    };
+
+    using Hashes = OpenTable<Slot, HashOfSlot>;
+
+    Hashes hashes_;
+
+    bool contains(uint64_t hash) const {
+        return hashes_.find(hash, [hash](const Slot &slot) { return slot.hash == hash; }) != nullptr;
+    }
 
     static uint64_t hash_of(const Event &event) {
-        return std::hash<std::string_view>{}({event.begin, static_cast<size_t>(event.end - event.begin)});
+        const Text text = Text::of(event.begin, static_cast<size_t>(event.end - event.begin));
+        const uint64_t hash = KeyedHash::of_process().of(text.key, text.length);
+        return hash != 0 ? hash : 1;
     }
 };
 

@@ -5,11 +5,12 @@
 #include <cstdint>
 #include <string>
 #include <tuple>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "history.hpp"
+#include "keyed_hash.hpp"
+#include "open_table.hpp"
 #include "scan.hpp"
 
 namespace fproxy {
@@ -26,12 +27,56 @@ struct HotTopics {
     int64_t since = 0;               // when the oldest message that was counted was received, in Unix milliseconds; 0 for none
 };
 
+// A count for each topic and upstream that is asked for.
+class TopicCounts {
+  public:
+    TopicCounts() : slots_(HashOfSlot{}) {}
+
+    // That of an event which came from an upstream, made when it is new. Valid until the next call.
+    TopicCount &of(const Event &event, unsigned source) {
+        const KeyedHash &keyed = KeyedHash::of_process();
+        const uint64_t of_type = keyed.of(event.type.key, event.type.length);
+        const uint64_t hash = keyed.of(keyed.of(of_type, event.symbol.key, event.symbol.length), source, 0);
+        const Slot *const found = slots_.find(hash, [&](const Slot &slot) {
+            const TopicCount &count = counts_[slot.count];
+            return slot.hash == hash && count.source == source && is(count.type, event.type) && is(count.symbol, event.symbol);
+        });
+        if (found != nullptr) return counts_[found->count];
+        slots_.insert(Slot{hash, static_cast<uint32_t>(counts_.size())});
+        counts_.push_back({std::string(event.type.data, event.type.length), std::string(event.symbol.data, event.symbol.length), source, 0});
+        return counts_.back();
+    }
+
+    std::vector<TopicCount> take() { return std::move(counts_); }
+
+  private:
+    static constexpr uint32_t kNone = ~uint32_t{0};
+
+    struct Slot {
+        uint64_t hash = 0;
+        uint32_t count = kNone;
+
+        bool is_free() const { return count == kNone; }
+    };
+
+    struct HashOfSlot {
+        uint64_t operator()(const Slot &slot) const { return slot.hash; }
+    };
+
+    OpenTable<Slot, HashOfSlot> slots_;
+    std::vector<TopicCount> counts_;
+
+    static bool is(const std::string &kept, const Text &text) {
+        return kept.size() == text.length && kept.compare(0, text.length, text.data, text.length) == 0;
+    }
+};
+
 // Count the events of the newest messages: at most about `most_bytes` of them, none received before `since`. Millisecond
 // bars of the forms that do not name their interval are left out.
 inline HotTopics hot_topics(const History &history, size_t most_bytes, int64_t since, size_t limit) {
     Scanner scanner;
     Events events;
-    std::unordered_map<std::string, TopicCount> counts;
+    TopicCounts counts;
     HotTopics found;
     size_t bytes = 0;
     for (uint64_t number = history.next(); number-- > history.first() && bytes < most_bytes;) {
@@ -42,19 +87,10 @@ inline HotTopics hot_topics(const History &history, size_t most_bytes, int64_t s
         if (!scanner.scan(message.begin, message.end, events)) continue;
         for (const Event &event : events) {
             if (event.kind != EventKind::kMarketData && event.kind != EventKind::kBar) continue;
-            std::string key(event.type.data, event.type.length);
-            key.push_back('\0');
-            key.append(event.symbol.data, event.symbol.length);
-            key.push_back(static_cast<char>(message.source));
-            TopicCount &count = counts[std::move(key)];
-            if (++count.events != 1) continue;
-            count.type.assign(event.type.data, event.type.length);
-            count.symbol.assign(event.symbol.data, event.symbol.length);
-            count.source = message.source;
+            ++counts.of(event, message.source).events;
         }
     }
-    found.topics.reserve(counts.size());
-    for (auto &entry : counts) found.topics.push_back(std::move(entry.second));
+    found.topics = counts.take();
     const auto hotter = [](const TopicCount &a, const TopicCount &b) {
         if (a.events != b.events) return a.events > b.events;
         return std::tie(a.type, a.symbol, a.source) < std::tie(b.type, b.symbol, b.source);
