@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 from fproxy.core.flowing_topics import FlowingTopics
 from fproxy.core.lingering import Lingering
 from fproxy.core.market import STOCKS, Market
-from fproxy.core.symbol_limits import SymbolLimits
+from fproxy.core.symbol_limits import SymbolLimits, is_want_of_room
 from fproxy.core.topics import WILDCARD, covering_topic
 
 DEFAULT_LINGER: Final = 30.0
@@ -158,6 +158,8 @@ class Demand:
         holders = self._holders.get(topic, 0)
         self._holders[topic] = holders + 1
         if holders:
+            if self._forget_want_of_room(topic):
+                self._touched[topic] = None
             return
         self._limits.add(_type_of(topic))
         # A topic that lingers is as active, or as refused, as it was.
@@ -187,6 +189,7 @@ class Demand:
         del self._holders[topic]
         event_type = _type_of(topic)
         self._limits.discard(event_type)
+        self._forget_want_of_room(topic)
         if topic in self._active or topic in self._refused:
             self._lingering.add(topic, now + self.linger)
             if topic in self._active and self._is_limited(topic):
@@ -298,7 +301,8 @@ class Demand:
         """The upstream refused topics: they are not active, and are not asked for again on this connection.
 
         What a refused wildcard covered is asked for by the next ``changes``. A refusal is forgotten when
-        nobody has wanted the topic for the linger time, and when the connection is lost. Topics that are
+        nobody has wanted the topic for the linger time, and when the connection is lost; one for want of room
+        as soon as somebody acquires the topic once more, because others may have made room. Topics that are
         not active are ignored.
 
         Args:
@@ -362,6 +366,14 @@ class Demand:
                 self._flows.stop(topic)
                 dropped.append(topic)
         return dropped, uncovered
+
+    def _forget_want_of_room(self, topic: str) -> bool:
+        """Forget that a topic was refused for want of room; return whether it was."""
+        message = self._refused.get(topic)
+        if message is None or not is_want_of_room(message):
+            return False
+        del self._refused[topic]
+        return True
 
     def _is_limited(self, topic: str) -> bool:
         return self._limits.limit(_type_of(topic)) is not None

@@ -1,6 +1,19 @@
 """How many symbols of a type the vendor sends on one connection: of options, the quotes of 1,000 contracts."""
 
+from typing import Final
+
 from fproxy.core.market import Market
+
+_TOO_MANY: Final = "too many symbols: "
+
+
+def is_want_of_room(message: str) -> bool:
+    """Return whether a refusal says that there are too many symbols, of which others may have given some up since.
+
+    Args:
+        message: what an upstream said, which may be a firehose of ours.
+    """
+    return message.startswith(_TOO_MANY)
 
 
 class SymbolLimits:
@@ -34,7 +47,7 @@ class SymbolLimits:
         limit = self._limits.get(event_type)
         if limit is None or self._counts[event_type] < limit:
             return None
-        return f"too many symbols: the vendor sends {event_type} of at most {limit} {self._market_name} a connection"
+        return f"{_TOO_MANY}the vendor sends {event_type} of at most {limit} {self._market_name} a connection"
 
     def excess(self, event_type: str, more: int) -> int:
         """Return by how many symbols those of a type that are counted, and so many more, are above its limit."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from fproxy.core.demand import MAX_DROPS, Changes, Demand
+from fproxy.core.market import MARKETS
 
 NOTHING = Changes((), ())
 
@@ -164,6 +165,24 @@ def test_a_refusal_is_forgotten_with_the_linger_and_needs_no_unsubscribe() -> No
     assert demand.refusal("NOI.AAPL") is None
     demand.acquire("NOI.AAPL")
     assert demand.changes(15.0) == Changes(("NOI.AAPL",), ())
+
+
+def test_what_was_refused_for_want_of_room_is_asked_for_whenever_somebody_wants_it() -> None:
+    """Others behind the same upstream may have made room meanwhile, which nobody says."""
+    demand = Demand(linger=10.0, market=MARKETS["options"])
+    too_many = "too many symbols: the vendor sends Q of at most 1000 options a connection: Q.O:SPY"
+    for _ in range(2):  # two who want it, and then one of them once more
+        demand.acquire("Q.O:SPY")
+        assert demand.changes(0.0) == Changes(("Q.O:SPY",), ())
+        demand.refuse(["Q.O:SPY"], too_many)
+        assert demand.refusal("Q.O:SPY") == too_many
+        assert demand.changes(0.0) == NOTHING
+    for _ in range(2):
+        demand.release("Q.O:SPY", 1.0)
+    assert demand.deadline() is None
+    demand.acquire("Q.O:SPY")
+    assert demand.changes(1.0) == Changes(("Q.O:SPY",), ())
+    assert demand.refusal("Q.O:SPY") is None
 
 
 def test_a_refusal_is_forgotten_with_the_connection() -> None:

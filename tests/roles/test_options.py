@@ -31,6 +31,13 @@ def quotes() -> list[str]:
 @asynccontextmanager
 async def proxy_of_options(*, behind_firehose: bool) -> AsyncIterator[int]:
     """Run a proxy, and yield its port."""
+    async with roles_of_options(behind_firehose=behind_firehose) as ports:
+        yield ports[-1]
+
+
+@asynccontextmanager
+async def roles_of_options(*, behind_firehose: bool) -> AsyncIterator[list[int]]:
+    """Run a simulator, a firehose if wanted and a proxy, and yield their ports."""
     simulator = Simulator(SimulatorSettings(server=SERVER, markets=(OPTIONS,)), Metrics())
     await simulator.start()
     url = f"ws://127.0.0.1:{simulator.port}/options"
@@ -47,7 +54,7 @@ async def proxy_of_options(*, behind_firehose: bool) -> AsyncIterator[int]:
     proxy = ServedMarkets([FilteredMarket(OPTIONS, proxy_settings, Metrics())], SERVER, Metrics())
     await proxy.start()
     try:
-        yield proxy.port
+        yield [role.port for role in (*roles, proxy)]
     finally:
         for role in (proxy, *reversed(roles)):
             await role.stop()
@@ -80,6 +87,29 @@ async def test_what_is_over_the_limit_is_refused_and_clients_that_leave_make_roo
                 assert event["ev"] != "status", event
                 assert f"Q.{event['sym']}" != topics[0]
                 waited.discard(f"Q.{event['sym']}")
+
+
+async def test_what_another_client_of_the_firehose_left_no_room_for_is_to_be_had_when_it_has_left() -> None:
+    topics = quotes()
+    async with (
+        roles_of_options(behind_firehose=True) as (_, firehose, proxy),
+        vendor_client(firehose, path="/options") as other,
+        vendor_client(proxy, path="/options") as client,
+    ):
+        answers = await send(other, "subscribe", ",".join(topics[1 : 1 + LIMIT]))
+        while len(answers) < LIMIT:  # they come as the vendor's do
+            answers += [event for event in await receive(other) if event["ev"] == "status"]
+        assert {answer["status"] for answer in answers} == {"success"}
+        # A proxy acknowledges at once, and tells of a refusal behind it.
+        answers = await send(client, "subscribe", topics[0])
+        answers += await receive(client) if len(answers) == 1 else []
+        assert answers[-1]["message"] == f"{TOO_MANY}: {topics[0]}"
+        await send(other, "unsubscribe", topics[LIMIT])
+        await send(client, "unsubscribe", topics[0])
+        answers = await send(client, "subscribe", topics[0])
+        assert [answer["status"] for answer in answers] == ["success"]
+        event = (await receive(client))[0]
+        assert (event["ev"], event.get("sym")) == ("Q", topics[0].removeprefix("Q."))
 
 
 @pytest.mark.parametrize("behind_firehose", [False, True])
