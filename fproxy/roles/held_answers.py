@@ -19,6 +19,11 @@ ANSWERED_TOPICS: Final = 200
 ANSWERED_CLIENTS: Final = 50
 """how many clients: some tenths of a millisecond."""
 
+SEARCHED_TOPICS: Final = 2_000
+"""How many of those that wait are compared with wildcards in one step."""
+
+_Holds = dict[Client, "_Hold"]
+
 
 class _Hold:
     """What is due to one client for one topic: the same topic may be asked for again while it waits."""
@@ -41,7 +46,9 @@ class HeldAnswers:
 
     def __init__(self) -> None:
         """Begin without any."""
-        self._waiting: dict[str, dict[Client, _Hold]] = {}  # by the vendor's topic
+        # By topic; prefixes apart, by the wildcard that the vendor is asked for in their place.
+        self._waiting: dict[str, _Holds] = {}
+        self._prefixes: dict[str, dict[str, _Holds]] = {}
         self._steps: WorkSteps
 
     def prepare(self, steps: WorkSteps) -> None:
@@ -52,7 +59,10 @@ class HeldAnswers:
         """Answer a client's topics later."""
         batch = object()
         for topic in topics:
-            holds = self._waiting.setdefault(topic.text, {})
+            beside = self._waiting
+            if topic.is_prefix:
+                beside = self._prefixes.setdefault(topic.covering.text, {})
+            holds = beside.setdefault(topic.text, {})
             if client in holds:
                 holds[client].due += 1
             else:
@@ -61,21 +71,27 @@ class HeldAnswers:
 
     def answer(self, topics: Iterable[str]) -> None:
         """Acknowledge topics, and those that wildcards among them cover, to those who wait for them: soon, in steps."""
-        if self._waiting:
+        if self._waiting or self._prefixes:
             self._steps.add(self, self._answer(tuple(topics)))
 
     def _answer(self, topics: Sequence[str]) -> Steps:
         wildcards = {text for text in topics if text.endswith(f".{WILDCARD}")}
         texts = list(topics)
         if wildcards:
-            texts += [
-                text for text in self._waiting if text not in wildcards and covering_topic(text) in wildcards
-            ]
-            yield None
+            waiting = list(self._waiting)
+            for first in range(0, len(waiting), SEARCHED_TOPICS):
+                texts += [
+                    text
+                    for text in waiting[first : first + SEARCHED_TOPICS]
+                    if text not in wildcards and covering_topic(text) in wildcards
+                ]
+                yield None
+            for wildcard in wildcards:
+                texts += self._prefixes.get(wildcard, ())
         for first in range(0, len(texts), ANSWERED_TOPICS):
             due: dict[Client, list[Topic]] = {}
             for text in texts[first : first + ANSWERED_TOPICS]:
-                holds = self._waiting.pop(text, {})
+                holds = self._forget(text)
                 for client, hold in holds.items():
                     due.setdefault(client, []).extend([hold.topic] * hold.due)
                 if len(holds) > ANSWERED_CLIENTS:
@@ -89,43 +105,59 @@ class HeldAnswers:
 
     def answer_all(self) -> None:
         """Acknowledge all that waits."""
-        self.answer(tuple(self._waiting))
+        self.answer((*self._waiting, *self._prefixes))
 
     def refused(self, topics: Iterable[str]) -> None:
         """The vendor refused topics: whoever waits for them is told so elsewhere."""
         for text in topics:
-            for each in (text, *self._prefixes_of(text)):
-                self._waiting.pop(each, None)
+            self._waiting.pop(text, None)
+            prefixes = self._prefixes.pop(text, {})
+            if len(prefixes) > ANSWERED_TOPICS:
+                self._steps.add(self, _let_go(prefixes))
 
     def drop(self, client: Client, topics: Iterable[Topic]) -> None:
         """A client is gone, who had topics."""
         self._take(client, topics)
 
-    def _prefixes_of(self, wildcard: str) -> list[str]:
-        """Return what waits of prefixes for which the vendor was asked for a wildcard."""
-        return [
-            text
-            for text, holds in self._waiting.items()
-            if any(hold.topic.is_prefix and hold.topic.covering.text == wildcard for hold in holds.values())
-        ]
+    def _waiting_beside(self, text: str) -> dict[str, _Holds]:
+        """Return what waits where a topic does, if it does."""
+        covering = covering_topic(text)
+        is_prefix = text.endswith(WILDCARD) and text != covering
+        return self._prefixes.get(covering, {}) if is_prefix else self._waiting
+
+    def _forget(self, text: str) -> _Holds:
+        """Forget whoever waits for a topic; return them."""
+        waiting = self._waiting_beside(text)
+        holds = waiting.pop(text, {})
+        if not waiting and waiting is not self._waiting:
+            self._prefixes.pop(covering_topic(text), None)
+        return holds
 
     def _take(self, client: Client, topics: Iterable[Topic], batch: object = None) -> list[Topic]:
         """Forget what is due to a client for topics, if it has waited since a batch; return it."""
         due: list[Topic] = []
         for topic in topics:
-            holds = self._waiting.get(topic.text, {})
+            holds = self._waiting_beside(topic.text).get(topic.text, {})
             hold = holds.get(client)
             if hold is None or (batch is not None and hold.batch is not batch):
                 continue
             due += [topic] * hold.due
             del holds[client]
             if not holds:
-                del self._waiting[topic.text]
+                self._forget(topic.text)
         return due
 
     def _expire(self, client: Client, topics: Sequence[Topic], batch: object) -> None:
         """The vendor has had its time."""
         _acknowledge(client, self._take(client, topics, batch))
+
+
+def _let_go(prefixes: dict[str, _Holds]) -> Steps:
+    """Give up what nobody will be told any more: it takes a while where there is much of it."""
+    while prefixes:
+        for _ in range(min(len(prefixes), ANSWERED_TOPICS)):
+            prefixes.popitem()
+        yield None
 
 
 def _acknowledge_all(due: Mapping[Client, Sequence[Topic]]) -> Steps:
