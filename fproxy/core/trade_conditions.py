@@ -12,7 +12,8 @@ extended-hours trades, or there would be no bars outside the session. ``extended
 the two.
 
 Options have conditions of their own, the OPRA's, in the vendor's numbering with the vendor's rules (the same reference
-data, asset class "options"). Conditions of crypto trades say who was the aggressor, and forbid nothing.
+data, asset class "options"). Conditions of crypto trades say who was the aggressor, and forbid nothing. Of futures no
+table of conditions is known here: whatever a trade of theirs carries allows everything, and is counted as unknown.
 
 The bars made by these rules, here and in the simulated market alike:
 

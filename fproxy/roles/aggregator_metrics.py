@@ -57,7 +57,7 @@ class _BarCollector(MarketCollector[BarState]):
                 ),
                 (
                     "unknown_conditions",
-                    "Conditions of trades without a rule here; they forbid nothing.",
+                    "Conditions of trades without a rule here; they forbid nothing. Of futures all are.",
                     "counts.unknown_conditions",
                 ),
                 (

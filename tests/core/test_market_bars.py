@@ -193,6 +193,7 @@ def test_only_a_symbol_of_two_parts_is_spelled_otherwise() -> None:
         ("options", [233, 246], None),
         ("options", [209], (1, 1)),
         ("stocks", [209], (1, 1)),
+        ("futures", [12, 209], (1, 1)),
     ],
 )
 def test_conditions_mean_what_they_mean_in_their_market(
@@ -204,6 +205,15 @@ def test_conditions_mean_what_they_mean_in_their_market(
     bars = built(market, [trade])
     assert [(bar["n"], bar["v"]) for bar in bars] == ([] if effect is None else [effect])
     assert [bar["n"] for bar in built(market, [trade], all_trades=True)] == [1]
+
+
+def test_every_condition_of_futures_is_without_a_rule_and_counted() -> None:
+    market = MARKETS["futures"]
+    builder = BarBuilder(market)
+    builder.want(INTERVAL, "ESZ6")
+    builder.trades_started("ESZ6")
+    builder.feed(f"[{members(market, 'ESZ6', START, {'p': '2', 's': '1', 'c': '[1,12]'})}]".encode(), 0)
+    assert builder.counts.unknown_conditions == 2
 
 
 def test_conditions_without_a_rule_are_counted_and_forbid_nothing() -> None:
