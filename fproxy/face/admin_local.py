@@ -28,7 +28,7 @@ from fproxy.face.run import ListeningRole
 from fproxy.metrics import Metrics
 from fproxy.observed import ObservedHistory
 from fproxy.process_state import STARTED, cpu_seconds, resident_bytes
-from fproxy.roles.filtered_market import SOURCES
+from fproxy.roles.market_fanouts import SOURCES
 from fproxy.shell.client_report import client_report
 from fproxy.shell.clock import unix_ms
 from fproxy.shell.loop_watch import LoopWatch

@@ -4,33 +4,31 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from fproxy._bars import MAX_REBUILT_MS, BarBuilder
-from fproxy._fastpath import Fanout, History
-from fproxy.core.bar_errors import BarLimitError
 from fproxy.core.bar_wants import BarWants
-from fproxy.core.demand import Changes
 from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import aggregator_route
-from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
 from fproxy.core.stream_notice import notice_message
-from fproxy.core.stream_position import RecoveryRequest, RecoveryStart, SourcePosition, recovered_event
-from fproxy.core.topics import BARS, Topic, bar_interval
-from fproxy.core.trade_demand import TradeDemand
-from fproxy.core.upstream_effects import Recovering
+from fproxy.core.stream_position import RecoveryRequest, recovered_event
+from fproxy.core.topics import Topic, bar_interval
 from fproxy.metrics import Metrics
 from fproxy.roles.aggregator_metrics import watch_bars
 from fproxy.roles.bar_closing import BarClosing
+from fproxy.roles.bar_followers import BarFollowers
 from fproxy.roles.bar_rebuilding import rebuilt_bars
+from fproxy.roles.bar_trade_demand import BarTradeDemand
+from fproxy.roles.client_bars import ClientBars
 from fproxy.roles.filtered_replays import FilteredReplays
-from fproxy.roles.followers import Followers
+from fproxy.roles.firehose_recovery import FirehoseRecovery
 from fproxy.roles.kept_history import kept_history, trimming
+from fproxy.roles.market_fanouts import BARS_SOURCE, FIREHOSE_SOURCE, aggregator_fanout
 from fproxy.roles.replay import ReplayStart
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import AggregatorSettings
@@ -42,18 +40,12 @@ from fproxy.roles.upstream_feed import UpstreamFeed
 from fproxy.shell.client import Client
 from fproxy.shell.clock import unix_ms
 from fproxy.shell.upstream import UpstreamConnection
-from fproxy.shell.work_steps import Steps, Work, WorkSteps, pieces
+from fproxy.shell.work_steps import Steps, Work, WorkSteps
 
 logger: Final = logging.getLogger("fproxy.aggregator")
 
 UPSTREAM_NAME: Final = "firehose"
 """What logs and metrics call the upstream."""
-
-FIREHOSE_SOURCE: Final = 0
-"""What the fan-out calls the firehose."""
-
-BARS_SOURCE: Final = 1
-"""What it calls the bars that are built here."""
 
 HOUSEKEEPING_INTERVAL: Final = 0.5
 """How often what has lingered long enough is given up and what changes slowly is looked after, in seconds."""
@@ -64,9 +56,6 @@ RETAINED_TRADES: Final = 1 << 20
 TRADE_BYTES: Final = 40
 """How much memory one of them takes."""
 
-MARKED_MESSAGES: Final = 64
-"""How many messages may come before roles that follow the stream are told where it is."""
-
 
 @dataclass(slots=True)
 class _ClientState:
@@ -75,33 +64,10 @@ class _ClientState:
     Attributes:
         number: the client's, in the fan-out.
         bars: its millisecond bars.
-        lacks: of a role of ours that has come back, what it may lack; None of every other.
-        recovering: the numbers of its requests for that.
     """
 
     number: int
-    bars: set[Topic] = field(default_factory=set)
-    lacks: RecoveryStart | None = None
-    recovering: set[int] = field(default_factory=set)
-
-
-class _BarTradeDemand(TradeDemand):
-    """The demand for trades, which gives up bars that nobody wants before it gives up their trades.
-
-    Else the open windows of those bars would count as lost.
-    """
-
-    __slots__ = ("_wants",)
-
-    def __init__(
-        self, builder: BarBuilder, wants: BarWants, *, event_type: str, linger: float, wants_all: bool
-    ) -> None:
-        super().__init__(builder, event_type=event_type, linger=linger, wants_all=wants_all)
-        self._wants = wants
-
-    def changes(self, now: float) -> Changes:
-        self._wants.expire(now)
-        return super().changes(now)
+    bars: ClientBars
 
 
 class AggregatorMarket(ServedMarket):
@@ -141,7 +107,7 @@ class AggregatorMarket(ServedMarket):
         watch_bars(counters, self._builder)
         self._wants = BarWants(self._builder, linger=settings.unsubscribe_linger)
         self._history = kept_history(settings.history, counters)
-        self._fanout = self._new_fanout(self._history)
+        self._fanout = aggregator_fanout(market, self._history)
         counters.watch_fanout(self._fanout)
         self._native = self._fanout.input(FIREHOSE_SOURCE)
         self._native.keeps_all = False
@@ -150,7 +116,7 @@ class AggregatorMarket(ServedMarket):
         counters.watch_stream(self.stream)
         self._notices = StreamNotices(self._fanout, {Upstream.FIREHOSE: self.stream})
         assert market.bars_from is not None, "a builder of bars would have refused the market"
-        self._demand = _BarTradeDemand(
+        self._demand = BarTradeDemand(
             self._builder,
             self._wants,
             event_type=market.bars_from.event_type,
@@ -169,7 +135,7 @@ class AggregatorMarket(ServedMarket):
             last_event=lambda: self._fanout.last_event(FIREHOSE_SOURCE),
             tell=self._tell,
             taken=partial(self._fanout.data_messages, FIREHOSE_SOURCE),
-            recovering=self._recovering,
+            recovering=lambda recovering: self._recovery.begins(recovering),
             recovered=self._recovered,
             unrecoverable=self._unrecoverable,
         )
@@ -189,33 +155,30 @@ class AggregatorMarket(ServedMarket):
         self._subscriptions = Subscriptions(
             aggregator_route(market), {Upstream.FIREHOSE: self._demand}, {Upstream.FIREHOSE: self._firehose}
         )
-        self._followed = followed
-        self._gap_until: int | None = (
-            None  # of what the firehose keeps, trades may be missing before this message
-        )
-        self._source: SourcePositions | None = None
-        self._is_filling = False
+        source: SourcePositions | None = None
         self._replays: FilteredReplays | None = None
-        self._followers: Followers | None = None
+        self._followers: BarFollowers | None = None
         if self._history is not None:
-            self._source = SourcePositions(followed, self._history)
-            self._followers = Followers(
-                self._history,
-                # What nobody wanted for a while is missing for who comes back.
-                gaps=lambda: self.stream.gaps + self._wants.drops + self._demand.drops,
-                is_counted=False,
-                source=self._place_in_source,
-                resumes=self._source.start,
-            )
+            source = SourcePositions(followed, self._history)
             self._replays = FilteredReplays(
                 self._fanout,
                 self._history,
-                matching=self._new_fanout,
+                matching=partial(aggregator_fanout, market),
                 topics=self._subscriptions.topics,
                 is_complete=self._is_complete,
                 metrics=counters,
                 rebuild=partial(rebuilt_bars, self._builder),
             )
+            self._followers = BarFollowers(
+                self._fanout,
+                self._history,
+                self._replays,
+                source,
+                # What nobody wanted for a while is missing for who comes back.
+                gaps=lambda: self.stream.gaps + self._wants.drops + self._demand.drops,
+                closed_until=lambda: self._builder.closed_until,
+            )
+        self._recovery = FirehoseRecovery(self._native, self._demand, followed, source)
         self._loop: asyncio.AbstractEventLoop
         self._steps: WorkSteps
         self._housekeeping_timer: asyncio.TimerHandle | None = None
@@ -265,7 +228,7 @@ class AggregatorMarket(ServedMarket):
 
     def client_joined(self, client: Client) -> None:
         """Take in a client that has authenticated."""
-        client.context = _ClientState(self._fanout.add_client(client.sink))
+        client.context = _ClientState(self._fanout.add_client(client.sink), ClientBars(self._wants))
         self._subscriptions.add_client(client)
         # Before its requests are acknowledged: else a role of ours would take its stream for whole.
         self._notices.tell_joined(client)
@@ -275,10 +238,7 @@ class AggregatorMarket(ServedMarket):
         """Tell a role of ours where the stream is, and what it will be brought when it subscribes again."""
         if self._followers is None:
             return False
-        self._fanout.flush()
-        start = self._followers.welcome(client, request, complete_from=self._feed.whole_since)
-        if request.position is not None:
-            client.context.lacks = start
+        self._followers.welcome(client, request, complete_from=self._feed.whole_since)
         return True
 
     def subscribe(self, client: Client, topics: Sequence[Topic]) -> Mapping[Topic, str]:
@@ -288,11 +248,7 @@ class AggregatorMarket(ServedMarket):
             the topics that are not served, each with the reason.
         """
         admitted, unserved = self._admit(client, topics)
-        self._fanout.subscribe(client.context.number, admitted)
-        if self._replays is not None:
-            self._replays.subscribe(client, admitted)
-            # Else a role that is cut off now would later be brought bars of before it wanted them.
-            client.after_reply(partial(self._tell_position, client))
+        self._take_live(client, admitted)
         return unserved
 
     def subscribe_since(self, client: Client, topics: Sequence[Topic], since: int) -> Mapping[Topic, str]:
@@ -308,24 +264,25 @@ class AggregatorMarket(ServedMarket):
         self, client: Client, topics: Sequence[Topic], request: int
     ) -> Mapping[Topic, str]:
         """Do as :meth:`subscribe`, and first send what a role of ours missed of the topics."""
-        state: _ClientState = client.context
-        client.after_reply(partial(self._end_recovery, client, request))
-        if self._replays is None or state.lacks is None:
+        if self._replays is None or self._followers is None:
+            client.after_reply(lambda: client.send_status(notice_message(recovered_event(request))))
             return self.subscribe(client, topics)
+        client.after_reply(partial(self._followers.end, client, request))
         admitted, unserved = self._admit(client, topics)
-        if admitted:
-            state.recovering.add(request)
-            lacks = state.lacks
-            start = ReplayStart(number=lacks.number, request=request, bars_from=lacks.bars_from)
+        start = self._followers.start(client, request) if admitted else None
+        if start is not None:
             self._catch_up(client, self._replays, admitted, start)
+        else:
+            self._take_live(client, admitted)
         return unserved
 
-    def _end_recovery(self, client: Client, request: int) -> None:
-        """Say so when there is nothing to recover for a request; else its replay does."""
-        state: _ClientState = client.context
-        if request not in state.recovering:
-            state.recovering.add(request)
-            client.send_status(notice_message(recovered_event(request)))
+    def _take_live(self, client: Client, topics: Sequence[Topic]) -> None:
+        self._fanout.subscribe(client.context.number, topics)
+        if self._replays is not None:
+            self._replays.subscribe(client, topics)
+        if self._followers is not None:
+            # Else a role that is cut off now would later be brought bars of before it wanted them.
+            client.after_reply(partial(self._followers.tell, client))
 
     def _catch_up(
         self, client: Client, replays: FilteredReplays, topics: Sequence[Topic], start: ReplayStart
@@ -339,9 +296,9 @@ class AggregatorMarket(ServedMarket):
         self._fanout.unsubscribe(state.number, topics)
         if self._replays is not None:
             self._replays.drop(client, topics)
-        gone = state.bars.intersection(topics)
-        state.bars -= gone
-        self._release(gone)  # before their trades, so that it is not later that they have lingered enough
+        state.bars.release(
+            topics
+        )  # before their trades, so that it is not later that they have lingered enough
         self._subscriptions.unsubscribe(client, topics)
 
     def topics(self, client: Client) -> Set[Topic]:
@@ -362,29 +319,16 @@ class AggregatorMarket(ServedMarket):
         self._fanout.remove_client(state.number)
         self._steps.add(client, self._give_up(state.bars, self._subscriptions.remove_client(client)))
 
-    def _give_up(self, bars: Iterable[Topic], rest: Steps) -> Steps:
-        for piece in pieces(bars):
-            self._release(piece)  # before their trades, as in unsubscribe
-            yield None
+    def _give_up(self, bars: ClientBars, rest: Steps) -> Steps:
+        yield from bars.release_all()  # before their trades, as in unsubscribe
         yield from rest
 
     def _admit(self, client: Client, topics: Sequence[Topic]) -> tuple[list[Topic], dict[Topic, str]]:
         """Count a client's topics; return those that are served, and why the others are not."""
         state: _ClientState = client.context
-        admitted: list[Topic] = []
-        unserved: dict[Topic, str] = {}
-        for topic in topics:
-            if not self._serves(topic):
-                unserved[topic] = "not served by an ms-aggregator"
-                continue
-            if bar_interval(topic.event_type) is not None and topic not in state.bars:
-                try:
-                    self._wants.acquire(topic, at=unix_ms())
-                except BarLimitError as error:
-                    unserved[topic] = str(error)
-                    continue
-                state.bars.add(topic)
-            admitted.append(topic)
+        unserved = {topic: "not served by an ms-aggregator" for topic in topics if not self._serves(topic)}
+        unserved.update(state.bars.acquire([topic for topic in topics if topic not in unserved]))
+        admitted = [topic for topic in topics if topic not in unserved]
         concerns = self._subscriptions.subscribe(client, admitted)
         unserved.update(concerns.unserved)
         self._notices.tell_late(client, concerns.serving)
@@ -398,20 +342,6 @@ class AggregatorMarket(ServedMarket):
             or bar_interval(topic.event_type) is not None
         )
 
-    def _release(self, bars: Iterable[Topic]) -> None:
-        now = time.monotonic()
-        for topic in bars:
-            self._wants.release(topic, now)
-
-    def _new_fanout(self, history: History | None = None) -> Fanout:
-        """Return a fan-out of native bars as the firehose sends them, and of our own."""
-        fanout = Fanout(history=history, event_topics=matcher(self.market))
-        # What a firehose sends beside the native bars is for nobody here.
-        for event_type in self.market.event_types:
-            fanout.set_sources(event_type, [FIREHOSE_SOURCE] if event_type in self._native_types else [])
-        fanout.set_sources(BARS, [BARS_SOURCE])
-        return fanout
-
     def _is_complete(self, client: Client, start: ReplayStart, topics: Collection[Topic]) -> bool:
         """Return whether no bar of topics is missing since then."""
         if self.stream.interruption is not None or start.time < self._feed.whole_since:
@@ -423,33 +353,10 @@ class AggregatorMarket(ServedMarket):
                     return False
         return self._subscriptions.flow_since(topics, start.time)
 
-    def _mark_position(self) -> None:
-        """Tell roles that follow the stream where it is, behind all that has come so far."""
-        if self._followers is None or self._replays is None:
-            return
-        self._fanout.flush()
-        mark = notice_message(self._followers.mark())
-        for client in self._followers:
-            if client not in self._replays.clients:
-                client.send_status(mark)
-
-    def _tell_position(self, client: Client) -> None:
-        """Tell one of them."""
-        if self._followers is None or self._replays is None:
-            return
-        if client in self._followers and client not in self._replays.clients:
-            self._fanout.flush()
-            client.send_status(notice_message(self._followers.position_event()))
-
     # What the firehose calls.
 
     def _take(self, payload: memoryview) -> list[bytes] | None:
-        if self._gap_until is not None:
-            self._look_for_end_of_gap(self._gap_until)
-        number = 0 if self._history is None else self._history.next
-        statuses: list[bytes] | None = self._native(payload)
-        if self._is_filling and self._source is not None:
-            self._source.taken(number)
+        statuses = self._recovery.take(payload)
         self._builder.feed(payload, self._closing.clock())
         self._hand_out_bars()
         if statuses:
@@ -460,31 +367,13 @@ class AggregatorMarket(ServedMarket):
         self._flush()
         self._closing.set_timer()
 
-    def _look_for_end_of_gap(self, number: int) -> None:
-        position = self._followed.position
-        if position is None or position.next >= number:
-            self._gap_until = None
-            self._demand.gap_passed()
-
-    def _recovering(self, recovering: Recovering) -> None:
-        # What the firehose keeps from before the aggregator began is for those who ask for it.
-        self._native.is_live = not recovering.is_fresh
-        self._gap_until = recovering.complete_at if recovering.gap_ahead else None
-        self._is_filling = recovering.is_fresh
-        if self._source is not None and recovering.is_fresh:
-            self._source.begins(recovering)
-
     def _recovered(self) -> None:
-        self._native.is_live = True
-        self._gap_until = None
-        if self._source is not None and self._is_filling:
-            self._source.ends()
-        self._is_filling = False
+        self._recovery.ends()
         self._closing.set_timer()
 
     def _unrecoverable(self) -> None:
-        self._is_filling = False
-        self._recovered()
+        self._recovery.fails()
+        self._closing.set_timer()
 
     def _refused(self, topics: Sequence[str], message: str) -> None:
         self._subscriptions.refused(Upstream.FIREHOSE, topics)
@@ -497,9 +386,6 @@ class AggregatorMarket(ServedMarket):
 
     # Bars.
 
-    def _place_in_source(self) -> SourcePosition | None:
-        return None if self._source is None else self._source.here(self._builder.closed_until)
-
     def _windows_closed(self) -> None:
         self._hand_out_bars()
         self._flush()
@@ -510,12 +396,8 @@ class AggregatorMarket(ServedMarket):
 
     def _flush(self) -> None:
         self._fanout.flush()
-        if (
-            self._history is not None
-            and self._followers is not None
-            and self._history.next - self._followers.marked_at >= MARKED_MESSAGES
-        ):
-            self._mark_position()
+        if self._followers is not None:
+            self._followers.mark_in_time()
 
     def _keep_house(self) -> None:
         now = time.monotonic()
@@ -523,7 +405,8 @@ class AggregatorMarket(ServedMarket):
         self._demand.take_silence(now)
         self._closing.catch_up()
         self._steps.add(self._fanout, settling(self._fanout))
-        self._mark_position()
+        if self._followers is not None:
+            self._followers.mark()
         self._fanout.flush()
         self._log_lost_windows()
         self._housekeeping_timer = self._loop.call_later(HOUSEKEEPING_INTERVAL, self._keep_house)

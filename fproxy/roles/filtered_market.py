@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
-from fproxy._fastpath import Fanout, History, Snapshots
+from fproxy._fastpath import History
 from fproxy.core.demand import Demand
 from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import filtered_proxy_route
 from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
-from fproxy.core.topics import BARS, Topic
+from fproxy.core.topics import Topic
 from fproxy.core.upstream_effects import Recovering
 from fproxy.metrics import Metrics
 from fproxy.roles.filtered_replays import FilteredReplays
 from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.kept_snapshots import kept_snapshots
+from fproxy.roles.market_fanouts import SOURCES, filtered_fanout
 from fproxy.roles.replay import ReplayStart
 from fproxy.roles.resumption import EndedConnection, Resumption
 from fproxy.roles.served_markets import ServedMarket
@@ -35,23 +36,8 @@ from fproxy.shell.clock import unix_ms
 from fproxy.shell.upstream import UpstreamConnection
 from fproxy.shell.work_steps import Work, WorkSteps
 
-SOURCES: Final = {Upstream.FIREHOSE: 0, Upstream.AGGREGATOR: 1}
-"""What a fan-out calls the upstreams."""
-
 SETTLE_INTERVAL: Final = 1.0
 """How long subscriptions must rest before clients with equal ones are served as one audience, in seconds."""
-
-
-def _new_fanout(market: Market, history: History | None = None, snapshots: Snapshots | None = None) -> Fanout:
-    """Return a fan-out of a market's events.
-
-    It counts them where their topics are routed: so what two upstreams send does not come twice.
-    """
-    fanout = Fanout(history=history, snapshots=snapshots, event_topics=matcher(market))
-    for event_type in market.event_types.values():
-        fanout.set_sources(event_type.name, [SOURCES[event_type.upstream]])
-    fanout.set_sources(BARS, [SOURCES[Upstream.AGGREGATOR]])
-    return fanout
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +87,7 @@ class FilteredMarket(ServedMarket):
         counters = metrics.of(market.name)
         self._history = kept_history(settings.history, counters)
         self._last_events = kept_snapshots(settings, counters)
-        self._fanout = _new_fanout(market, self._history, self._last_events)
+        self._fanout = filtered_fanout(market, self._history, self._last_events)
         counters.watch_fanout(self._fanout)
         self._coalesce = settings.coalesce_ms / 1000
         self._steps: WorkSteps
@@ -163,7 +149,7 @@ class FilteredMarket(ServedMarket):
             self._replays = FilteredReplays(
                 self._fanout,
                 self._history,
-                matching=partial(_new_fanout, market),
+                matching=partial(filtered_fanout, market),
                 topics=self._subscriptions.topics,
                 is_complete=self._is_complete,
                 metrics=counters,

@@ -32,10 +32,17 @@ class SourcePositions:
         self._numbers: list[int] = []
         self._own_numbers: list[int] = []
 
+    @property
+    def own_next(self) -> int:
+        """The number of the next message that is kept."""
+        return self._history.next
+
     def begins(self, recovering: Recovering) -> None:
         """What the upstream keeps is about to come."""
         position = self._followed.position
         assert position is not None, "the upstream has just said where its stream is"
+        if position.epoch != self._epoch:
+            self._forget()
         self._epoch = position.epoch
         self._complete_at = max(recovering.complete_at, position.next)
 
@@ -60,6 +67,8 @@ class SourcePositions:
         Args:
             bars_until: bars that end at this time or earlier have been sent, in Unix milliseconds; None for none.
         """
+        if self._numbers and self._history.first >= self._own_end and self._end is not None:
+            self._forget()  # nothing of it is kept any more
         position = self._followed.position
         return None if position is None else SourcePosition(position.epoch, position.next, bars_until or 0)
 
@@ -78,3 +87,7 @@ class SourcePositions:
             complete=source.next >= self._complete_at and number >= first,
             bars_from=source.bars_until + 1 if source.bars_until else None,
         )
+
+    def _forget(self) -> None:
+        self._numbers.clear()
+        self._own_numbers.clear()
