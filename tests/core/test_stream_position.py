@@ -10,6 +10,7 @@ from fproxy.core.stream_position import (
     PositionStatus,
     RecoveryRequest,
     RecoveryStart,
+    SourcePosition,
     StreamPosition,
     parse_position,
     parse_recovery_request,
@@ -50,7 +51,13 @@ def test_who_begins_gets_all_or_nothing_of_before() -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [RecoveryRequest(), RecoveryRequest(wants_all=True), RecoveryRequest(HERE, lost_at=77)]
+    "request_",
+    [
+        RecoveryRequest(),
+        RecoveryRequest(wants_all=True),
+        RecoveryRequest(HERE, lost_at=77),
+        RecoveryRequest(HERE, lost_at=77, source=SourcePosition("f", 3, 1_736_503_800_000)),
+    ],
 )
 def test_a_request_is_read_as_it_was_meant(request_: RecoveryRequest) -> None:
     assert parse_recovery_request(json.loads(request_.encoded())) == request_
@@ -147,3 +154,39 @@ def test_what_cannot_be_known_again_is_not_asked_for() -> None:
     assert followed.request().position == HERE
     kept.count = 8
     assert followed.request().position is None
+
+
+def test_who_goes_over_to_the_next_run_of_a_server_still_knows_what_it_had_taken_of_the_one_before() -> None:
+    """What that brings begins where the last position of the one before was, and part of it may have come already."""
+    taken = Taken()
+    followed = FollowedStream(taken, still_keeps=lambda number: True)
+    source = SourcePosition("f", 30, 1_000)
+    taken.count = 10
+    followed.told(PositionStatus(HERE, counted=False, source=source))
+    taken.count = 14
+    followed.lost(1)
+    assert followed.request().source == source
+    there = PositionStatus(
+        StreamPosition("next", 7, 0), False, RecoveryStart(7, complete=True), source=source
+    )
+    status = parse_position(json.loads(there.event()))
+    assert status == there
+    followed.told(status)
+    assert followed.taken_when_told == 10
+    elsewhere = PositionStatus(StreamPosition("another", 7, 0), False, RecoveryStart(7, complete=False))
+    followed.told(elsewhere)
+    assert followed.taken_when_told == 14
+    assert followed.request().source is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [7, {}, {"epoch": "f", "next": -1, "bars_until": 0}, {"epoch": "f" * 100, "next": 1, "bars_until": 0}],
+)
+def test_a_source_that_is_none_is_refused_of_a_client_and_passed_over_of_a_server(source: object) -> None:
+    fields = {"epoch": "e", "next": 1, "gaps": 0, "lost_at": 0, "source": source}
+    with pytest.raises(ValueError, match="source"):
+        parse_recovery_request(fields)
+    position = parse_position(fields)
+    assert position is not None
+    assert position.source is None

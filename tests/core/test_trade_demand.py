@@ -213,3 +213,47 @@ def test_nothing_an_upstream_says_does_harm(demand: TradeDemand, follower: Follo
     demand.changes(0)
     demand.answered([raw])
     assert follower.told == []
+
+
+def test_all_trades_flow_from_a_firehose_that_sends_everything_until_it_is_lost(follower: Follower) -> None:
+    demand = TradeDemand(follower, linger=0, wants_all=True)
+    demand.recovering(is_complete=False, all_of=["T", "Q"])
+    assert follower.told == ["+*"]
+    demand.recovered()
+    demand.acquire("T.AAPL")
+    demand.acquire("T.*")
+    demand.changes(0)
+    demand.release("T.AAPL", 0)
+    demand.release("T.*", 0)
+    assert set(demand.changes(1).unsubscribe) == {"T.*"}
+    assert "*" in follower.flowing, "it sends them whatever is subscribed to"
+    # Cut off and brought what was missed, it has missed nothing.
+    demand.reset(is_recoverable=True)
+    demand.changes(2)
+    demand.recovering(is_complete=True, all_of=["T"])
+    demand.recovered()
+    assert "gap" not in follower.told
+    demand.reset(is_recoverable=True)
+    demand.unrecoverable()
+    assert follower.told[-1] == "gap"
+    demand.changes(3)
+    assert follower.flowing == set()
+
+
+def test_trades_flow_from_behind_a_gap_in_what_is_brought(follower: Follower) -> None:
+    demand = TradeDemand(follower, linger=LINGER, wants_all=True)
+    demand.acquire("T.AAPL")
+    demand.changes(0)
+    demand.recovering(is_complete=False, all_of=["T"], gap_ahead=True)
+    demand.answered(subscribed("T.AAPL"))
+    assert follower.told == []
+    demand.gap_passed()
+    assert follower.told == ["+*", "+AAPL"]
+    demand.recovered()
+    assert follower.told == ["+*", "+AAPL"]
+    # At the latest when all of it has come.
+    demand.reset()
+    demand.changes(1)
+    demand.recovering(is_complete=False, all_of=["T"], gap_ahead=True)
+    demand.recovered()
+    assert follower.told == ["+*", "+AAPL", "gap", "+*", "+AAPL"]
