@@ -26,7 +26,8 @@ from fproxy.core.urls import check_upstream_url, redacted_url, url_secrets
 from fproxy.metrics import MarketMetrics
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.upstream_dial import dial, explain, is_peer
-from fproxy.shell.upstream_link import LinkEnd, UpstreamLink, UpstreamListener
+from fproxy.shell.upstream_link import UpstreamLink
+from fproxy.shell.upstream_listener import LinkEnd, UpstreamListener
 from fproxy.shell.upstream_options import UpstreamOptions
 
 __all__ = ["UpstreamConnection", "UpstreamListener", "UpstreamOptions"]

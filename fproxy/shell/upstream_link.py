@@ -3,15 +3,13 @@
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Final, ParamSpec, TypeVar
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from fproxy._fastpath import FrameError, MessageSink
+from fproxy._fastpath import FrameError
 from fproxy._message_reader import MessageReader
-from fproxy._read_timer import ReadTimer
 from fproxy.core.demand import Demand
 from fproxy.core.redaction import redact
 from fproxy.core.upstream_effects import (
@@ -30,12 +28,14 @@ from fproxy.core.upstream_effects import (
     Whole,
 )
 from fproxy.core.upstream_failure import UpstreamFailure
-from fproxy.core.upstream_session import UpstreamSession, shown_topics
+from fproxy.core.upstream_requests import shown_topics
+from fproxy.core.upstream_session import UpstreamSession
 from fproxy.shell.clock import unix_ms
 from fproxy.shell.gathered_changes import GatheredChanges
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.silence_watch import SilenceWatch
 from fproxy.shell.upstream_dial import hang_up, is_peer
+from fproxy.shell.upstream_listener import LinkEnd, UpstreamListener
 from fproxy.shell.upstream_options import UpstreamOptions
 
 P = ParamSpec("P")
@@ -53,79 +53,6 @@ LATE_ANSWER_TIME: Final = 10.0
 
 MAX_CONNECTIONS_TEXT: Final = "maximum number of websocket connections"
 """How the vendor says that an account has too many connections, if only the close frame says it."""
-
-
-class UpstreamListener(Protocol):
-    """What a role gives a connection. What any of these raises is logged, and the connection goes on."""
-
-    @property
-    def take(self) -> MessageSink | Callable[[memoryview], list[bytes] | None]:
-        """Takes one whole message, and returns its status events, each as it came; nothing when there were none.
-
-        A memoryview points into the read buffer, and is good only until the call returns. May raise FrameError.
-        """
-
-    @property
-    def timer(self) -> ReadTimer | None:
-        """Counts how long reads take until ``drained`` returns; None for nobody."""
-
-    def unsound(self, reason: str) -> None:
-        """A message was refused whole; ``reason`` says why and quotes it, without secrets."""
-
-    def drained(self) -> None:
-        """All that was read from the socket in one go has been handed on: flush now."""
-
-    def connected(self) -> None:
-        """The upstream takes subscriptions; those that are wanted are sent when this returns."""
-
-    def whole(self, *, recovered: bool) -> None:
-        """Every event that is wanted comes from now on: the upstream has answered, and misses nothing itself.
-
-        ``recovered`` says whether what was missed since the stream was last whole has come after all.
-        """
-
-    def recovering(self, recovering: Recovering) -> None:
-        """What was missed follows, until ``recovered``; or what the upstream keeps."""
-
-    def recovered(self) -> None:
-        """All that could be recovered has come."""
-
-    def unrecoverable(self) -> None:
-        """What was missed while there was no connection stays missing. This may come instead of ``recovering``."""
-
-    def given_up(self, topics: Sequence[str]) -> None:
-        """The upstream is asked for topics no more."""
-
-    def interrupted(self, reason: str) -> None:
-        """The upstream misses events itself, until ``whole`` comes again."""
-
-    def disconnected(self, reason: str) -> None:
-        """The connection is lost; this comes once for each ``connected``."""
-
-    def unreachable(self, reason: str) -> None:
-        """An attempt to connect has failed."""
-
-    def messages_came(self) -> None:
-        """Messages have come since this was called last; it is called about once a second while they come."""
-
-    def confirmed(self, topics: Sequence[str]) -> None:
-        """The upstream acknowledged topics: their events come from now on."""
-
-    def refused(self, topics: Sequence[str], message: str) -> None:
-        """The upstream refused topics, with ``message``."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkEnd:
-    """Why a connection ended.
-
-    Attributes:
-        failure: as metrics name it.
-        text: for people.
-    """
-
-    failure: UpstreamFailure
-    text: str
 
 
 class UpstreamLink(WSListener):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fproxy.core.demand import Changes
+from fproxy.core.request_answers import ANSWER_TIME, MAX_OUTSTANDING
 from fproxy.core.upstream_effects import (
     Abandon,
     Confirmed,
@@ -22,14 +23,8 @@ from fproxy.core.upstream_effects import (
     Whole,
 )
 from fproxy.core.upstream_failure import UpstreamFailure
-from fproxy.core.upstream_session import (
-    ANSWER_TIME,
-    MAX_OUTSTANDING,
-    MAX_PARAMS_BYTES,
-    UpstreamSession,
-    shown_topics,
-    split_topics,
-)
+from fproxy.core.upstream_requests import MAX_PARAMS_BYTES, shown_topics, split_topics
+from fproxy.core.upstream_session import UpstreamSession
 
 KEY = "kEy-5e83a"
 
