@@ -8,12 +8,14 @@ where matplotlib is. Everything stays on this machine.
 import argparse
 import asyncio
 import json
+import os
 import random
 import sys
 import tempfile
 import time
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +24,9 @@ import uvloop
 
 from benchmarks.hostile.attackers import ATTACKS, Target, start_attack
 from benchmarks.hostile.clients import HealthyClient, healthy_clients, percentile
+from benchmarks.hostile.cores import Cores
 from benchmarks.hostile.proxy import KEY, ROOT, Proxy
-from benchmarks.hostile.source import PADDED, Source
+from benchmarks.hostile.source import PADDED, SYMBOLS, Source
 from benchmarks.hostile.stalling import stalling
 
 HEALTHY: Final = 20
@@ -45,6 +48,16 @@ FLAGS: Final = (
     *("--max-lag", "3s"),
     *("--unsubscribe-linger", str(LINGER)),
 )
+
+RATE: Final = 1_000
+"""Events a second, of all symbols together."""
+
+SYMBOLS_EACH: Final = 5
+"""How many symbols a healthy client has."""
+
+LEAST_EVENTS: Final = 0.8
+"""What share of the events that the source sends for them the healthy clients must have got: some come while one client
+makes room for the next, and some while the source is away."""
 
 HIGHEST_GROWTH: Final = 1.25
 """How many times the memory of the first quarter the last one may take."""
@@ -75,16 +88,21 @@ class Soak:
         self._seconds = minutes * 60
         self._chance = random.Random(seed)
         self._attack = ""
+        self._attacks: list[str] = []  # those that are still to come before any comes again
+        self._cores = Cores.split()
 
     async def run(self) -> None:
         """Do it."""
         async with AsyncExitStack() as stack:
             keys = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fproxy-soak-"))) / "keys.toml"
             self._write_keys(keys, 0)
-            source = await stack.enter_async_context(Source(rate=1_000, padded_bytes_per_second=2_000_000))
-            proxy = await stack.enter_async_context(Proxy(source, *FLAGS, "--keys-file", str(keys)))
+            source = await stack.enter_async_context(Source(rate=RATE, padded_bytes_per_second=2_000_000))
+            start = partial(os.sched_setaffinity, 0, self._cores.proxy)
+            proxy = await stack.enter_async_context(
+                Proxy(source, *FLAGS, "--keys-file", str(keys), start=start)
+            )
             files = proxy.files()
-            healthy = await healthy_clients(proxy.port, KEY, HEALTHY)
+            healthy = await healthy_clients(proxy.port, KEY, HEALTHY, symbols=SYMBOLS_EACH)
             with stalling(proxy.port, KEY, f"T.{PADDED}", STALLED):
                 await self._time_passes(proxy, source, healthy, keys)
             for client in healthy:
@@ -123,11 +141,17 @@ class Soak:
                 and attack is None
                 and passed + 2 * ATTACK_SECONDS < self._seconds
             ):
-                self._attack = self._chance.choice(list(ATTACKS))
-                attack = start_attack(self._attack, Target(proxy.port, KEY, ATTACK_SECONDS))
+                attack = self._next_attack(proxy)
             await self._note(proxy, healthy, loop.time() - began)
         if attack is not None:
             await asyncio.to_thread(attack.join)
+
+    def _next_attack(self, proxy: Proxy) -> Any:
+        """Start one: all of them come, in an order of chance, before any comes again."""
+        if not self._attacks:
+            self._attacks = self._chance.sample(list(ATTACKS), len(ATTACKS))
+        self._attack = self._attacks.pop()
+        return start_attack(self._attack, Target(proxy.port, KEY, ATTACK_SECONDS, self._cores.others))
 
     async def _replace_one(self, proxy: Proxy, healthy: list[HealthyClient]) -> None:
         """Let one client go, and another one come."""
@@ -135,8 +159,8 @@ class Soak:
         leaving = healthy[at]
         self.faults += leaving.faults
         leaving.close()
-        first = self._chance.randrange(195)
-        client = HealthyClient(KEY, range(first, first + 5))
+        first = self._chance.randrange(SYMBOLS - SYMBOLS_EACH)
+        client = HealthyClient(KEY, range(first, first + SYMBOLS_EACH))
         try:
             async with asyncio.timeout(10):
                 await client.connect(proxy.port)
@@ -178,6 +202,10 @@ class Soak:
     def verdict(self) -> list[str]:
         """Return what is wrong; nothing when all is well."""
         wrong = [f"healthy clients: {fault}" for fault in self.faults[:10]]
+        events = sum(sample.events for sample in self.samples)
+        sent = HEALTHY * SYMBOLS_EACH * RATE / SYMBOLS * self.samples[-1].second
+        if events < LEAST_EVENTS * sent:
+            wrong.append(f"healthy clients got {events:,} of some {sent:,.0f} events")
         quarter = max(1, len(self.samples) // 4)
         first = percentile([sample.memory for sample in self.samples[:quarter]], 0.9)
         last = percentile([sample.memory for sample in self.samples[-quarter:]], 0.9)
@@ -218,31 +246,54 @@ def plot(samples: list[Sample], picture: Path) -> None:
     """
     import_module("matplotlib").use("Agg")
     pyplot = import_module("matplotlib.pyplot")
+    ticker = import_module("matplotlib.ticker")
     minutes = [sample.second / 60 for sample in samples]
     figure, axes = pyplot.subplots(4, 1, figsize=(10, 9), sharex=True, layout="constrained")
-    for axis, (title, values, unit) in zip(
-        axes,
+    memory, files, backlog, lateness = axes
+    for axis, title, *lines in (
+        (memory, "memory, MiB", ("", [sample.memory for sample in samples])),
         (
-            ("memory", [sample.memory for sample in samples], "MiB"),
-            ("what waits for slow clients", [sample.backlog for sample in samples], "MiB"),
-            ("open files, and audiences", [sample.files for sample in samples], ""),
-            ("p99 of the healthy clients' events", [sample.p99 for sample in samples], "ms"),
+            files,
+            "open",
+            ("files", [sample.files for sample in samples]),
+            ("clients", [sample.connections for sample in samples]),
+            ("audiences", [sample.audiences for sample in samples]),
         ),
-        strict=True,
+        (backlog, "what waits for slow clients, MiB", ("", [sample.backlog for sample in samples])),
+        (
+            lateness,
+            "p99 of the healthy clients' events in each second, ms",
+            ("", [sample.p99 for sample in samples]),
+        ),
     ):
-        axis.plot(minutes, values, linewidth=1)
+        for label, values in lines:
+            axis.plot(minutes, values, linewidth=1, label=label)
         axis.set_title(title, loc="left", fontsize=10)
-        axis.set_ylabel(unit)
-        for sample in samples:
-            if sample.attack:
-                axis.axvspan(
-                    (sample.second - 1) / 60, sample.second / 60, color="tab:red", alpha=0.12, linewidth=0
-                )
-    axes[2].plot(minutes, [sample.audiences for sample in samples], linewidth=1)
-    axes[0].set_ylim(bottom=0)
-    axes[3].set_yscale("log")
-    axes[-1].set_xlabel("minutes; seconds with an attack are shaded")
+        axis.grid(axis="y", alpha=0.3)
+        for begin, end in attacked_spans(samples):
+            axis.axvspan(begin / 60, end / 60, color="tab:red", alpha=0.12, linewidth=0)
+    files.legend(loc="upper right", ncols=3, fontsize=9)
+    for axis in (memory, files, backlog):
+        axis.set_ylim(bottom=0)
+    lateness.set_yscale("log")
+    lateness.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _position: f"{value:g}"))
+    lateness.yaxis.set_minor_formatter(ticker.NullFormatter())
+    lateness.set_xlabel("minutes; red: somebody attacks")
+    lateness.set_xlim(0, minutes[-1])
     figure.savefig(picture, dpi=110)
+
+
+def attacked_spans(samples: list[Sample]) -> list[tuple[float, float]]:
+    """Return from when to when there was an attack, in seconds."""
+    spans: list[tuple[float, float]] = []
+    before = 0.0
+    for sample in samples:
+        if sample.attack and spans and spans[-1][1] == before:
+            spans[-1] = (spans[-1][0], sample.second)
+        elif sample.attack:
+            spans.append((before, sample.second))
+        before = sample.second
+    return spans
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -262,7 +313,12 @@ def main(arguments: list[str] | None = None) -> int:
     if not 0 < asked.minutes <= MOST_MINUTES:
         parser.error(f"--minutes must be above 0 and at most {MOST_MINUTES}")
     soak = Soak(asked.minutes, asked.seed)
-    uvloop.run(soak.run())
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, Cores.split().measuring)
+    try:
+        uvloop.run(soak.run())
+    finally:
+        os.sched_setaffinity(0, own)
     asked.results.mkdir(parents=True, exist_ok=True)
     (asked.results / "soak.json").write_text(
         json.dumps([asdict(sample) for sample in soak.samples], indent=1)

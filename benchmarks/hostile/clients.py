@@ -107,6 +107,8 @@ class HealthyClient:
                 self._take(payload, now)
 
     def _lost(self) -> None:
+        if not any(fault.startswith(("closed", "refused")) for fault in self.faults):
+            self.faults.append("the connection broke off")
         self.close()
         if not self.joined.done():
             self.joined.set_exception(ConnectionError(*self.faults))

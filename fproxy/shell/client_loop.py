@@ -17,6 +17,10 @@ from typing import Any, Final, Protocol, cast
 
 from fproxy.shell.turn_budget import TurnBudget
 
+SOON_FOR_A_READ: Final = 4
+"""How many callbacks come before something is read again: as many as an accepted connection asks for until it is gone,
+so that they do not become more and more."""
+
 MOST_READY: Final = 64
 """How many files are asked for at once which have something to read."""
 
@@ -65,7 +69,7 @@ class ClientLoop:
         self._soon: deque[asyncio.Handle] = deque()
         # Those of them that register a reader.
         self._registering: set[asyncio.Handle] = set()
-        self._reads_next = False
+        self._soon_called = 0  # since the last read
         # Whether the next turn of the loop is asked for, as this one was too short.
         self._scheduled = False
 
@@ -148,10 +152,11 @@ class ClientLoop:
                 break
 
     def _next(self) -> asyncio.Handle | None:
-        """Return what is to be called next, of either kind in turn; None when there is nothing."""
-        self._reads_next = not self._reads_next
-        if not self._reads_next and self._soon:
+        """Return what is to be called next, of both kinds in turn; None when there is nothing."""
+        if self._soon and self._soon_called < SOON_FOR_A_READ:
+            self._soon_called += 1
             return self._soon.popleft()
+        self._soon_called = 0
         while True:
             if not self._ready and self._readers:
                 self._ready.extend(number for number, _ in self._epoll.poll(0, MOST_READY))
