@@ -8,6 +8,7 @@ where matplotlib is. Everything stays on this machine.
 import argparse
 import asyncio
 import json
+import math
 import os
 import random
 import sys
@@ -263,7 +264,7 @@ def plot(samples: list[Sample], picture: Path) -> None:
         (
             lateness,
             "p99 of the healthy clients' events in each second, ms",
-            ("", [sample.p99 for sample in samples]),
+            ("", [sample.p99 if sample.events else math.nan for sample in samples]),
         ),
     ):
         for label, values in lines:

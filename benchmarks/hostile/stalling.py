@@ -12,6 +12,9 @@ from benchmarks.hostile.frames import UPGRADE, request
 
 TCP_ESTABLISHED: Final = 1
 LOOK_INTERVAL: Final = 0.25
+STALL_SECONDS: Final = 6.0
+"""After how long a stalled client gives up, and comes back to stall again. It may have been cut off long before: who
+does not read does not see the end of the connection, which comes behind what is unread."""
 
 
 Clients = Callable[[int, str, str, int], Coroutine[None, None, None]]
@@ -44,14 +47,15 @@ def is_over(connection: socket.socket) -> bool:
 
 
 async def keep_stalled(port: int, key: str, topics: str, count: int) -> None:
-    """Keep so many stalled clients: one that is cut off comes back to stall again."""
-    connections = [await stalled_client(port, key, topics) for _ in range(count)]
+    """Keep so many stalled clients: one that is cut off, or has stalled for long, comes back to stall again."""
+    loop = asyncio.get_running_loop()
+    connections = [(await stalled_client(port, key, topics), loop.time()) for _ in range(count)]
     while True:
         await asyncio.sleep(LOOK_INTERVAL)
-        for at, connection in enumerate(connections):
-            if is_over(connection):
+        for at, (connection, began) in enumerate(connections):
+            if is_over(connection) or loop.time() - began > STALL_SECONDS:
                 connection.close()
-                connections[at] = await stalled_client(port, key, topics)
+                connections[at] = (await stalled_client(port, key, topics), loop.time())
 
 
 async def read_all(port: int, key: str, topics: str, count: int) -> None:
