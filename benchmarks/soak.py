@@ -273,7 +273,7 @@ def plot(samples: list[Sample], picture: Path) -> None:
         axis.grid(axis="y", alpha=0.3)
         for begin, end in attacked_spans(samples):
             axis.axvspan(begin / 60, end / 60, color="tab:red", alpha=0.12, linewidth=0)
-    files.legend(loc="upper right", ncols=3, fontsize=9)
+    files.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, fontsize=9, frameon=False)
     for axis in (memory, files, backlog):
         axis.set_ylim(bottom=0)
     lateness.set_yscale("log")
@@ -310,6 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
         default=ROOT / "benchmarks" / "results",
         help="directory for soak.json and soak.png",
     )
+    parser.add_argument("--plot", type=Path, help="where to put the plot instead, as docs/soak.png")
     asked = parser.parse_args(arguments)
     if not 0 < asked.minutes <= MOST_MINUTES:
         parser.error(f"--minutes must be above 0 and at most {MOST_MINUTES}")
@@ -326,7 +327,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     print(soak.summary())
     try:
-        plot(soak.samples, asked.results / "soak.png")
+        plot(soak.samples, asked.plot or asked.results / "soak.png")
     except ImportError:
         print("no plot: matplotlib is not installed", file=sys.stderr)
     wrong = soak.verdict()

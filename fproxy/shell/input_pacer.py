@@ -68,7 +68,7 @@ class InputPacer:
             clock: the time, in seconds.
         """
         self._loop = loop
-        self._budget = budget or TurnBudget(LEAST / 3)
+        self._budget = budget or TurnBudget(LEAST / 2)
         self._clock = clock
         self._spent = 0.0
         self._scheduled = False
