@@ -8,6 +8,7 @@ from typing import Final
 
 from typing_extensions import Buffer
 
+from fproxy._fastpath import MessageSink
 from fproxy.core.bar_counts import BarCounts
 from fproxy.core.market import Market
 from fproxy.core.rebuilt_bars import RebuiltBars
@@ -126,12 +127,14 @@ class BarBuilder:
     def gap(self) -> None:
         """Note that the stream has broken off: open windows are given up, and no symbol's trades flow any more."""
 
-    def feed(self, payload: Buffer, clock_ms: int) -> None:
+    def feed(self, payload: Buffer, clock_ms: int, *, scanned_by: MessageSink | None = None) -> None:
         """Take in the trades of one upstream message; everything else in it is passed over.
 
         Args:
             payload: a JSON array of events, or one event.
             clock_ms: when it arrived.
+            scanned_by: who has just taken the same message, in the same place; where that is so, it is not scanned
+                once more.
 
         Raises:
             ValueError: the message is not sound JSON, or no array and no object; nothing of it has been taken in.

@@ -8,6 +8,7 @@ from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 from fproxy._core_error cimport core_error
+from fproxy._fastpath cimport MessageSink, ScannedMessage, seed_of_scans
 
 from fproxy.core.bar_allowance import MAX_BAR_WILDCARDS
 from fproxy.core.bar_counts import BarCounts
@@ -29,6 +30,8 @@ cdef extern from "bar_builder.hpp" namespace "fproxy" nogil:
     cdef cppclass ScanFailure:
         size_t at
         const char *what
+
+    void adopt_process_seed(uint64_t)
 
 
 cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
@@ -95,6 +98,7 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         void trades_stopped(string_view) except +core_error
         void gap() except +core_error
         cpp_bool feed(const char *, const char *, int64_t) except +core_error
+        void feed_scanned "feed"(const ScannedMessage &, int64_t) except +core_error
         const ScanFailure &failure()
         void advance(int64_t) except +core_error
         cpp_bool next_advance(int64_t *)
@@ -109,6 +113,9 @@ cdef extern from "bar_builder.hpp" namespace "fproxy::bars" nogil:
         size_t window_bytes()
         size_t retained_trades()
 
+
+# Before anything is hashed here.
+adopt_process_seed(seed_of_scans())
 
 MAX_DELAY_MS = 60_000
 MAX_REBUILT_MS = 86_400_000
@@ -235,12 +242,20 @@ cdef class BarBuilder:
     def gap(self):
         self._builder.gap()
 
-    def feed(self, payload, int64_t clock_ms):
+    def feed(self, payload, int64_t clock_ms, *, MessageSink scanned_by=None):
         cdef Py_buffer view
-        cdef cpp_bool sound
+        cdef cpp_bool sound = True
+        cdef const ScannedMessage *scanned = NULL
+        cdef const char *begin
+        if scanned_by is not None:
+            scanned = scanned_by.scanned()
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
-            sound = self._builder.feed(<const char *> view.buf, <const char *> view.buf + view.len, clock_ms)
+            begin = <const char *> view.buf
+            if scanned != NULL and scanned.is_that(begin, begin + view.len):
+                self._builder.feed_scanned(scanned[0], clock_ms)
+            else:
+                sound = self._builder.feed(begin, begin + view.len, clock_ms)
         finally:
             PyBuffer_Release(&view)
         if not sound:

@@ -100,6 +100,7 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         void publish(uint32_t topic, const char *begin, const char *end) except +core_error
         const LastEvent &last_event(unsigned int source) const
         const Events &events() const
+        const ScannedMessage &scanned() const
         void counted(string &counted) except +core_error
         bool_t fed_data() const
         uint64_t data_messages(unsigned int source) const
@@ -238,7 +239,18 @@ cdef class FrameSink:
 cdef FrameSink _nowhere = FrameSink()
 
 
+cdef extern from "text.hpp" namespace "fproxy" nogil:
+    uint64_t process_seed()
+
+
+cdef uint64_t seed_of_scans() noexcept:
+    return process_seed()
+
+
 cdef class MessageSink:
+    cdef const ScannedMessage *scanned(self) noexcept:
+        return NULL
+
     cdef object take_message(self, const char *begin, Py_ssize_t size):
         raise NotImplementedError
 
@@ -661,6 +673,9 @@ cdef class FanoutInput(MessageSink):
 
     cdef object take_message(self, const char *begin, Py_ssize_t size):
         return self._fanout._take_message(self, begin, size)
+
+    cdef const ScannedMessage *scanned(self) noexcept:
+        return &self._fanout._fanout.scanned()
 
     def leave_out(self, History history not None, uint64_t start):
         cdef HistoryMessage message

@@ -20,6 +20,7 @@
 #include "bar_wants.hpp"
 #include "bar_windows.hpp"
 #include "scan.hpp"
+#include "scanned_message.hpp"
 #include "trade_scan.hpp"
 
 namespace fproxy::bars {
@@ -83,16 +84,21 @@ class BarBuilder {
     bool feed(const char *begin, const char *end, int64_t now) {
         const uint64_t exact_before = scanner_.exact_messages();
         if (!scanner_.scan(begin, end, events_)) return false;
-        const bool is_compact = scanner_.exact_messages() == exact_before;
+        feed(ScannedMessage{begin, end, &events_, scanner_.exact_messages() == exact_before}, now);
+        return true;
+    }
+
+    // The same of a message that has been scanned, with the secrets of this module.
+    void feed(const ScannedMessage &message, int64_t now) {
         rebuild();
-        for (const Event &event : events_) {
+        for (const Event &event : *message.events) {
             if (!source_.takes(event)) continue;
             const uint32_t index = symbols_.find(event.symbol);
             const bool wanted =
                 index == SymbolTable::kAbsent ? coverage_.takes_any_symbol() : symbols_[index]->is_followed();
             if (!wanted && !coverage_.awaits_stream()) continue;
             Trade trade;
-            if (!(is_compact ? reader_.read_compact(event, end, trade) : reader_.read(event, trade))) {
+            if (!(message.is_compact ? reader_.read_compact(event, message.end, trade) : reader_.read(event, trade))) {
                 ++counts_.unusable;
                 continue;
             }
@@ -102,8 +108,7 @@ class BarBuilder {
             else
                 pass_over(trade, now);
         }
-        if (limits_.keeps_all) wants_.sweep(events_.size(), Removed{*this});
-        return true;
+        if (limits_.keeps_all) wants_.sweep(message.events->size(), Removed{*this});
     }
 
     const ScanFailure &failure() const { return scanner_.failure(); }

@@ -10,6 +10,7 @@
 #include "audiences.hpp"
 #include "last_event.hpp"
 #include "scan.hpp"
+#include "scanned_message.hpp"
 #include "snapshots.hpp"
 
 namespace fproxy {
@@ -25,10 +26,13 @@ class Fanout {
     // is not sound; failure() says what and where.
     bool feed(unsigned source, const char *begin, const char *end) {
         next_event_ = 0;
+        const uint64_t exact_before = scanner_.exact_messages();
         if (!scanner_.scan(begin, end, events_)) {
             events_.clear();
+            scanned_ = ScannedMessage{};
             return false;
         }
+        scanned_ = ScannedMessage{begin, end, &events_, scanner_.exact_messages() == exact_before};
         source_ = source;
         frame_end_ = end;
         events_in_ += events_.size();
@@ -36,6 +40,9 @@ class Fanout {
         data_messages_[source] += fed_data_;
         return true;
     }
+
+    // That message with its events, as long as it is there; none when it was not sound.
+    const ScannedMessage &scanned() const { return scanned_; }
 
     // The events of that message.
     const Events &events() const { return events_; }
@@ -167,6 +174,7 @@ class Fanout {
     uint64_t data_messages_[kMaxSources] = {};
     Scanner scanner_;
     Events events_;
+    ScannedMessage scanned_;
     unsigned source_ = 0;              // of the message being distributed
     const char *frame_end_ = nullptr;  // its end
     size_t next_event_ = 0;            // the first of its events still to be distributed

@@ -45,14 +45,19 @@ constexpr bool begins(uint64_t word, const char (&literal)[N]) {
     return (word & low_bytes(N - 1)) == packed(literal);
 }
 
-// A random number of this process: what strangers choose is hashed with it, so that they cannot choose collisions.
-inline uint64_t process_seed() {
-    static const uint64_t seed = [] {
+inline uint64_t &process_seed_place() {
+    static uint64_t seed = [] {
         std::random_device random;
         return static_cast<uint64_t>(random()) << 32 | random() | 1;
     }();
     return seed;
 }
+
+// A random number of this process: what strangers choose is hashed with it, so that they cannot choose collisions.
+inline uint64_t process_seed() { return process_seed_place(); }
+
+// Take the number of another extension module, before anything has been hashed: so texts that were hashed there are found here.
+inline void adopt_process_seed(uint64_t seed) { process_seed_place() = seed; }
 
 // The two halves of a product folded into one: nothing of it can be undone without knowing both factors.
 inline uint64_t fold(uint64_t one, uint64_t other) {

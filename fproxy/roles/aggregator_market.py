@@ -357,7 +357,7 @@ class AggregatorMarket(ServedMarket):
 
     def _take(self, payload: memoryview) -> list[bytes] | None:
         statuses = self._recovery.take(payload)
-        self._builder.feed(payload, self._closing.clock())
+        self._builder.feed(payload, self._closing.clock(), scanned_by=self._native)
         self._hand_out_bars()
         if statuses:
             self._demand.answered(statuses)
