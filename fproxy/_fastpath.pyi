@@ -495,10 +495,10 @@ def event_time_ms(event: Buffer) -> int | None:
     """
 
 def count_events(payload: Buffer, *, path: str | None = None) -> int:
-    """Scan a message and return only the number of its events. Arguments and errors as for :func:`scan`."""
+    """Scan a message and return only the number of its events: for benchmarks of the scan alone.
 
-def split_events(payload: Buffer) -> list[bytes]:
-    """Return the events of a message, each byte for byte as it came. Raises FrameError."""
+    Arguments and errors as for :func:`scan`.
+    """
 
 def available_scan_paths() -> list[str]:
     """Return the ways to scan that this machine has, the one in use first.

@@ -898,7 +898,3 @@ def count_events(object payload, *, str path=None):
         return counter.count(<const char *>view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
-
-
-def split_events(object payload):
-    return [event.raw for event in scan(payload)]

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from fproxy._fastpath import scan
+
 SYMBOL_KEY_BY_TYPE = (
     dict.fromkeys(["T", "Q", "A", "AM", "FMV", "LV"], "sym")
     | dict.fromkeys(["LULD", "NOI", "V"], "T")
@@ -25,6 +27,11 @@ SYMBOLS = (
     "A F AAPL MSFT BRK.B BACpL GOOGL I:SPX X:BTC-USD USD/CNH ABCDEFG ABCDEFGH ABCDEFGHI "
     "O:SPY251219C00650000 O:SPY251219C00650001 T sym ev É 日経"
 ).split()
+
+
+def split_events(payload: bytes | bytearray | memoryview) -> list[bytes]:
+    """Return the events of a message, each byte for byte as it came."""
+    return [event.raw for event in scan(payload)]
 
 
 class Meaning(NamedTuple):

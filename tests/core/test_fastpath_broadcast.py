@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from market_data import decode, frames
+from market_data import decode, frames, split_events
 from test_fastpath_fanout import Sink, trade, unframe
 
-from fproxy._fastpath import Broadcast, FrameError, ReentrancyError, split_events
+from fproxy._fastpath import Broadcast, FrameError, ReentrancyError
 
 STATUS = b'{"ev":"status","status":"success","message":"subscribed to: T.*"}'
 

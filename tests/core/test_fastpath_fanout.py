@@ -10,9 +10,9 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from market_data import SYMBOLS, Pairs, decode, event_texts, frames, meaning
+from market_data import SYMBOLS, Pairs, decode, event_texts, frames, meaning, split_events
 
-from fproxy._fastpath import Fanout, FrameError, ReentrancyError, split_events
+from fproxy._fastpath import Fanout, FrameError, ReentrancyError
 from fproxy.core.topics import Topic, parse_topic
 
 MAX_MESSAGE = 400

@@ -6,9 +6,9 @@ import random
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from market_data import Pairs, decode, frames, meaning
+from market_data import Pairs, decode, frames, meaning, split_events
 
-from fproxy._fastpath import FrameError, available_scan_paths, count_events, scan, split_events
+from fproxy._fastpath import FrameError, available_scan_paths, count_events, scan
 
 PATHS = available_scan_paths()
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from market_data import split_events
 
-from fproxy._fastpath import Broadcast, Fanout, History, split_events
+from fproxy._fastpath import Broadcast, Fanout, History
 
 NOW = 1_736_503_800_000
 ALL = 1 << 62

@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market_data import SYMBOLS, decode, frames, meaning
+from market_data import SYMBOLS, decode, frames, meaning, split_events
 from test_fastpath_fanout import unframe
 
-from fproxy._fastpath import Fanout, History, Snapshots, split_events
+from fproxy._fastpath import Fanout, History, Snapshots
 
 AGGREGATOR_TYPES = ["A", "AM", "Ms"]
 FIREHOSE, AGGREGATOR = 0, 1

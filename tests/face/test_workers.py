@@ -14,12 +14,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from click.testing import CliRunner
 from crowd_upstream import CrowdUpstream
+from market_data import split_events
 from prometheus_client.parser import text_string_to_metric_families
 from running_program import TIMEOUT, Program, StartProgram
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from fproxy._fastpath import split_events
 from fproxy.face.cli import fproxy
 from fproxy.face.settings.sources import known_settings
 from fproxy.face.supervisor import Child, ChildFailedError, free_port

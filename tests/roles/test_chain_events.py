@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from bar_oracle import Trade, bar_text
+from market_data import split_events
 from scripted_upstream import PATIENCE, ScriptedUpstream
 from websockets.asyncio.client import ClientConnection, connect
 
-from fproxy._fastpath import split_events
 from fproxy.metrics import Metrics
 from fproxy.roles.aggregator import Aggregator
 from fproxy.roles.filtered_proxy import FilteredProxy

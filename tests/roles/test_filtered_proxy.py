@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from market_data import split_events
 from massive import WebSocketClient
 from massive.websocket.models import EquityAgg, EquityTrade
 from scripted_upstream import PATIENCE, ScriptedUpstream, is_notice, until_up
@@ -15,7 +16,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from fproxy._fastpath import split_events
 from fproxy.core.slow_client_policy import SlowClientPolicy
 from fproxy.metrics import Metrics
 from fproxy.roles.filtered_proxy import FilteredProxy
