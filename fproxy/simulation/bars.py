@@ -12,6 +12,9 @@ from fproxy.simulation.amounts import SIZE_UNITS, average_price, decimal_size_te
 NO_PRICE: Final = 0
 """Stands for a price that no trade has set: real prices are positive."""
 
+EVERYTHING: Final = ConditionEffect(True, True, True)
+"""What a trade may change where no condition forbids it."""
+
 
 class Window:
     """What the trades of one window of time add up to.

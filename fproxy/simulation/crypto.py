@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from fproxy.core.trade_conditions import ConditionEffect
 from fproxy.simulation.amounts import amount_text
-from fproxy.simulation.bars import BarForm, Bars, Window, bar_prices
+from fproxy.simulation.bars import EVERYTHING, BarForm, Bars, Window, bar_prices
 from fproxy.simulation.walk import Walk
 
-_EVERYTHING: Final = ConditionEffect(True, True, True)
 _SIZE_DECIMALS: Final = 8
 _SIZE_UNITS: Final = 10**_SIZE_DECIMALS
 _EXCHANGES: Final = (1, 1, 1, 2, 6, 10, 23, 23)
@@ -92,7 +90,7 @@ class CryptoPair:
             self._trades += 1
             price = walk.trade_price(bits)
             size = 1 + self._typical_size * (bits >> 8 & 0xFFFFF) // (1 << 18)
-            self.bars.second.add(price, size, _EVERYTHING)
+            self.bars.second.add(price, size, EVERYTHING)
             return (
                 f'{{"ev":"XT{self._head}"p":{self._price(price)},"t":{now},"s":{amount_text(size, _SIZE_DECIMALS)},'
                 f'"c":[{1 + (bits >> 2 & 1)}],"i":{self._trades},"x":{self._exchange(bits)},"r":{now + 1}}}'

@@ -8,12 +8,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from fproxy.core.trade_conditions import ConditionEffect
 from fproxy.simulation.amounts import amount_text
-from fproxy.simulation.bars import BarForm, Bars, Window, bar_prices
+from fproxy.simulation.bars import EVERYTHING, BarForm, Bars, Window, bar_prices
 from fproxy.simulation.walk import Walk
 
-_ONE_QUOTE: Final = ConditionEffect(True, True, True)
 _EXCHANGE: Final = 48  # the vendor's number for its forex feed
 
 # Of 1024 events: the rest are quotes.
@@ -95,7 +93,7 @@ class ForexPair:
             return (event if render else None), False
         walk.move(bits)
         # A half is one decimal more.
-        self.bars.second.add((walk.bid + walk.ask) * 5, 1, _ONE_QUOTE)
+        self.bars.second.add((walk.bid + walk.ask) * 5, 1, EVERYTHING)
         ask, bid = amount_text(walk.ask, self._decimals), amount_text(walk.bid, self._decimals)
         return (f'{self._head}{ask},"b":{bid},"t":{now}}}' if render else None), True
 

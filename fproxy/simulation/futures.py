@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, NamedTuple
 
-from fproxy.core.trade_conditions import ConditionEffect
 from fproxy.simulation.amounts import PRICE_UNITS, SIZE_UNITS, price_text
-from fproxy.simulation.bars import BarForm, Bars, Window, bar_prices
+from fproxy.simulation.bars import EVERYTHING, BarForm, Bars, Window, bar_prices
 from fproxy.simulation.walk import Walk
 
-_EVERYTHING: Final = ConditionEffect(True, True, True)
 _MONTHS: Final = "FGHJKMNQUVXZ"  # the letters of January to December
 _QUARTERS: Final = 3  # how many contracts of a product there are, a quarter apart
 _CONTRACTS: Final = (1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 4, 5, 8, 12, 25)
@@ -94,7 +92,7 @@ class Future:
         self._sequence += 1 + (bits & 3)
         if choice < _TRADES:
             price, contracts = walk.trade_price(bits >> 2), _CONTRACTS[bits >> 4 & 15]
-            self.bars.second.add(price, contracts * SIZE_UNITS, _EVERYTHING)
+            self.bars.second.add(price, contracts * SIZE_UNITS, EVERYTHING)
             return (
                 f'{{"ev":"T","sym":"{self.symbol}","p":{price_text(price)},"s":{contracts},"t":{now},'
                 f'"q":{self._sequence}}}'

@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from fproxy.core.trade_conditions import ConditionEffect
 from fproxy.simulation.amounts import PRICE_UNITS, price_text
-from fproxy.simulation.bars import BarForm, Bars, Window, bar_prices
+from fproxy.simulation.bars import EVERYTHING, BarForm, Bars, Window, bar_prices
 from fproxy.simulation.walk import Walk
 
-_ONE_VALUE: Final = ConditionEffect(True, True, True)
 _STEP: Final = PRICE_UNITS // 100
 
 
@@ -93,7 +91,7 @@ class Index:
         """Have the index change; see ``Instrument.happen``."""
         self._walk.move(bits)
         value = self._walk.bid
-        self.bars.second.add(value, 1, _ONE_VALUE)
+        self.bars.second.add(value, 1, EVERYTHING)
         return (f'{{"ev":"V","val":{price_text(value)}{self._tail}{now}}}' if render else None), True
 
 

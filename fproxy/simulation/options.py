@@ -10,14 +10,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
-from fproxy.core.trade_conditions import ConditionEffect
 from fproxy.simulation.amounts import PRICE_UNITS, SIZE_UNITS, price_text
-from fproxy.simulation.bars import BarForm, Bars, Window, bar_prices
+from fproxy.simulation.bars import EVERYTHING, BarForm, Bars, Window, bar_prices
 from fproxy.simulation.stock_listings import LISTINGS
 from fproxy.simulation.walk import Walk
-
-EVERYTHING: Final = ConditionEffect(True, True, True)
-"""What a trade may change in a bar where no condition forbids it."""
 
 _UNDERLYINGS: Final = 60
 _WEEKS: Final = (1, 2, 3, 4, 8)
