@@ -286,10 +286,10 @@ async def test_whatever_is_killed_nothing_is_missing_that_is_not_told(
         assert official.uncovered(official.last_join) == []
 
         # The aggregator: trades and quotes do not notice, and bars come late.
-        at = len(raw.received)
+        at, official_at = len(raw.received), len(official.received)
         await kill(demo, "aggregator")
-        for client, since in ((raw, 0), (official, official.last_join)):
-            await client.until_told("upstream_reconnected", since=at, upstream="ms-aggregator")
+        for client, since, before in ((raw, 0, at), (official, official.last_join, official_at)):
+            await client.until_told("upstream_reconnected", since=before, upstream="ms-aggregator")
             await client.until_bars()
             assert client.holes(since) == []
             assert client.bars_amiss(since) == []
