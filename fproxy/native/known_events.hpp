@@ -1,8 +1,11 @@
-// Events that have come already: what an upstream repeats of them is left out, byte for byte the same as it is.
+// Events that have come already: what an upstream repeats of them is left out, byte for byte the same as it is. A bar of
+// fproxy's own goes by its symbol and window, as there is one of each: when it is built once more, a trade may be in it that
+// only the clock had made late.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "event.hpp"
 #include "keyed_hash.hpp"
@@ -64,9 +67,24 @@ class KnownEvents {
     }
 
     static uint64_t hash_of(const Event &event) {
-        const Text text = Text::of(event.begin, static_cast<size_t>(event.end - event.begin));
-        const uint64_t hash = KeyedHash::of_process().of(text.key, text.length);
+        const std::string_view text(event.begin, static_cast<size_t>(event.end - event.begin));
+        uint64_t hash = 0;
+        if (event.kind == EventKind::kBar) hash = hash_of_window(text);
+        if (hash == 0) hash = hash_of(0, text);
         return hash != 0 ? hash : 1;
+    }
+
+    // By what stands before the prices and behind the count; zero when it is no bar as fproxy writes them.
+    static uint64_t hash_of_window(std::string_view text) {
+        const size_t prices = text.find(",\"o\":"), window = text.rfind(",\"s\":");
+        if (prices == text.npos || window == text.npos || window < prices) return 0;
+        return hash_of(hash_of(0, text.substr(0, prices)), text.substr(window));
+    }
+
+    static uint64_t hash_of(uint64_t before, std::string_view text) {
+        const Text part = Text::of(text.data(), text.size());
+        const KeyedHash &hash = KeyedHash::of_process();
+        return before == 0 ? hash.of(part.key, part.length) : hash.of(before, part.key, part.length);
     }
 };
 

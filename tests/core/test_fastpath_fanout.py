@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from market_data import SYMBOLS, Pairs, decode, event_texts, frames, meaning, split_events
 
-from fproxy._fastpath import Fanout, FrameError, ReentrancyError
+from fproxy._fastpath import Fanout, FrameError, History, ReentrancyError
 from fproxy.core.topics import Topic, parse_topic
 
 MAX_MESSAGE = 400
@@ -448,3 +448,29 @@ def test_who_takes_over_the_topics_of_a_client_that_is_gone_keeps_them() -> None
     events = [event for framed in kept for message in unframe(framed) for event in split_events(message)]
     assert len(events) == 1_500
     assert fanout.events_collected == 1_500
+
+
+def test_what_is_known_already_is_left_out_and_of_a_bar_that_is_built_once_more_too(
+    sink: Sink, received: list[bytes]
+) -> None:
+    def bar(symbol: str, start: int, close: float) -> bytes:
+        return (
+            b'{"ev":"100Ms","sym":"%b","T":"b","S":"%b","o":1,"h":2,"l":1,"c":%f,"v":9,"vw":1.5,"n":2,"s":%d,"e":%d}'
+            % (symbol.encode(), symbol.encode(), close, start, start + 100)
+        )
+
+    history = History(max_bytes=1 << 20, span_ms=60_000)
+    fanout = Fanout(history=history)
+    client = fanout.add_client(sink)
+    fanout.subscribe(client, parsed(["T.*", "100Ms.*"]))
+    upstream = fanout.input(0)
+    upstream(b"[%b,%b]" % (trade("A", q=1), bar("A", 100, 1.5)))
+    upstream.leave_out(history, history.first)
+    upstream(b"[%b,%b]" % (trade("A", q=1), trade("A", q=2)))
+    upstream(b"[%b,%b,%b]" % (bar("A", 100, 1.75), bar("A", 200, 1.5), bar("B", 100, 1.5)))
+    fanout.flush()
+    events = [event for data in received for message in unframe(data) for event in json.loads(message)]
+    first = [trade("A", q=1), bar("A", 100, 1.5)]
+    assert events == [
+        json.loads(event) for event in (*first, trade("A", q=2), bar("A", 200, 1.5), bar("B", 100, 1.5))
+    ]

@@ -207,7 +207,7 @@ async def test_without_a_history_nothing_of_before_is_kept() -> None:
     ):
         assert aggregator.markets["stocks"]._builder.retained_trades == 0
         began = market.time
-        await market.send(120)
+        await market.send(180)  # or else the clock has to close the first whole window
         await client.until(lambda: bars_of(client, "A", 100))
         assert bars_of(client, "A", 100)[0]["s"] > began
 
