@@ -108,6 +108,15 @@ async def test_many_clients_that_are_too_slow_at_once_are_told_so_in_steps(chang
             assert await client.close_frame() == (1008, "slow consumer")
 
 
+async def test_a_client_in_the_middle_of_a_long_message_is_dropped_without_a_goodbye() -> None:
+    async with serving_slowly(max_unsent_bytes=1 << 20) as server, stalled(server) as (client, sink):
+        sink.write(text_frame(b"m" * (3 << 20)))
+        assert server.backlog.bytes == 0
+        await server.emptied()
+        read_again(client)
+        assert await client.ended()
+
+
 async def test_when_even_the_goodbyes_take_too_much_they_go() -> None:
     async with serving_slowly(max_backlog=1) as server, stalled(server) as (client, sink):
         while sink.authenticated:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from server_harness import KEY, RawClient, RecordingRole, serving
+from server_harness import KEY, RawClient, RecordingRole, raw_client, serving
 from stalled_clients import limits, listening, read_again, serving_slowly, stalled, until
 
 from fproxy._fastpath import Fanout
@@ -17,6 +17,7 @@ from fproxy.core.frames import text_frame
 from fproxy.core.slow_client_policy import SlowClientPolicy
 from fproxy.core.topics import parse_topic
 from fproxy.shell.client import Client
+from fproxy.shell.connection_limits import ConnectionLimits
 
 LIMIT = 1 << 20
 PADDING = "x" * 1_000
@@ -207,3 +208,24 @@ async def test_block_holds_the_upstreams_up_from_the_first_client_that_lags_to_t
         assert sink.authenticated
         reading.cancel()
         assert server.metric("slow_consumers_total", reason="lag") == 0
+
+
+async def test_a_client_elsewhere_blocks_nobody() -> None:
+    role = HoldingRole()
+    async with (
+        serving(
+            role,
+            limits=limits(slow_client=SlowClientPolicy.BLOCK, max_unsent_bytes=2 * BLOCK_BYTES),
+            listening=listening(),
+            connection_limits=ConnectionLimits(trusted_proxies=("127.0.0.1",)),
+        ) as server,
+        raw_client(server, limit=1 << 14) as client,
+    ):
+        client.writer.write(b"PROXY TCP4 203.0.113.7 127.0.0.1 5000 8765\r\n")
+        await client.join()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        [sink] = role.clients
+        while sink.authenticated:
+            sink.write(text_frame(b"[" + b" " * 10_000 + b"]"))
+        assert role.holds == []
+        assert server.metric("slow_consumers_total", reason="bytes") == 1
