@@ -525,6 +525,10 @@ class Client(asyncio.BufferedProtocol):
     def _look_after(self) -> None:
         assert self._keep_alive is not None
         limits = self._shared.limits
+        if self._input is not None and (self._input.waits or self._input.is_held):
+            # It is the server that does not read on: the answer to a ping may have come long ago.
+            self._shared.timers.schedule(self, limits.ping_timeout)
+            return
         liveness = self._keep_alive.time_is_over()
         if liveness is Liveness.GONE:
             logger.info(

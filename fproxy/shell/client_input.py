@@ -12,13 +12,9 @@ if TYPE_CHECKING:
 
 
 class ClientInput:
-    """The input of one client, between its transport and what takes it.
+    """The input of one client, between its transport and what takes it."""
 
-    Attributes:
-        waits: whether some of what was read is still to be taken.
-    """
-
-    __slots__ = ("_client", "_held", "_loop", "_pacer", "_transport", "waits")
+    __slots__ = ("_client", "_held", "_loop", "_pacer", "_transport")
 
     def __init__(
         self,
@@ -35,7 +31,6 @@ class ClientInput:
             pacer: says when it is this client's turn.
             loop: the event loop.
         """
-        self.waits = False
         self._client = client
         self._transport = transport
         self._pacer = pacer
@@ -43,9 +38,19 @@ class ClientInput:
         # While nothing more is taken, as too much has come: what had been read already.
         self._held: deque[bytes] | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether some of what was read is still to be taken, when it is this client's turn."""
+        return self._pacer.waits(self)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing is taken for a while."""
+        return self._held is not None
+
     def received(self, data: bytes) -> None:
         """Have what was read taken, now or when it is this client's turn."""
-        self.waits = not self._pacer.received(self, data)
+        self._pacer.received(self, data)
 
     def hold(self, seconds: float) -> None:
         """Take no more for a while: the client has sent too much."""
@@ -68,7 +73,6 @@ class ClientInput:
 
     def input_received(self, data: bytes) -> Iterator[None]:
         """Take what was read, in steps."""
-        self.waits = False
         if self._held is not None:
             self._held.append(data)
             return

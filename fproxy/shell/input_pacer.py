@@ -81,8 +81,12 @@ class InputPacer:
         """Whether input that has come is not taken yet."""
         return bool(self._waiting)
 
-    def received(self, source: InputSource, data: bytes) -> bool:
-        """Let ``source`` take ``data``. Return whether it does so now; else it will soon."""
+    def waits(self, source: InputSource) -> bool:
+        """Return whether some of what has come from ``source`` is not taken yet."""
+        return source in self._waiting
+
+    def received(self, source: InputSource, data: bytes) -> None:
+        """Let ``source`` take ``data``: now, or soon."""
         if not self._scheduled:
             self._scheduled = True
             self._budget.begin(self._clock())
@@ -93,7 +97,7 @@ class InputPacer:
             if not self._take(steps, self._budget.allowed - self._spent):
                 self._waiting[source] = _Waiting(steps=steps)
                 self._turns.append(source)
-            return True
+            return
         if waiting is None:
             waiting = self._waiting[source] = _Waiting()
             self._turns.append(source)
@@ -101,7 +105,6 @@ class InputPacer:
         self._waiting_bytes += len(data)
         if self._waiting_bytes > MAX_WAITING_BYTES:
             source.pause_input()
-        return False
 
     def _take(self, steps: Iterator[None], limit: float) -> bool:
         """Go on with a piece of input for a time, in seconds. Return whether it is taken."""

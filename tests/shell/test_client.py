@@ -272,6 +272,32 @@ async def test_a_client_that_does_not_answer_a_ping_is_closed() -> None:
         await server.role.wait_for("left")
 
 
+async def test_a_client_that_is_not_read_from_is_not_expected_to_answer() -> None:
+    limits = ClientLimits(ping_interval=NEVER, ping_timeout=NEVER)
+    async with serving(limits=limits) as server, raw_client(server) as client:
+        await client.join()
+        [sink] = server.role.clients
+        sink.timer_expired()  # Sends a ping.
+        sink.hold_input(NEVER)  # The client has sent too much.
+        sink.timer_expired()
+        assert sink.authenticated
+
+
+async def test_a_client_whose_requests_take_long_is_not_expected_to_answer() -> None:
+    limits = ClientLimits(ping_interval=NEVER, ping_timeout=NEVER)
+    async with serving(limits=limits) as server, raw_client(server) as client:
+        await client.join()
+        [sink] = server.role.clients
+        many_topics = ",".join(f"T.S{number}" for number in range(20_000))
+        client.send(FINAL | TEXT, request("subscribe", many_topics).encode())
+        await server.role.wait_for("subscribe")
+        for _ in range(
+            2
+        ):  # A ping would have gone out, and no answer come; but the request is still being carried out.
+            sink.timer_expired()
+        assert sink.authenticated
+
+
 async def test_pings_can_be_turned_off() -> None:
     limits = ClientLimits(ping_interval=0, ping_timeout=0.01)
     async with serving(limits=limits) as server, raw_client(server) as client:

@@ -64,8 +64,10 @@ async def test_a_long_piece_of_input_is_taken_in_steps_and_finished_before_the_n
     log: list[tuple[str, bytes]] = []
     pacer = InputPacer(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0))
     source = Steps(log, "a")
-    assert pacer.received(source, b"12345")
-    assert not pacer.received(source, b"6")
+    assert not pacer.waits(source)
+    pacer.received(source, b"12345")
+    assert pacer.waits(source)
+    pacer.received(source, b"6")
     turns = 0
     while pacer.is_late:
         turns += 1
