@@ -291,10 +291,8 @@ async def test_a_client_whose_requests_take_long_is_not_expected_to_answer() -> 
         many_topics = ",".join(f"T.S{number}" for number in range(20_000))
         client.send(FINAL | TEXT, request("subscribe", many_topics).encode())
         await server.role.wait_for("subscribe")
-        for _ in range(
-            2
-        ):  # A ping would have gone out, and no answer come; but the request is still being carried out.
-            sink.timer_expired()
+        sink.timer_expired()  # No ping: the request is still being carried out.
+        sink.timer_expired()
         assert sink.authenticated
 
 
