@@ -135,72 +135,14 @@ cdef extern from "buffer_pool.hpp" namespace "fproxy" nogil:
     BufferPool &buffer_pool "fproxy::BufferPool::of_process"()
 
 
-cdef extern from "history.hpp" namespace "fproxy" nogil:
-    cdef cppclass HistoryMessage "fproxy::History::Message":
-        const char *begin
-        const char *end
-        int64_t received
-        unsigned int source
-        bool_t was_live
-
-    cdef cppclass CppHistory "fproxy::History":
-        CppHistory(size_t most_bytes, int64_t span_ms) except +core_error
-        void append(
-            unsigned int source, const char *begin, const char *end, int64_t now, bool_t is_live
-        ) except +core_error
-        void trim(int64_t now)
-        uint64_t first() const
-        uint64_t next() const
-        HistoryMessage operator[](uint64_t number) const
-        uint64_t received_from(int64_t time) const
-        int64_t complete_from() const
-        size_t bytes() const
-
-
-cdef extern from "topic_counts.hpp" namespace "fproxy" nogil:
-    cdef cppclass TopicCount:
-        string type
-        string symbol
-        unsigned int source
-        uint64_t events
-
-    cdef cppclass HotTopics:
-        vector[TopicCount] topics
-        int64_t since
-
-    HotTopics count_hot_topics "fproxy::hot_topics"(
-        const CppHistory &history, size_t most_bytes, int64_t since, size_t limit
-    ) except +core_error
-
-
 cdef extern from "coarse_clock.hpp" namespace "fproxy" nogil:
     int64_t coarse_unix_ms()
-
-
-cdef extern from "broadcast.hpp" namespace "fproxy" nogil:
-    cdef cppclass CppBroadcast "fproxy::Broadcast":
-        CppBroadcast(size_t max_payload) except +core_error
-        bool_t feed(
-            const char *begin, const char *end, vector[pair[const char *, const char *]] &statuses,
-            CppHistory *history, int64_t now
-        ) except +core_error
-        void repeat(const char *begin, const char *end) except +core_error
-        const ScanFailure &failure() const
-        uint64_t events_in() const
-        uint64_t data_messages() const
-        size_t pending_bytes() const
-        const LastEvent &last_event() const
-        pair[const char *, size_t] take() except +core_error
-        void written()
-        size_t take_events()
 
 
 _logger = logging.getLogger("fproxy.fastpath")
 
 DEFAULT_MAX_MESSAGE = 256 * 1024
 DEFAULT_MAX_BROADCAST = 256 * 1024
-# A broadcast that has more waiting is written before more is fed.
-cdef size_t MAX_PENDING_BYTES = 256 * 1024
 
 # Feeding keeps the interpreter's lock: no other thread has work meanwhile, and readers of the counters see no half of a
 # change.
@@ -263,73 +205,7 @@ cdef class MessageSink:
             PyBuffer_Release(&view)
 
 
-cdef class History:
-    cdef CppHistory *_history
-
-    def __cinit__(self, *, size_t max_bytes, int64_t span_ms):
-        if max_bytes < 1 or span_ms < 1:
-            raise ValueError(f"a history of {max_bytes} bytes and {span_ms} ms keeps nothing")
-        self._history = new CppHistory(max_bytes, span_ms)
-
-    def __dealloc__(self):
-        del self._history
-
-    def append(self, unsigned int source, object payload, *, int64_t now, bint is_live=True):
-        cdef Py_buffer view
-        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-        try:
-            self._history.append(
-                source, <const char *>view.buf, <const char *>view.buf + view.len, now, is_live
-            )
-        finally:
-            PyBuffer_Release(&view)
-
-    def trim(self, int64_t now):
-        self._history.trim(now)
-
-    def received_from(self, int64_t time):
-        return self._history.received_from(time)
-
-    def messages(self, uint64_t start):
-        cdef uint64_t number
-        cdef HistoryMessage message
-        cdef list found = []
-        for number in range(max(start, self._history.first()), self._history.next()):
-            message = self._history[0][number]
-            found.append((message.source, message.received, message.begin[:message.end - message.begin]))
-        return found
-
-    def hot_topics(self, *, size_t max_bytes, int64_t since, size_t limit):
-        cdef HotTopics found = count_hot_topics(self._history[0], max_bytes, since, limit)
-        cdef size_t i
-        topics = [
-            (
-                found.topics[i].type.decode("utf-8", "replace"),
-                found.topics[i].symbol.decode("utf-8", "replace"),
-                found.topics[i].source,
-                found.topics[i].events,
-            )
-            for i in range(found.topics.size())
-        ]
-        return topics, found.since or None
-
-    @property
-    def first(self):
-        return self._history.first()
-
-    @property
-    def next(self):
-        return self._history.next()
-
-    @property
-    def complete_from(self):
-        return self._history.complete_from()
-
-    @property
-    def bytes(self):
-        return self._history.bytes()
-
-
+include "_history.pxi"
 include "_snapshots.pxi"
 
 
@@ -692,102 +568,8 @@ cdef class FanoutInput(MessageSink):
         self._known.clear()
 
 
-cdef class Broadcast(MessageSink):
-    cdef CppBroadcast *_broadcast
-    cdef dict _sinks
-    cdef Frames _frames
-    cdef History _history
-
-    def __cinit__(self, *, size_t max_message=DEFAULT_MAX_BROADCAST, History history=None):
-        if max_message < 2:
-            raise ValueError(f"max_message must be at least 2 bytes, not {max_message}")
-        self._history = history
-        self._broadcast = new CppBroadcast(max_message)
-        self._sinks = {}
-        self._frames = Frames()
-
-    def __dealloc__(self):
-        del self._broadcast
-
-    def add_client(self, object sink not None):
-        self.flush()
-        self._sinks[sink] = None
-
-    def remove_client(self, object sink not None):
-        self.flush()
-        del self._sinks[sink]
-
-    def feed(self, object payload):
-        return self(payload)
-
-    cdef object take_message(self, const char *begin, Py_ssize_t size):
-        cdef vector[pair[const char *, const char *]] statuses
-        cdef bint sound
-        cdef CppHistory *history = NULL
-        cdef int64_t now = 0
-        self._frames.check_idle()
-        if self._history is not None:
-            history = self._history._history
-            now = coarse_unix_ms()
-        sound = self._broadcast.feed(begin, begin + size, statuses, history, now)
-        if not sound:
-            raise frame_error(begin, size, self._broadcast.failure())
-        if self._broadcast.pending_bytes() > MAX_PENDING_BYTES:
-            self.flush()
-        return status_events(statuses)
-
-    def publish(self, bytes payload not None):
-        cdef const char *begin = PyBytes_AS_STRING(payload)
-        self._frames.check_idle()
-        self._broadcast.repeat(begin, begin + PyBytes_GET_SIZE(payload))
-
-    def replay(self, History history not None, uint64_t start, uint64_t stop, *, size_t max_bytes):
-        cdef HistoryMessage message
-        cdef size_t spent = 0
-        cdef uint64_t number = max(start, history._history.first())
-        self._frames.check_idle()
-        stop = min(stop, history._history.next())
-        while number < stop and spent < max_bytes:
-            message = history._history[0][number]
-            self._broadcast.repeat(message.begin, message.end)
-            spent += message.end - message.begin
-            number += 1
-        self.flush()
-        return number
-
-    def flush(self):
-        cdef Frames frames = self._frames
-        cdef pair[const char *, size_t] ready
-        frames.check_idle()
-        ready = self._broadcast.take()
-        if ready.second == 0:
-            return
-        frames.start(ready, self._broadcast.take_events(), len(self._sinks) == 1)
-        try:
-            for sink in self._sinks:
-                frames.write_to(sink)
-        finally:
-            frames.finish()
-            self._broadcast.written()
-
-    def last_event(self):
-        return last_event_bytes(self._broadcast.last_event())
-
-    @property
-    def deliveries(self):
-        return self._frames.deliveries
-
-    @property
-    def sent_bytes(self):
-        return self._frames.sent_bytes
-
-    @property
-    def events_in(self):
-        return self._broadcast.events_in()
-
-    @property
-    def data_messages(self):
-        return self._broadcast.data_messages()
+include "_broadcast.pxi"
+include "_scan.pxi"
 
 
 def buffer_bytes():
@@ -796,105 +578,3 @@ def buffer_bytes():
 
 cdef object text_or_none(const Text &text):
     return text.data[:text.length] if text.present() else None
-
-
-cdef CompactScan scan_path(str name) except? NULL:
-    cdef size_t i
-    for i in range(scan_paths().size()):
-        if scan_paths()[i].name == name.encode():
-            return scan_paths()[i].scan
-    raise ValueError(f"no scan path {name!r} on this machine: it has {', '.join(available_scan_paths())}")
-
-
-cdef Scanner *new_scanner(str path) except NULL:
-    if path is None:
-        return new Scanner()
-    if path == "exact":
-        return new Scanner(<CompactScan>NULL)
-    return new Scanner(scan_path(path))
-
-
-def available_scan_paths():
-    cdef size_t i
-    return [scan_paths()[i].name.decode() for i in range(scan_paths().size())] + ["exact"]
-
-
-def scan(object payload, *, str path=None):
-    cdef Py_buffer view
-    cdef Events events
-    cdef Scanner *scanner
-    cdef const char *begin
-    cdef size_t i
-    scanner = new_scanner(path)
-    try:
-        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-        try:
-            begin = <const char *>view.buf
-            if not scanner.scan(begin, begin + view.len, events):
-                raise frame_error(begin, view.len, scanner.failure())
-            return [
-                ScannedEvent(
-                    begin[events[i].begin - begin:events[i].end - begin],
-                    text_or_none(events[i].type),
-                    text_or_none(events[i].symbol),
-                    events[i].kind == EventKind.kStatus,
-                    events[i].kind == EventKind.kBar or events[i].kind == EventKind.kBarSomehow,
-                    scanner.bar_interval(events[i]) if events[i].kind == EventKind.kBarSomehow else None,
-                    scanner.exact_messages() != 0,
-                )
-                for i in range(events.size())
-            ]
-        finally:
-            PyBuffer_Release(&view)
-    finally:
-        del scanner
-
-
-def event_time_ms(object event):
-    cdef Py_buffer view
-    cdef Events events
-    cdef Scanner scanner
-    cdef const char *begin
-    cdef int64_t time
-    PyObject_GetBuffer(event, &view, PyBUF_SIMPLE)
-    try:
-        begin = <const char *>view.buf
-        if not scanner.scan(begin, begin + view.len, events):
-            raise frame_error(begin, view.len, scanner.failure())
-        time = scanner.event_time(events[0]) if events.size() == 1 else 0
-        return time or None
-    finally:
-        PyBuffer_Release(&view)
-
-
-# A scanner, and room for what it finds, kept from call to call as the fan-out keeps its own.
-cdef class EventCounter:
-    cdef Scanner *_scanner
-    cdef Events _events
-
-    def __cinit__(self, str path):
-        self._scanner = new_scanner(path)
-
-    def __dealloc__(self):
-        del self._scanner
-
-    cdef size_t count(self, const char *begin, size_t size) except? 0:
-        if not self._scanner.scan(begin, begin + size, self._events):
-            raise frame_error(begin, size, self._scanner.failure())
-        return self._events.size()
-
-
-cdef dict _counters = {}
-
-
-def count_events(object payload, *, str path=None):
-    # For benchmarks, which must not pay for Python objects.
-    cdef Py_buffer view
-    cdef EventCounter counter = _counters.get(path)
-    if counter is None:
-        counter = _counters[path] = EventCounter(path)
-    PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-    try:
-        return counter.count(<const char *>view.buf, view.len)
-    finally:
-        PyBuffer_Release(&view)
