@@ -16,7 +16,8 @@ from benchmarks.decoders import DECODERS, Decoder, decoder
 from benchmarks.proxies import FPROXY, Sink
 from fproxy._fastpath import Fanout
 from fproxy.core.client_keys import ClientKeys
-from fproxy.core.control import Reply, Session, Subscribe, Unsubscribe
+from fproxy.core.control import Session, Subscribe, Unsubscribe
+from fproxy.core.status_replies import Reply
 from fproxy.core.topics import Topic, parse_topic
 
 TOPICS: Final = tuple(f"T.{number:05}" for number in range(10_000))

@@ -9,7 +9,6 @@ each topic. Where the vendor is silent about a mistake, this names the offending
 and goes on.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -34,12 +33,10 @@ from fproxy.core.long_request import LONG_MESSAGE, decode_long_request
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.market_topics import parse_market_topic
 from fproxy.core.prefix_allowance import PrefixAllowance
+from fproxy.core.status_replies import Replies, Reply, status_message
 from fproxy.core.stream_position import RecoveryRequest
 from fproxy.core.topic_room import TopicRoom
 from fproxy.core.topics import Topic, TopicError
-
-MAX_REPLY_BYTES: Final = 256 * 1024
-"""Where the answer to one message is cut into several: the official clients refuse messages of 1 MB."""
 
 TOPICS_PER_EFFECT: Final = 10
 """How many topics are subscribed or unsubscribed at once: some tenths of a millisecond, then others get their
@@ -56,19 +53,6 @@ NOT_AUTHORIZED: Final = "not authorized"
 
 POLICY_VIOLATION: Final = 1008
 """The WebSocket close code with which the vendor turns a client away (RFC 6455, section 7.4.1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Send one text message to the client.
-
-    Attributes:
-        message: a JSON array of status events.
-        errors: how many of them are errors.
-    """
-
-    message: bytes
-    errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,26 +134,6 @@ class Working:
 
 Effect = Reply | Authenticated | Refused | Subscribe | Unsubscribe | Close | Working
 """What a session asks of its server."""
-
-
-_encode_json = json.JSONEncoder().encode
-
-
-def status_message(*statuses: tuple[str, str]) -> bytes:
-    """Return one message of status events, as compact JSON in ASCII.
-
-    Args:
-        statuses: for each event its status, such as ``success``, and its message.
-    """
-    return _join(_status(status, message) for status, message in statuses)
-
-
-def status_messages(statuses: Iterable[tuple[str, str]]) -> Iterator[bytes]:
-    """Return as many messages as it takes for none to exceed ``MAX_REPLY_BYTES``; else as ``status_message``."""
-    replies = _Replies()
-    for status, message in statuses:
-        replies.add(_status(status, message))
-    return (reply.message for reply in replies.finished())
 
 
 class Session:
@@ -365,7 +329,7 @@ def _change(
     allowed: Callable[[str], bool] | None = None,
 ) -> Iterator[Effect]:
     """Yield the changes that the topics in ``parts`` make, and then one status for each part."""
-    replies = _Replies()
+    replies = Replies()
     seen: set[Topic] = set()
     unserved: dict[Topic, str | None] = {}
     for start in range(0, len(parts), TOPICS_PER_EFFECT):
@@ -398,56 +362,11 @@ def _change(
                 unserved.update(effect.unserved)
         for text, answered in answers:
             if answered is None:
-                replies.add(_status("error", text), is_error=True)
+                replies.add("error", text)
             elif answered in unserved:
                 reason = unserved[answered]
                 if reason is not None:
-                    replies.add(_status("error", f"{reason}: {text}"), is_error=True)
+                    replies.add("error", f"{reason}: {text}")
             else:
-                replies.add(_status("success", f"{action}d to: {text}"))
+                replies.add("success", f"{action}d to: {text}")
     yield from replies.finished()
-
-
-def subscribed_status(topic: Topic) -> tuple[str, str]:
-    """Return the status and the message that acknowledge a subscription."""
-    return "success", f"subscribed to: {topic.text}"
-
-
-class _Replies:
-    """Puts statuses together into messages of bounded size, as they come."""
-
-    __slots__ = ("_batch", "_errors", "_ready", "_size")
-
-    def __init__(self) -> None:
-        self._ready: list[Reply] = []
-        self._batch: list[str] = []
-        self._size = 1  # of the message: a bracket, and each status with the comma or bracket behind it
-        self._errors = 0
-
-    def add(self, status: str, *, is_error: bool = False) -> None:
-        if self._batch and self._size + len(status) + 1 > MAX_REPLY_BYTES:
-            self._end_message()
-        self._batch.append(status)
-        self._size += len(status) + 1
-        self._errors += is_error
-
-    def finished(self) -> list[Reply]:
-        """Return all of them: no more statuses come."""
-        if self._batch:
-            self._end_message()
-        return self._ready
-
-    def _end_message(self) -> None:
-        self._ready.append(Reply(_join(self._batch), self._errors))
-        self._batch, self._size, self._errors = [], 1, 0
-
-
-def _join(statuses: Iterable[str]) -> bytes:
-    return f"[{','.join(statuses)}]".encode("ascii")
-
-
-def _status(status: str, message: str) -> str:
-    if not message.isascii():
-        # A lone surrogate may be written in JSON, but strict readers refuse the whole message for it.
-        message = message.encode("utf-8", "backslashreplace").decode()
-    return f'{{"ev":"status","status":{_encode_json(status)},"message":{_encode_json(message)}}}'

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from fproxy.core.control import status_messages, subscribed_status
+from fproxy.core.status_replies import status_messages, subscribed_status
 from fproxy.core.topics import WILDCARD, Topic, covering_topic
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import Steps, WorkSteps

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fproxy._fastpath import Fanout
-from fproxy.core.control import POLICY_VIOLATION, status_message
+from fproxy.core.control import POLICY_VIOLATION
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.spelling import matcher
+from fproxy.core.status_replies import status_message
 from fproxy.core.symbol_limits import SymbolLimits
 from fproxy.core.topics import Topic
 from fproxy.metrics import Metrics

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import partial
 from typing import Final, NamedTuple
 
-from fproxy.core.control import status_messages
 from fproxy.core.demand import Demand
 from fproxy.core.market import Upstream
 from fproxy.core.routes import Route
+from fproxy.core.status_replies import status_messages
 from fproxy.core.topic_index import TopicIndex
 from fproxy.core.topics import Topic
 from fproxy.shell.client import Client

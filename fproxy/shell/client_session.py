@@ -12,6 +12,7 @@ from websockets.protocol import Protocol as WebSocketProtocol
 from fproxy.core import control
 from fproxy.core.activity import ActivityKind
 from fproxy.core.client_key import ClientKey
+from fproxy.core.status_replies import Reply, status_message
 from fproxy.core.topics import Topic
 from fproxy.shell.client_handler import RecoveringHandler, ReplayingHandler, SnapshotHandler
 from fproxy.shell.endpoint import Endpoint
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 MAX_BYTES_BEFORE_AUTH: Final = 256 * 1024
 """How much a client may send before it has authenticated, in bytes of frames: of a stranger no more is kept."""
 
-NO_REPLAY: Final = control.status_message(
+NO_REPLAY: Final = status_message(
     ("error", "'since' is not served here: no history is kept; subscribed to what comes from now on")
 )
 """What a client is told that asks a role for what has passed, which does not keep it."""
 
-NO_SNAPSHOT: Final = control.status_message(
+NO_SNAPSHOT: Final = status_message(
     ("error", "'snapshot' is not served here: no last events are kept; subscribed to what comes from now on")
 )
 """What a client is told that asks a role for last events, which does not keep them."""
@@ -178,7 +179,7 @@ class ClientSession:
             self._held.append(effect)
             return
         match effect:
-            case control.Reply(message, errors):
+            case Reply(message, errors):
                 client.send_status(message)
                 self._metrics.control_errors.inc(errors)
             case control.Subscribe(topics, since, recover, snapshot, unserved):

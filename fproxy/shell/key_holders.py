@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from fproxy.core import control
 from fproxy.core.client_key import ClientKey
 from fproxy.core.client_keys import ClientKeys
+from fproxy.core.status_replies import status_message, status_messages
 from fproxy.metrics import Metrics
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.work_steps import Steps
@@ -84,7 +85,7 @@ class KeyHolders:
             reason, text = "market", f"the key is not for {client.market} any more"
         self._metrics.revoked_clients.labels(reason).inc()
         logger.info("%s disconnected: %s", client.described, text)
-        client.send_status(control.status_message(("auth_failed", text)))
+        client.send_status(status_message(("auth_failed", text)))
         client.close(control.POLICY_VIOLATION, f"key {reason}")
 
     def _change(self, client: "Client", key: ClientKey) -> Steps:
@@ -108,7 +109,7 @@ class KeyHolders:
             if lost:
                 client.unsubscribe(lost)
                 statuses = (("error", f"{control.NOT_AUTHORIZED}: {topic.text}") for topic in lost)
-                for message in control.status_messages(statuses):
+                for message in status_messages(statuses):
                     client.send_status(message)
             yield None
 
@@ -123,5 +124,5 @@ class KeyHolders:
                 "%s disconnected: its key has more than %d connections", client.described, limit
             )
             text = f"The key may have {limit} connections; a new one has come."
-            client.send_status(control.status_message(("max_connections", text)))
+            client.send_status(status_message(("max_connections", text)))
             client.close(control.POLICY_VIOLATION, "too many connections of this key")

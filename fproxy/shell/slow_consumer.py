@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from fproxy.core.control import status_message
+from fproxy.core.status_replies import status_message
 
 SLOW_CONSUMER: Final = "slow_consumer"
 """The status of the last message of such a client."""

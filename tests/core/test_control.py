@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from fproxy.core import client_request, control
 from fproxy.core.client_keys import ClientKeys
-from fproxy.core.control import Authenticated, Close, Effect, Refused, Reply, Session, Subscribe, Unsubscribe
+from fproxy.core.control import Authenticated, Close, Effect, Refused, Session, Subscribe, Unsubscribe
+from fproxy.core.status_replies import MAX_REPLY_BYTES, Reply, status_message
 from fproxy.core.topics import EVERYTHING, Topic
 
 KEY = "a key"
@@ -270,21 +271,21 @@ def test_a_very_big_subscription_is_answered_in_several_messages() -> None:
     assert [topic.text for change in changes for topic in change.topics] == topics
     assert max(len(change.topics) for change in changes) <= control.TOPICS_PER_EFFECT
     assert len(replies) > 1
-    assert all(len(reply.message) <= control.MAX_REPLY_BYTES for reply in replies)
+    assert all(len(reply.message) <= MAX_REPLY_BYTES for reply in replies)
     assert [text for _, text in statuses(effects)] == [f"subscribed to: {topic}" for topic in topics]
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_an_answer_is_cut_at_its_limit_to_the_byte(beyond: int) -> None:
-    status = control.status_message(("success", "subscribed to: T.S0"))
-    count, rest = divmod(control.MAX_REPLY_BYTES - len("[]") + len(","), len(status) - len("[]") + len(","))
+    status = status_message(("success", "subscribed to: T.S0"))
+    count, rest = divmod(MAX_REPLY_BYTES - len("[]") + len(","), len(status) - len("[]") + len(","))
     topics = ["T.S0"] * (count - 1) + ["T.S0" + "x" * (rest + beyond)]
     effects = send(joined(), message(action="subscribe", params=",".join(topics)))
     sizes = [len(effect.message) for effect in effects if isinstance(effect, Reply)]
     if beyond:
         assert len(sizes) == 2
     else:
-        assert sizes == [control.MAX_REPLY_BYTES]
+        assert sizes == [MAX_REPLY_BYTES]
 
 
 def test_too_many_topics_in_one_message_are_refused_together() -> None:
@@ -594,4 +595,4 @@ def test_there_is_one_status_for_each_topic(topics: list[str], action: str) -> N
 @given(st.lists(st.tuples(st.text(), st.text()), min_size=1))
 def test_a_status_message_is_what_json_writes(events: list[tuple[str, str]]) -> None:
     written = [{"ev": "status", "status": status, "message": text} for status, text in events]
-    assert control.status_message(*events) == json.dumps(written, separators=(",", ":")).encode()
+    assert status_message(*events) == json.dumps(written, separators=(",", ":")).encode()

@@ -10,12 +10,13 @@ from fproxy._fastpath import Fanout, scan
 from fproxy.core.bar_allowance import BarAllowance
 from fproxy.core.bar_wants import BarWants
 from fproxy.core.client_keys import ClientKeys
-from fproxy.core.control import Reply, Session, Subscribe, Unsubscribe
+from fproxy.core.control import Session, Subscribe, Unsubscribe
 from fproxy.core.market import MARKETS, Market, Upstream
 from fproxy.core.market_topics import parse_market_topic
 from fproxy.core.prefix_allowance import PrefixAllowance
 from fproxy.core.routes import aggregator_route, filtered_proxy_route, firehose_route
 from fproxy.core.spelling import event_topics, matcher, own_spelling
+from fproxy.core.status_replies import Reply
 from fproxy.core.topics import EVERYTHING, Topic, TopicError, is_covered, parse_topic
 
 FOREX, OPTIONS = MARKETS["forex"], MARKETS["options"]

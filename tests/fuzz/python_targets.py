@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from fproxy.core.client_keys import ClientKeys
-from fproxy.core.control import Close, Reply, Session, Subscribe, Unsubscribe
+from fproxy.core.control import Close, Session, Subscribe, Unsubscribe
+from fproxy.core.status_replies import Reply
 from fproxy.core.topics import Topic
 from fproxy.face.keys_file import read_keys_file
 from fproxy.face.settings.config_file import read_config_file

@@ -7,8 +7,9 @@ from server_harness import KEY, ask, joined_client, masked_frame, raw_client, re
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from fproxy.core.control import TOPICS_PER_EFFECT, status_message
+from fproxy.core.control import TOPICS_PER_EFFECT
 from fproxy.core.frames import text_frame
+from fproxy.core.status_replies import status_message
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.client_session import MAX_BYTES_BEFORE_AUTH
 from fproxy.shell.timer_wheel import NO_TICK
