@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MAX_BYTES_BEFORE_AUTH: Final = 256 * 1024
 """How much a client may send before it has authenticated, in bytes of frames: of a stranger no more is kept."""
 
+PARSED_BYTES: Final = 512
+"""How much of what was read is parsed in one step: it may hold 85 frames, half a millisecond's work."""
+
 NO_REPLAY: Final = status_message(
     ("error", "'since' is not served here: no history is kept; subscribed to what comes from now on")
 )
@@ -116,20 +119,25 @@ class ClientSession:
             data: what was read.
         """
         client = self._client
-        protocol.receive_data(data)
-        for frame in protocol.events_received():
-            if client.closing:
-                return
-            assert isinstance(frame, Frame)
-            try:
-                message = self._assembler.received(frame)
-            except UnicodeDecodeError:
-                # RFC 6455, section 8.1.
-                protocol.fail(CloseCode.INVALID_DATA, "a text message is not UTF-8")
-                return
-            if message is not None:
-                self._rate.take()
-                yield from self._message_received(message)
+        for begin in range(0, len(data), PARSED_BYTES):
+            if begin:
+                yield
+                if client.closing:
+                    return
+            protocol.receive_data(data[begin : begin + PARSED_BYTES])
+            for frame in protocol.events_received():
+                if client.closing:
+                    return
+                assert isinstance(frame, Frame)
+                try:
+                    message = self._assembler.received(frame)
+                except UnicodeDecodeError:
+                    # RFC 6455, section 8.1.
+                    protocol.fail(CloseCode.INVALID_DATA, "a text message is not UTF-8")
+                    return
+                if message is not None:
+                    self._rate.take()
+                    yield from self._message_received(message)
         if self._rate.debt:
             self._shared.metrics.held_inputs.inc()
             client.hold_input(self._rate.debt)

@@ -297,6 +297,15 @@ async def test_a_client_whose_requests_take_long_is_not_expected_to_answer() -> 
         assert sink.authenticated
 
 
+async def test_the_smallest_frames_are_parsed_in_steps() -> None:
+    async with serving() as server, raw_client(server) as client:
+        await client.join()
+        [sink] = server.role.clients
+        pings = 600 * masked_frame(FINAL | PING, b"")
+        assert sum(1 for _ in sink.take(pings)) >= len(pings) // 600
+        assert [await client.frame() for _ in range(600)] == 600 * [(FINAL | PONG, b"")]
+
+
 async def test_pings_can_be_turned_off() -> None:
     limits = ClientLimits(ping_interval=0, ping_timeout=0.01)
     async with serving(limits=limits) as server, raw_client(server) as client:
