@@ -122,12 +122,14 @@ class ClientSession:
         for begin in range(0, len(data), PARSED_BYTES):
             if begin:
                 yield
-                if client.closing:
-                    return
+            if client.closing:
+                if not client.gone:  # The rest may end with the client's part of the closing handshake.
+                    protocol.receive_data(data[begin:])
+                return
             protocol.receive_data(data[begin : begin + PARSED_BYTES])
             for frame in protocol.events_received():
                 if client.closing:
-                    return
+                    break
                 assert isinstance(frame, Frame)
                 try:
                     message = self._assembler.received(frame)

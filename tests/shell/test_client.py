@@ -203,6 +203,15 @@ async def test_a_client_that_does_not_answer_a_close_is_dropped() -> None:
         assert await client.close_frame() == (1000, "")
 
 
+async def test_a_close_that_comes_with_much_that_does_not_matter_any_more_is_heard() -> None:
+    async with serving(limits=ClientLimits(close_timeout=NEVER)) as server, raw_client(server) as client:
+        await client.join()
+        ignored = 100 * masked_frame(FINAL | PING, b"ignored")
+        wrong_key = masked_frame(FINAL | TEXT, request("auth", "wrong").encode())
+        client.writer.write(wrong_key + ignored + masked_frame(FINAL | CLOSE, (1000).to_bytes(2)))
+        await server.emptied()
+
+
 async def test_a_role_hears_nothing_of_a_client_that_left_in_the_middle_of_its_subscription() -> None:
     topics = ",".join(f"T.S{number}" for number in range(3 * TOPICS_PER_EFFECT))
     async with serving() as server, raw_client(server) as client:
