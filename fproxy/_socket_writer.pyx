@@ -436,6 +436,9 @@ cdef class SocketWriter(FrameSink):
             self._let_go()
         if self._backlog.empty():
             self._all_sent()
+        elif self._socket < 0:
+            # A transport that has taken so much at once has not paused its protocol, and so never resumes it.
+            self._loop.call_soon(self._send_waiting)
 
     cdef _all_sent(self):
         self._stop_watching()

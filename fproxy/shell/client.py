@@ -549,9 +549,10 @@ class Client(asyncio.BufferedProtocol):
         for frame in protocol.data_to_send():
             if not frame:
                 ends = True
-            elif self._stage < _Stage.CLOSING:
-                # Else it is a pong, which a client that is not reading could ask for without end.
-                self.write(frame)
+            else:
+                self.write(
+                    frame
+                )  # no pong while it is closing: a client that does not read could ask without end
         if protocol.close_expected():
             if self._stage < _Stage.CLOSING:
                 self._ending = closed_text(protocol)

@@ -270,13 +270,19 @@ async def test_silence_takes_no_place_from_anybody() -> None:
         await besieged.caller(OWN).join("T.A")
 
 
-@pytest.mark.parametrize("before", [b"", UPGRADE], ids=["for a handshake", "for frames"])
-async def test_garbage_is_closed_and_counted(before: bytes) -> None:
-    chance = random.Random(5)
+GARBAGE = {
+    "for a handshake": b"\xff" + random.Random(5).randbytes(2_000),
+    "for frames": UPGRADE + b"\xff" + random.Random(6).randbytes(2_000),
+    # Each of these is sound, and they have no end.
+    "for headers": b"GET / HTTP/1.1\r\n" + 20 * (b"X: " + b"x" * 1_000 + b"\r\n"),
+}
 
+
+@pytest.mark.parametrize("kind", GARBAGE)
+async def test_garbage_is_closed_and_counted(kind: str) -> None:
     async def garbage(caller: Caller) -> None:
         await caller.connect()
-        await caller.send(before + b"\xff" + chance.randbytes(2_000))
+        await caller.send(GARBAGE[kind])
         await caller.until_ended()
 
     async with siege() as besieged:

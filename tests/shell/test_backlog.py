@@ -64,8 +64,8 @@ async def test_when_memory_is_short_the_oldest_backlog_goes_first_and_the_others
         while oldest.authenticated:
             youngest.write(frame)
             assert server.backlog.bytes <= (4 << 20) + 2 * len(frame)
-        assert younger.authenticated
-        assert youngest.authenticated
+            assert younger.authenticated
+            assert youngest.authenticated
         assert server.metric("slow_consumers_total", reason="memory") == 1
         assert oldest.unsent_bytes <= 2 * len(frame)
         read_again(first)

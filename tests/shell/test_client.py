@@ -189,9 +189,10 @@ async def test_what_comes_after_a_close_is_ignored() -> None:
         await client.join()
         server.role.clients[0].close(1000, "")
         client.send(FINAL | TEXT, SUBSCRIBE)
+        client.send(FINAL | PING, b"no pong")
         client.send(FINAL | CLOSE, (1000).to_bytes(2))
         assert await client.frame() == (FINAL | CLOSE, (1000).to_bytes(2))
-        assert await client.ended()
+        assert await soon(client.reader.read()) == b""
         assert server.role.calls == [("joined",), ("left",)]
 
 

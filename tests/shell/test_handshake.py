@@ -93,6 +93,7 @@ def test_another_path_is_not_found_and_the_served_ones_are_named(path: str) -> N
         (upgrade().replace(b"-Version: 13", b"-Version: 8"), 400),
         (upgrade().replace(b"AAAAAAAAAAAAAAAAAAAAAA==", b"short"), 400),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_REQUEST_BYTES, 431),
+        (b"GET / HTTP/1.1\r\n" + 20 * (b"X: " + b"x" * 1_000 + b"\r\n"), 431),  # no end yet
         (upgrade()[:-2] + b"".join(b"X-%d: y\r\n" % number for number in range(500)) + b"\r\n", 431),
     ],
 )
