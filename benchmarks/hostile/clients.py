@@ -153,11 +153,15 @@ def _arrival(notes: Sequence[tuple[int, int, bytes]]) -> int:
 
 
 async def healthy_clients(port: int, key: str, count: int, *, symbols: int = 5) -> list[HealthyClient]:
-    """Return clients of a proxy, subscribed to different ranges of symbols."""
+    """Return clients of a proxy, subscribed to different symbols.
+
+    Messages of the source that follow each other go to different clients: the kernel joins what waits in a socket, and
+    keeps the time of what came last.
+    """
     clients = []
+    stride = SYMBOLS // symbols
     for number in range(count):
-        first = number * symbols % SYMBOLS
-        client = HealthyClient(key, range(first, first + symbols))
+        client = HealthyClient(key, range(number % stride, SYMBOLS, stride))
         await client.connect(port)
         clients.append(client)
         if number % 50 == 49:

@@ -273,7 +273,7 @@ class Client(asyncio.BufferedProtocol):
         shared.empty.clear()
         # What waits is kept by the writer, but for the little that a TLS transport has ahead.
         self._transport.set_write_buffer_limits(high=TRANSPORT_BYTES - 1)
-        self._input = ClientInput(self, self._transport, shared.pacer, shared.loop)
+        self._input = ClientInput(self, self._transport, shared.pacer, shared.reading)
         self._arrival = ClientArrival(self, self._transport, shared, self._handed_over)
         self._handed_over = None
         self._forwarded = self._arrival.forwarded
@@ -292,7 +292,7 @@ class Client(asyncio.BufferedProtocol):
         if self._keep_alive is not None and self._keep_alive.heard():
             self._shared.timers.schedule(self, self._shared.limits.ping_interval)
         if self._input is not None:
-            self._input.received(data)
+            self._input.received(data, more=nbytes == len(self._shared.read_buffer))
 
     def eof_received(self) -> bool:
         """The client sends no more: the connection ends once all has been sent. Return whether that takes time."""
@@ -386,7 +386,7 @@ class Client(asyncio.BufferedProtocol):
     def timer_expired(self) -> None:
         """The client's timeout is over, whichever it was."""
         if self._stage < _Stage.JOINED and self._input is not None and self._input.waits:
-            # It is the server that is late.
+            # It is the server that is late. Input that is held is not: that is for what a stranger has sent too much.
             self._shared.timers.schedule(self, self._shared.limits.auth_timeout / 10)
             return
         match self._stage:
@@ -525,8 +525,8 @@ class Client(asyncio.BufferedProtocol):
     def _look_after(self) -> None:
         assert self._keep_alive is not None
         limits = self._shared.limits
-        if self._input is not None and (self._input.waits or self._input.is_held):
-            # It is the server that does not read on: the answer to a ping may have come long ago.
+        if self._input is not None and self._input.is_late:
+            # The answer to a ping may have come long ago.
             self._shared.timers.schedule(self, limits.ping_timeout)
             return
         liveness = self._keep_alive.time_is_over()

@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 
 
 class ClientInput:
-    """The input of one client, between its transport and what takes it."""
+    """The input of one client, between its transport and what takes it.
 
-    __slots__ = ("_client", "_held", "_loop", "_pacer", "_transport")
+    The transport of a client that goes on sending would read piece after piece, for milliseconds. It is stopped after
+    each full one, and goes on when others have had their turns.
+    """
+
+    __slots__ = ("_client", "_held", "_loop", "_pacer", "_resting", "_transport", "_waits")
 
     def __init__(
         self,
@@ -29,28 +33,46 @@ class ClientInput:
             client: takes what comes, and is asked whether it is gone.
             transport: the connection.
             pacer: says when it is this client's turn.
-            loop: the event loop.
+            loop: the event loop as clients' connections have it, where they take turns.
         """
         self._client = client
         self._transport = transport
         self._pacer = pacer
         self._loop = loop
-        # While nothing more is taken, as too much has come: what had been read already.
+        # Each of these three is a reason not to read. Nothing more is taken for a while, as too much has come; here is
+        # what had been read already:
         self._held: deque[bytes] | None = None
+        # What was read has to wait for its turn to be taken.
+        self._waits = False
+        # A full piece was read: there may be more, which is read when others have had their turns.
+        self._resting = False
 
     @property
     def waits(self) -> bool:
         """Whether some of what was read is still to be taken, when it is this client's turn."""
-        return self._pacer.waits(self)
+        return self._waits
 
     @property
-    def is_held(self) -> bool:
-        """Whether nothing is taken for a while."""
-        return self._held is not None
+    def is_late(self) -> bool:
+        """Whether it is the server that does not read on: what the client has said may be here, and not be heard."""
+        return self._waits or self._held is not None
 
-    def received(self, data: bytes) -> None:
-        """Have what was read taken, now or when it is this client's turn."""
+    def received(self, data: bytes, *, more: bool = False) -> None:
+        """Have what was read taken, now or when it is this client's turn.
+
+        Args:
+            data: what was read.
+            more: whether there may be more to read already.
+        """
         self._pacer.received(self, data)
+        if more and not self._resting:
+            self._resting = True
+            self._transport.pause_reading()
+            self._loop.call_soon(self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._read_on()
 
     def hold(self, seconds: float) -> None:
         """Take no more for a while: the client has sent too much."""
@@ -62,11 +84,15 @@ class ClientInput:
     def _release(self) -> None:
         held, self._held = self._held, None
         while held and not self._client.gone:
-            self.received(held.popleft())
+            self._pacer.received(self, held.popleft())
             if self._held is not None:
                 self._held.extend(held)
                 return
-        if not self._client.gone:
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read, unless there is a reason not to."""
+        if not (self.is_late or self._resting or self._client.gone):
             self._transport.resume_reading()
 
     # What the pacer calls.
@@ -79,10 +105,11 @@ class ClientInput:
         yield from self._client.take(data)
 
     def pause_input(self) -> None:
-        """Read no more."""
+        """Read no more: what was read waits."""
+        self._waits = True
         self._transport.pause_reading()
 
     def resume_input(self) -> None:
-        """Read again, unless the client's input is held up."""
-        if self._held is None:
-            self._transport.resume_reading()
+        """Read again, unless there is another reason not to."""
+        self._waits = False
+        self._read_on()

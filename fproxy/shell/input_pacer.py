@@ -13,9 +13,6 @@ from fproxy.shell.turn_budget import LEAST, TurnBudget
 SLICE: Final = 0.0005
 """How long one client's input may take before it is another's turn, in seconds; its last step may exceed that."""
 
-MAX_WAITING_BYTES: Final = 1024 * 1024
-"""How much input may wait before clients are not read from any more."""
-
 
 class InputSource(Protocol):
     """A client, as far as its input goes."""
@@ -24,10 +21,10 @@ class InputSource(Protocol):
         """Take a piece of input, in steps. Neither this nor a step may raise."""
 
     def pause_input(self) -> None:
-        """Read no more until ``resume_input``. Pausing twice is fine."""
+        """Read no more until ``resume_input``."""
 
     def resume_input(self) -> None:
-        """Read again, if input was paused."""
+        """Read again."""
 
 
 @dataclass(slots=True)
@@ -35,7 +32,7 @@ class _Waiting:
     """What of a client's input is not taken yet.
 
     Attributes:
-        pieces: what has come behind the piece that is being taken.
+        pieces: what has come behind the piece that is being taken: what was read already when it had to wait.
         steps: the rest of that piece; None between two pieces.
     """
 
@@ -47,11 +44,11 @@ class InputPacer:
     """Lets clients take their input: at once while a turn's budget lasts, and else in the turns that follow.
 
     Each client's input is taken in the order in which it came. Clients whose input waits take turns, a slice of time
-    each: so one that asks for much holds up nobody who asks for little. Input that waits is bounded: beyond the limit,
-    a client whose input waits is not read from.
+    each: so one that asks for much holds up nobody who asks for little. A client whose input waits is not read from:
+    reading takes time too, and what is not read stays in the kernel, which has the client wait.
     """
 
-    __slots__ = ("_budget", "_clock", "_loop", "_scheduled", "_spent", "_turns", "_waiting", "_waiting_bytes")
+    __slots__ = ("_budget", "_clock", "_loop", "_scheduled", "_spent", "_turns", "_waiting")
 
     def __init__(
         self,
@@ -74,16 +71,6 @@ class InputPacer:
         self._scheduled = False
         self._waiting: dict[InputSource, _Waiting] = {}
         self._turns: deque[InputSource] = deque()  # those of them, in the order of their turns
-        self._waiting_bytes = 0
-
-    @property
-    def is_late(self) -> bool:
-        """Whether input that has come is not taken yet."""
-        return bool(self._waiting)
-
-    def waits(self, source: InputSource) -> bool:
-        """Return whether some of what has come from ``source`` is not taken yet."""
-        return source in self._waiting
 
     def received(self, source: InputSource, data: bytes) -> None:
         """Let ``source`` take ``data``: now, or soon."""
@@ -92,19 +79,19 @@ class InputPacer:
             self._budget.begin(self._clock())
             self._loop.call_soon(self._next_turn)
         waiting = self._waiting.get(source)
-        if waiting is None and not self._waiting and self._spent < self._budget.allowed:
+        if waiting is not None:
+            waiting.pieces.append(data)
+        elif self._waiting or self._spent >= self._budget.allowed:
+            self._wait(source, _Waiting(deque([data])))
+        else:
             steps = source.input_received(data)
             if not self._take(steps, self._budget.allowed - self._spent):
-                self._waiting[source] = _Waiting(steps=steps)
-                self._turns.append(source)
-            return
-        if waiting is None:
-            waiting = self._waiting[source] = _Waiting()
-            self._turns.append(source)
-        waiting.pieces.append(data)
-        self._waiting_bytes += len(data)
-        if self._waiting_bytes > MAX_WAITING_BYTES:
-            source.pause_input()
+                self._wait(source, _Waiting(steps=steps))
+
+    def _wait(self, source: InputSource, waiting: _Waiting) -> None:
+        self._waiting[source] = waiting
+        self._turns.append(source)
+        source.pause_input()
 
     def _take(self, steps: Iterator[None], limit: float) -> bool:
         """Go on with a piece of input for a time, in seconds. Return whether it is taken."""
@@ -124,9 +111,7 @@ class InputPacer:
             source = self._turns.popleft()
             waiting = self._waiting[source]
             if waiting.steps is None:
-                data = waiting.pieces.popleft()
-                self._waiting_bytes -= len(data)
-                waiting.steps = source.input_received(data)
+                waiting.steps = source.input_received(waiting.pieces.popleft())
             if self._take(waiting.steps, min(SLICE, self._budget.allowed - self._spent)):
                 waiting.steps = None
             if waiting.steps is not None or waiting.pieces:

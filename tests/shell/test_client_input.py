@@ -84,7 +84,6 @@ async def test_a_client_whose_input_is_held_is_not_read_from_until_its_time_is_o
     assert client.taken == [b"1", b"2"]
     assert not client.connection.reads, "nothing more is read, whatever the client sends"
     client.timers.expire()
-    assert client.connection.reads
     await client.until_nothing_waits()
     assert client.taken == [b"1", b"2", b"3", b"4"]
     assert client.connection.reads
@@ -103,4 +102,24 @@ async def test_a_client_that_had_sent_far_too_much_is_held_again(budget: TurnBud
     client.timers.expire()
     await client.until_nothing_waits()
     assert client.taken == [b"1", b"2", b"3"]
+    assert client.connection.reads
+
+
+async def test_behind_a_full_piece_others_have_their_turns_before_more_is_read() -> None:
+    client = Taker(TurnBudget(3600.0), hold_behind=())
+    client.input.received(b"1", more=True)
+    assert client.taken == [b"1"]
+    assert not client.connection.reads
+    await asyncio.sleep(0)
+    assert client.connection.reads
+
+
+@budgets
+async def test_whatever_ends_first_nothing_is_read_while_input_is_held(budget: TurnBudget) -> None:
+    client = Taker(budget, hold_behind=(b"1",))
+    client.input.received(b"1", more=True)
+    await client.until_nothing_waits()
+    await asyncio.sleep(0)
+    assert not client.connection.reads
+    client.timers.expire()
     assert client.connection.reads

@@ -8,12 +8,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from server_harness import serving
+from server_harness import UPGRADE, serving
 
 from fproxy.shell import client_loop
 from fproxy.shell import server as server_module
 from fproxy.shell.client import Client
 from fproxy.shell.client_loop import ClientLoop
+from fproxy.shell.shared_state import READ_BYTES
 from fproxy.shell.turn_budget import TurnBudget
 
 
@@ -168,3 +169,24 @@ async def test_a_server_accepts_makes_and_reads_connections_one_in_a_turn(
             lengths = await turns_until(log, 60)
         assert max(after - before for before, after in pairwise([0, *lengths])) == 1
         assert log.count("accepted") == log.count("connection_made") == 20
+
+
+async def test_a_client_that_goes_on_sending_is_read_a_piece_in_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pieces: list[int] = []
+    updated = Client.buffer_updated
+
+    def noted(client: Client, nbytes: int) -> None:
+        pieces.append(nbytes)
+        updated(client, nbytes)
+
+    monkeypatch.setattr(Client, "buffer_updated", noted)
+    monkeypatch.setattr(client_loop, "TurnBudget", lambda: TurnBudget(1e-12, share=0.0))
+    ping = b"\x89\xfa" + bytes(4 + 122)
+    async with serving() as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(UPGRADE.format(path="/").encode() + ping * (16 * READ_BYTES // len(ping)))
+            lengths = await turns_until(pieces, 16)
+    assert pieces[:16] == [READ_BYTES] * 16
+    assert max(after - before for before, after in pairwise([0, *lengths])) == 1
