@@ -1,32 +1,42 @@
 """How long clients of very many topics hold up a filtered proxy: ``python -m benchmarks.loop_stalls [CLIENTS]``.
 
-Clients subscribe to 100,000 topics each and break off; then what they had lingers and is given up. The longest that the
-event loop worked without looking at its timers is printed for each phase, in milliseconds of its thread's CPU time: so
-what else the machine does counts little. The upstream is the simulated market in a process of its own.
+Clients subscribe to 100,000 topics each, the upstream is lost and comes back, and the clients break off; then what they
+had lingers and is given up. The longest that the event loop worked without looking at its timers is printed for each
+phase, in milliseconds of its thread's CPU time: so what else the machine does counts little. The upstream is the
+simulated market, in a process of its own, and so are the clients: this process is the proxy and nothing else. One client
+takes 15 seconds, ten take a minute or two: some 50 microseconds a topic, of which very few things are done at once.
 """
 
+import argparse
 import asyncio
 import json
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from fproxy.core.market import Upstream
 from fproxy.core.stream import StreamState
 from fproxy.face.garbage import relax_garbage_collection
 from fproxy.metrics import Metrics
+from fproxy.process_state import resident_bytes
 from fproxy.roles.filtered_proxy import FilteredProxy
 from fproxy.roles.settings import FilteredProxySettings, ServerSettings
 from fproxy.shell.upstream import UpstreamOptions
 
-TOPICS: Final = 100_000
 IN_A_MESSAGE: Final = 10_000
 LINGER: Final = 3.0
 TICK: Final = 0.001
+LOOK: Final = 0.05
+"""Seconds between looks at whether a phase is over."""
+
+MORE_PATIENCE: Final = 300.0
+"""How long a phase may take, in seconds."""
 
 
 class Stalls:
@@ -34,19 +44,36 @@ class Stalls:
 
     Attributes:
         longest: the longest since it was last set, in seconds of CPU time.
+        over_goal: how many were longer than the goal of 10 ms.
     """
 
     def __init__(self) -> None:
         """Begin to watch the running loop."""
         self.longest = 0.0
+        self.over_goal = 0
         self._before = time.thread_time()
         self._tick()
 
     def _tick(self) -> None:
         now = time.thread_time()
-        self.longest = max(self.longest, now - self._before)
+        took = now - self._before
+        self.longest = max(self.longest, took)
+        self.over_goal += took > 0.01
         self._before = now
         asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Print the longest of what is done within."""
+        self.longest, self.over_goal = 0.0, 0
+        began, began_cpu = time.monotonic(), time.thread_time()
+        yield
+        memory = (resident_bytes() or 0) / 2**20
+        print(
+            f"{name:>18}: longest {self.longest * 1e3:5.1f} ms, {self.over_goal} above 10 ms; "
+            f"{time.thread_time() - began_cpu:.1f} s of CPU in {time.monotonic() - began:.1f} s; {memory:.0f} MiB",
+            flush=True,
+        )
 
 
 def free_port() -> int:
@@ -57,14 +84,31 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def proxy() -> AsyncIterator[FilteredProxy]:
-    """Run a filtered proxy in this process, behind a simulated market in another."""
-    port = free_port()
-    market = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fproxy", "sim", "--port", str(port)),
-        *("--rate", "100", "--max-connections", "4", "--max-topics", "2000000", "--log-level", "error"),
+async def market(port: int, topics: int) -> AsyncIterator[Process]:
+    """Run a simulated market in a process of its own, which is there when this returns."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "fproxy", "sim", "--port", str(port), "--rate", "100"),
+        *("--max-connections", "4", "--max-topics", str(2 * topics), "--log-level", "error"),
     )
-    url = f"ws://127.0.0.1:{port}"
+    try:
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(LOOK)
+                continue
+            writer.close()
+            break
+        yield process
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def proxy(upstream_port: int) -> AsyncIterator[FilteredProxy]:
+    """Run a filtered proxy in this process."""
+    url = f"ws://127.0.0.1:{upstream_port}"
     made = FilteredProxy(
         FilteredProxySettings(
             server=ServerSettings(port=0),
@@ -77,49 +121,85 @@ async def proxy() -> AsyncIterator[FilteredProxy]:
     )
     await made.start()
     try:
-        streams = made.markets["stocks"].streams.values()
-        while any(stream.state is not StreamState.UP for stream in streams):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
         yield made
     finally:
         await made.stop()
-        market.terminate()
-        await market.wait()
 
 
-async def greedy(port: int, number: int) -> ClientConnection:
+async def greedy(port: int, number: int, topics: int) -> ClientConnection:
     """Return a client with very many topics of its own."""
     client = await connect(f"ws://127.0.0.1:{port}/", max_size=None, max_queue=None, ping_interval=None)
     await client.send(json.dumps({"action": "auth", "params": "any"}))
     await client.recv()
-    for first in range(0, TOPICS, IN_A_MESSAGE):
-        topics = ",".join(f"T.C{number}S{each}" for each in range(first, first + IN_A_MESSAGE))
-        await client.send(json.dumps({"action": "subscribe", "params": topics}))
+    for first in range(0, topics, IN_A_MESSAGE):
+        asked = range(first, min(first + IN_A_MESSAGE, topics))
+        params = ",".join(f"T.C{number}S{each}" for each in asked)
+        await client.send(json.dumps({"action": "subscribe", "params": params}))
         answered = 0
-        while answered < IN_A_MESSAGE:
-            answered += str(await client.recv()).count("subscribed to")
+        while answered < len(asked):
+            answered += (await client.recv(decode=False)).count(b"subscribed to")
     return client
 
 
-async def main(count: int) -> None:
-    """Measure, and print one line."""
-    async with proxy() as served:
+async def clients(port: int, count: int, topics: int) -> None:
+    """Be the clients: have all that they want, say so, and break off when there is something on standard input."""
+    made = await asyncio.gather(*(greedy(port, number, topics) for number in range(count)))
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    for client in made:
+        if client.state.name != "OPEN":
+            print(f"cut off: {client.close_reason}", file=sys.stderr)
+        client.transport.abort()
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so.
+
+    Raises:
+        TimeoutError: it is not.
+    """
+    async with asyncio.timeout(MORE_PATIENCE):
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(LOOK)
+
+
+async def main(count: int, topics: int) -> None:
+    """Measure, and print a line for each phase."""
+    port = free_port()
+    async with market(port, count * topics), proxy(port) as served:
         relax_garbage_collection()  # as every role does
-        clients = [await greedy(served.port, number) for number in range(count)]
-        await asyncio.sleep(1.0)
+        streams = served.markets["stocks"].streams.values()
+        demand = served.markets["stocks"].demands[Upstream.FIREHOSE]
+        await until(lambda: all(stream.state is StreamState.UP for stream in streams))
         stalls = Stalls()
-        await asyncio.sleep(1.0)
-        idle, stalls.longest = stalls.longest, 0.0
-        for client in clients:
-            client.transport.abort()
-        await asyncio.sleep(LINGER - 0.2)
-        broken_off, stalls.longest = stalls.longest, 0.0
-        await asyncio.sleep(3.0 + 6.0 * count)
-        print(
-            f"{count} x {TOPICS} topics: idle {idle * 1e3:.1f} ms, when they break off {broken_off * 1e3:.1f} ms, "
-            f"when the linger ends {stalls.longest * 1e3:.1f} ms"
+        print(f"{count} clients of {topics} topics each")
+        with stalls.phase("idle"):
+            await asyncio.sleep(1.0)
+        greedy_clients = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "benchmarks.loop_stalls", str(count), "--topics", str(topics)),
+            *("--clients-of", str(served.port)),
+            stdin=PIPE,
+            stdout=PIPE,
         )
+        assert greedy_clients.stdin is not None
+        assert greedy_clients.stdout is not None
+        with stalls.phase("they subscribe"):
+            assert await greedy_clients.stdout.readline() == b"ready\n"
+        with stalls.phase("they break off"):
+            greedy_clients.stdin.write(b"\n")
+            await until(lambda: len(demand) == 0)
+        with stalls.phase("the linger ends"):
+            await until(lambda: demand.drops == count * topics)
+        await greedy_clients.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clients", type=int, nargs="?", default=1, metavar="CLIENTS")
+    parser.add_argument("--topics", type=int, default=100_000, help="of each client")
+    parser.add_argument("--clients-of", type=int, help="be the clients of the proxy on this port")
+    arguments = parser.parse_args()
+    if arguments.clients_of is None:
+        asyncio.run(main(arguments.clients, arguments.topics))
+    else:
+        asyncio.run(clients(arguments.clients_of, arguments.clients, arguments.topics))

@@ -69,6 +69,7 @@ class FilteredMarket(ServedMarket):
     Attributes:
         market: the market.
         streams: what it gets from each upstream, with its state.
+        demands: what is asked of each.
         succession: what the proxy that takes over from this one needs, or this one of the one before it.
     """
 
@@ -110,7 +111,7 @@ class FilteredMarket(ServedMarket):
             )
             # Who comes back within the history is to find there what came meanwhile.
             linger = max(linger, settings.history.history)
-        self._demands = demands = {upstream: Demand(linger=linger, market=market) for upstream in Upstream}
+        self.demands = demands = {upstream: Demand(linger=linger, market=market) for upstream in Upstream}
         self._inputs = {upstream: self._fanout.input(SOURCES[upstream]) for upstream in Upstream}
         self._followed = self._followed_streams(self._history)
         self._feeds = {
