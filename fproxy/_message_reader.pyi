@@ -25,11 +25,13 @@ class MessageReader:
     Attributes:
         at_message_start: whether the next data frame begins a message that should be handed on. To be set to false
             within a message of several frames, and once the connection is ending.
-        messages: how many messages have come, those of several frames included.
+        holding: whether messages are kept for :meth:`take_held`, because what came before them has still to be done.
+        messages: how many messages have been handed on, those of several frames included.
         bytes_read: how many bytes they had.
     """
 
     at_message_start: bool
+    holding: bool
     @property
     def messages(self) -> int: ...
     @property
@@ -50,3 +52,9 @@ class MessageReader:
 
     def message(self, payload: bytes) -> None:
         """Take a message that was put together from several frames."""
+
+    def take_held(self) -> bool:
+        """Hand on the first of the messages that are kept, as if it were a read; return whether there was one."""
+
+    def release(self) -> None:
+        """Hold no longer; what is still kept is forgotten. A read that was held up counts as drained now."""

@@ -2,12 +2,14 @@
 """Handing on an upstream's messages without the interpreter. See ``_message_reader.pyi``."""
 
 from cpython.buffer cimport PyBUF_READ
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from picows.picows cimport WSFrame, WSMsgType
 
 from fproxy._fastpath cimport MessageSink
 from fproxy._read_timer cimport ReadTimer
+
+from collections import deque
 
 import picows
 
@@ -31,6 +33,8 @@ if picows.__version__ != FPROXY_PICOWS_VERSION.decode():
 
 cdef class MessageReader:
     cdef public bint at_message_start
+    cdef public bint holding
+    cdef object _held
     cdef readonly unsigned long long messages
     cdef readonly unsigned long long bytes_read
     cdef object _take
@@ -44,6 +48,8 @@ cdef class MessageReader:
 
     def __init__(self, *, take, statuses_came, drained, other_frame, unsound, failed, ReadTimer timer=None):
         self.at_message_start = True
+        self.holding = False
+        self._held = deque()
         self._take = take
         self._sink = take if isinstance(take, MessageSink) else None
         self._statuses_came = statuses_came
@@ -60,19 +66,38 @@ cdef class MessageReader:
         if self.at_message_start and frame.fin and (
             frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.BINARY
         ):
-            self._read(frame.payload_ptr, frame.payload_size)
+            if self.holding:
+                self._held.append(PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_size))
+            else:
+                self._read(frame.payload_ptr, frame.payload_size)
         else:
             self._other_frame(transport, frame)
         if frame.last_in_buffer:
-            try:
-                self._drained()
-            except Exception:
-                self._failed("some of its messages may be late or lost")
-            if self._timer is not None:
-                self._timer.end()
+            self._drain()
 
     def message(self, bytes payload not None):
         self._read(PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+
+    def take_held(self):
+        if not self._held:
+            return False
+        self.message(self._held.popleft())
+        self._drain()
+        return True
+
+    def release(self):
+        self.holding = False
+        self._held.clear()
+        if self._timer is not None:
+            self._timer.end()
+
+    cdef _drain(self):
+        try:
+            self._drained()
+        except Exception:
+            self._failed("some of its messages may be late or lost")
+        if self._timer is not None and not self.holding:
+            self._timer.end()
 
     cdef _read(self, char *begin, Py_ssize_t size):
         self.messages += 1

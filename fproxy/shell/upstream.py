@@ -24,10 +24,11 @@ from fproxy.core.upstream_failure import UpstreamFailure
 from fproxy.core.upstream_session import UpstreamSession
 from fproxy.core.urls import check_upstream_url, redacted_url, url_secrets
 from fproxy.metrics import MarketMetrics
+from fproxy.shell.link_end import LinkEnd
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.upstream_dial import dial, explain, is_peer
 from fproxy.shell.upstream_link import UpstreamLink
-from fproxy.shell.upstream_listener import LinkEnd, UpstreamListener
+from fproxy.shell.upstream_listener import UpstreamListener
 from fproxy.shell.upstream_options import UpstreamOptions
 
 __all__ = ["UpstreamConnection", "UpstreamListener", "UpstreamOptions"]

@@ -32,10 +32,12 @@ from fproxy.core.upstream_requests import shown_topics
 from fproxy.core.upstream_session import UpstreamSession
 from fproxy.shell.clock import unix_ms
 from fproxy.shell.gathered_changes import GatheredChanges
+from fproxy.shell.link_end import LinkEnd, end_of, too_big
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.silence_watch import SilenceWatch
+from fproxy.shell.upstream_answers import UpstreamAnswers
 from fproxy.shell.upstream_dial import hang_up, is_peer
-from fproxy.shell.upstream_listener import LinkEnd, UpstreamListener
+from fproxy.shell.upstream_listener import UpstreamListener
 from fproxy.shell.upstream_options import UpstreamOptions
 
 P = ParamSpec("P")
@@ -50,9 +52,6 @@ UNSUBSCRIBE_GRAIN: Final = 0.25
 
 LATE_ANSWER_TIME: Final = 10.0
 """How long an upstream that is known to answer may take to answer the first requests, in seconds."""
-
-MAX_CONNECTIONS_TEXT: Final = "maximum number of websocket connections"
-"""How the vendor says that an account has too many connections, if only the close frame says it."""
 
 
 class UpstreamLink(WSListener):
@@ -104,19 +103,22 @@ class UpstreamLink(WSListener):
         self._errors = errors
         self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
+        self._answers = UpstreamAnswers(self._loop, self._take_statuses, pause=self._pause)
         self._reader = MessageReader(
             take=listener.take,
-            statuses_came=self._take_statuses,
+            statuses_came=self._answers.came,
             drained=listener.drained,
             other_frame=self._take_other_frame,
             unsound=self._refuse_message,
             failed=self._report_exception,
             timer=listener.timer,
         )
+        self._answers.prepare(self._reader)
         # In place of the method: frames never pass through here.
         self.on_ws_frame = self._reader.frame  # type: ignore[method-assign]
         self._fragments = bytearray()
         self._holding = False
+        self._is_paused = False
         self._ending = False
         self._is_lost = False
         self._end: LinkEnd | None = None
@@ -146,8 +148,7 @@ class UpstreamLink(WSListener):
                 transport, self._options.silence, heard=lambda: self.messages, silent=self._fell_silent
             )
         self._carry_out(self._session.opened(is_peer=is_peer(transport)))
-        if self._holding:
-            self.hold(True)
+        self._pause()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is lost."""
@@ -167,14 +168,7 @@ class UpstreamLink(WSListener):
     def hold(self, holding: bool) -> None:
         """Read nothing for now, or read again."""
         self._holding = holding
-        if self._transport is None or self._is_lost:
-            return
-        if self._silence is not None:
-            self._silence.hold(holding)
-        if holding:
-            self._transport.underlying_transport.pause_reading()
-        else:
-            self._transport.underlying_transport.resume_reading()
+        self._pause()
 
     def is_confirmed(self, topic: str) -> bool:
         """Return whether the upstream has acknowledged a topic on this connection."""
@@ -184,6 +178,7 @@ class UpstreamLink(WSListener):
         """Stop everything; the connection is lost, for a ``reason``. Does nothing the second time."""
         if self._is_lost:
             return
+        self._answers.take_all()  # which has come before the end
         self._is_lost = True
         if self._silence is not None:
             self._silence.stop()
@@ -208,6 +203,7 @@ class UpstreamLink(WSListener):
         """Close the connection in order, and wait until it is closed."""
         self._ending = True
         self._reader.at_message_start = False
+        self._answers.drop()
         transport.send_close(WSCloseCode.GOING_AWAY)
         await hang_up(transport, patience=self._options.close_timeout)
 
@@ -215,28 +211,13 @@ class UpstreamLink(WSListener):
         """Return why the connection ended."""
         if self._end is not None:
             return self._end
-        handshake = transport.close_handshake
-        if handshake is None:
-            return LinkEnd(UpstreamFailure.LOST, "the connection broke off")
-        if handshake.recv is not None:
-            code, reason = handshake.recv.code.value, redact(handshake.recv.reason or "", self._secrets)
-            failure = (
-                UpstreamFailure.MAX_CONNECTIONS
-                if code == WSCloseCode.POLICY_VIOLATION.value and MAX_CONNECTIONS_TEXT in reason.lower()
-                else UpstreamFailure.CLOSED
-            )
-            shown_code = f"with code {code}" if code else "without a code"
-            return LinkEnd(failure, f"closed by the upstream {shown_code}{reason and f' ({reason})'}")
-        sent = handshake.sent
-        assert sent is not None, "a close handshake has a close frame"
-        if sent.code is WSCloseCode.MESSAGE_TOO_BIG:
-            return self._too_big()
-        reason = redact(sent.reason or "", self._secrets)
-        return LinkEnd(UpstreamFailure.PROTOCOL, f"the upstream broke the protocol: {reason}")
+        return end_of(transport, self._secrets, self._options.max_message_size)
 
     def _take_other_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take a frame that is not a whole message, or that comes too late."""
         kind = frame.msg_type
+        if kind is not WSMsgType.PING and kind is not WSMsgType.PONG:
+            self._answers.take_all()
         if kind is WSMsgType.CLOSE:
             self._ending = True
             self._reader.at_message_start = False
@@ -260,7 +241,7 @@ class UpstreamLink(WSListener):
                 WSCloseCode.PROTOCOL_ERROR,
             )
         elif len(self._fragments) + frame.payload_size > self._options.max_message_size:
-            self._fail(self._too_big(), WSCloseCode.MESSAGE_TOO_BIG)
+            self._fail(too_big(self._options.max_message_size), WSCloseCode.MESSAGE_TOO_BIG)
         else:
             self._fragments += frame.get_payload_as_memoryview()
             self._reader.at_message_start = bool(frame.fin)  # picows has it as a number
@@ -270,7 +251,8 @@ class UpstreamLink(WSListener):
                 self._reader.message(message)
 
     def _take_statuses(self, statuses: list[bytes]) -> None:
-        self._carry_out(self._session.received(statuses, time.monotonic()))
+        if not self._ending:  # else it has been abandoned half way through
+            self._carry_out(self._session.received(statuses, time.monotonic()))
 
     def _refuse_message(self, error: FrameError) -> None:
         self._call(self._listener.unsound, redact(str(error), self._secrets))
@@ -376,10 +358,6 @@ class UpstreamLink(WSListener):
         text = f"silent: not a byte, not even the answer to a ping, within {self._options.silence:g} s"
         self._fail(LinkEnd(UpstreamFailure.SILENT, text), WSCloseCode.GOING_AWAY, at_once=True)
 
-    def _too_big(self) -> LinkEnd:
-        limit = self._options.max_message_size
-        return LinkEnd(UpstreamFailure.TOO_BIG, f"a message longer than the limit of {limit} bytes")
-
     def _fail(self, end: LinkEnd, code: WSCloseCode, *, at_once: bool = False) -> None:
         """End the connection from this side.
 
@@ -394,11 +372,28 @@ class UpstreamLink(WSListener):
         self._end = end
         self._ending = True
         self._reader.at_message_start = False
+        self._answers.drop()
         transport.send_close(code)
         if at_once:
             transport.disconnect(False)
         else:
             self._close(transport)
+
+    def _pause(self) -> None:
+        """Read from the socket, or read nothing more for now."""
+        is_paused = self._holding or self._answers.waiting
+        if self._transport is None or self._is_lost or is_paused == self._is_paused:
+            return
+        self._is_paused = is_paused
+        if self._silence is not None:
+            self._silence.hold(is_paused)
+        underlying = self._transport.underlying_transport
+        if underlying.is_closing():
+            pass
+        elif is_paused:
+            underlying.pause_reading()
+        else:
+            underlying.resume_reading()
 
     def _close(self, transport: WSTransport) -> None:
         """Close the socket once all is sent, or after a while."""

@@ -1,13 +1,11 @@
 """What a connection to an upstream tells whoever it is for."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from fproxy._fastpath import MessageSink
 from fproxy._read_timer import ReadTimer
 from fproxy.core.upstream_effects import Recovering
-from fproxy.core.upstream_failure import UpstreamFailure
 
 
 class UpstreamListener(Protocol):
@@ -68,16 +66,3 @@ class UpstreamListener(Protocol):
 
     def refused(self, topics: Sequence[str], message: str) -> None:
         """The upstream refused topics, with ``message``."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkEnd:
-    """Why a connection ended.
-
-    Attributes:
-        failure: as metrics name it.
-        text: for people.
-    """
-
-    failure: UpstreamFailure
-    text: str
