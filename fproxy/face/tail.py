@@ -160,6 +160,8 @@ class Tail:
                         return
             finally:
                 telling.cancel()
+                # Whatever ends it, a signal too, nothing has failed here: the library would say so (1011).
+                await connection.close()
 
     async def _tell_of_silence(self) -> None:
         """Say so while no event comes, until cancelled."""

@@ -46,17 +46,27 @@ def members(market: Market, symbol: str, time: int, numbers: dict[str, str]) -> 
     return "{" + ",".join(f'"{k}":{v}' for k, v in (head | numbers | {"t": str(time)}).items()) + "}"
 
 
+def building(market: Market, wanted: str, **options: Any) -> BarBuilder:
+    """A builder of the bars of one symbol, or of all, whose trades come."""
+    builder = BarBuilder(market, **options)
+    builder.want(INTERVAL, wanted)
+    builder.trades_started(wanted)
+    return builder
+
+
+def feed(builder: BarBuilder, *events: str) -> None:
+    builder.feed(f"[{','.join(events)}]".encode(), 0)
+
+
 def built(
     market: Market, events: Iterable[str], *, wanted: str = "*", all_trades: bool = False
 ) -> list[Event]:
-    builder = BarBuilder(market, delay_ms=0, all_trades=all_trades)
-    builder.want(INTERVAL, wanted)
-    builder.trades_started(wanted)
+    builder = building(market, wanted, delay_ms=0, all_trades=all_trades)
     plain = {"p": "1", "s": "1", "val": "1", "a": "1", "b": "1"}
     if market.name == "forex":
         del plain["p"]
-    builder.feed(f"[{members(market, 'BEFORE', START - 1, plain)}]".encode(), 0)
-    builder.feed(f"[{','.join(events)}]".encode(), 0)
+    feed(builder, members(market, "BEFORE", START - 1, plain))
+    feed(builder, *events)
     builder.advance(1_000)
     return [json.loads(text, parse_float=Decimal, parse_int=Decimal) for text in bar_texts(builder.collect())]
 
@@ -148,22 +158,17 @@ def test_a_quotes_price_is_the_exact_mean(ask: str, bid: str) -> None:
 )
 def test_a_quote_without_two_prices_is_unusable(numbers: dict[str, str]) -> None:
     market = MARKETS["forex"]
-    builder = BarBuilder(market)
-    builder.want(INTERVAL, "EUR-USD")
-    builder.trades_started("EUR-USD")
-    builder.feed(f"[{members(market, 'EUR-USD', START, numbers)}]".encode(), 0)
+    builder = building(market, "EUR-USD")
+    feed(builder, members(market, "EUR-USD", START, numbers))
     assert builder.counts.unusable_trades == 1
 
 
 def test_bars_of_one_pair_are_wanted_and_replayed_in_the_topics_spelling() -> None:
     market = MARKETS["forex"]
-    builder = BarBuilder(market, delay_ms=0)
-    builder.trades_started("EUR-USD")
-    builder.want(INTERVAL, "EUR-USD")
+    builder = building(market, "EUR-USD", delay_ms=0)
     quotes = {"a": "1.2", "b": "1.1"}
     for time in (0, 110, 220):
-        texts = [members(market, symbol, START + time, quotes) for symbol in ("EUR-USD", "USD-CNH")]
-        builder.feed(f"[{','.join(texts)}]".encode(), 0)
+        feed(builder, *(members(market, symbol, START + time, quotes) for symbol in ("EUR-USD", "USD-CNH")))
     expected = (
         f'{{"ev":"100Ms","sym":"EUR-USD","T":"b","S":"EUR-USD","o":1.15,"h":1.15,"l":1.15,"c":1.15,"n":1,'
         f'"s":{START + 100},"e":{START + 200}}}'
@@ -209,18 +214,14 @@ def test_conditions_mean_what_they_mean_in_their_market(
 
 def test_every_condition_of_futures_is_without_a_rule_and_counted() -> None:
     market = MARKETS["futures"]
-    builder = BarBuilder(market)
-    builder.want(INTERVAL, "ESZ6")
-    builder.trades_started("ESZ6")
-    builder.feed(f"[{members(market, 'ESZ6', START, {'p': '2', 's': '1', 'c': '[1,12]'})}]".encode(), 0)
+    builder = building(market, "ESZ6")
+    feed(builder, members(market, "ESZ6", START, {"p": "2", "s": "1", "c": "[1,12]"}))
     assert builder.counts.unknown_conditions == 2
 
 
 def test_conditions_without_a_rule_are_counted_and_forbid_nothing() -> None:
     market = MARKETS["options"]
-    builder = BarBuilder(market)
-    builder.want(INTERVAL, "O:A")
-    builder.trades_started("O:A")
+    builder = building(market, "O:A")
     for codes, symbol in (
         ([209], "O:A"),
         ([999, 12], "O:A"),
@@ -229,8 +230,8 @@ def test_conditions_without_a_rule_are_counted_and_forbid_nothing() -> None:
         (250, "O:A"),
     ):
         text = members(market, symbol, START, {"p": "2", "s": "1", "c": str(codes).replace("'", '"')})
-        builder.feed(f"[{text}]".encode(), 0)
-        builder.feed(f"[ {text}]".encode(), 0)
+        feed(builder, text)
+        feed(builder, f" {text}")
     assert builder.counts.unknown_conditions == 2 * 4
     assert builder.counts.unusable_trades == 0
 

@@ -21,12 +21,14 @@ from fproxy.face.tail_settings import TailSettings
 
 async def test_events_are_printed_as_they_come_and_counted_at_the_end(start: StartProgram) -> None:
     seen: list[tuple[str, list[str]]] = []
+    closed = asyncio.get_running_loop().create_future()
 
     async def script(connection: ServerConnection) -> None:
         seen.append(await accept(connection))
         await connection.send(f"[{TRADE},{QUOTE}]")
         await connection.send(f"[{TRADE},{BAR}]".encode())  # a binary frame that holds JSON
         await connection.wait_closed()
+        closed.set_result(connection.close_code)
 
     async with serving(script) as url:
         program = await start("tail", "T.MSFT,Q.BRK.B", "100Ms.AAPL, T.MSFT", "--url", url, TZ="UTC")
@@ -37,6 +39,7 @@ async def test_events_are_printed_as_they_come_and_counted_at_the_end(start: Sta
             "10:10:00.000  100Ms  AAPL     o 1.10  h 1.2  l 1  c 1.1  v 5",
         ]
         code, output, errors = await program.finish(signal.SIGINT)
+        assert await closed == 1000
     assert (code, output) == (0, "")
     assert errors.splitlines()[:-1] == [
         f"Connected to {url}",

@@ -102,6 +102,14 @@ async def until_all(client: Client, market: Market, symbols: Iterable[str], inte
             await client.until(lambda s=symbol, i=interval, last=last: bars_of(client, s, i)[-1:] == [last])
 
 
+async def part_of_bars(client: Client, market: Market) -> dict[int, list[dict[str, Any]]]:
+    """Ask for all bars of A, some of which are told as missing; return those that come, by interval."""
+    told = await replayed(client, TOPICS, TIME)
+    assert told["complete"] is False
+    await until_all(client, market, "A", INTERVALS)
+    return {interval: bars_of(client, "A", interval) for interval in INTERVALS}
+
+
 async def test_bars_of_before_the_start_are_those_that_would_have_been_sent() -> None:
     async with (
         filled_firehose() as (market, firehose, _),
@@ -157,11 +165,7 @@ async def test_what_the_firehose_no_longer_has_is_told_as_missing() -> None:
         aggregator_behind(firehose.port, bar_delay_ms=DELAY) as aggregator,
         client_of(aggregator) as client,
     ):
-        told = await replayed(client, TOPICS, TIME)
-        assert told["complete"] is False
-        await until_all(client, market, "A", INTERVALS)
-        for interval in INTERVALS:
-            bars = bars_of(client, "A", interval)
+        for interval, bars in (await part_of_bars(client, market)).items():
             assert len(bars) > 1
             assert bars == market.bars("A", interval, ending_from=bars[0]["e"]), (
                 "those that there are are whole"
@@ -188,11 +192,7 @@ async def test_windows_that_a_loss_of_the_vendor_has_cut_are_not_built() -> None
             aggregator_behind(firehose.port, bar_delay_ms=DELAY) as aggregator,
             client_of(aggregator) as client,
         ):
-            told = await replayed(client, TOPICS, TIME)
-            assert told["complete"] is False
-            await until_all(client, market, "A", INTERVALS)
-            for interval in INTERVALS:
-                bars = bars_of(client, "A", interval)
+            for interval, bars in (await part_of_bars(client, market)).items():
                 assert bars[0]["s"] > lost_until
                 assert bars == market.bars("A", interval, ending_from=lost_until + interval)
 

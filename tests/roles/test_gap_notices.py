@@ -128,6 +128,20 @@ async def test_those_concerned_are_told_once_and_in_order_and_nobody_else() -> N
         assert (await idle.message())[0]["status"] == "success", "nor did one without topics"
 
 
+async def test_a_notice_is_a_message_of_its_own_behind_events_that_wait_for_others() -> None:
+    async with (
+        ScriptedUpstream() as firehose,
+        ScriptedUpstream() as aggregator,
+        proxy_of(firehose, aggregator, coalesce_ms=3_600_000.0) as proxy,
+        client_of(proxy, "T.AAPL") as client,
+    ):
+        await firehose.until_subscribed("T.AAPL")
+        await firehose.send(trade("AAPL"))
+        await firehose.stop()
+        assert [event["ev"] for event in await client.message()] == ["T"]
+        assert (await client.notice())["status"] == "upstream_disconnected"
+
+
 async def test_a_client_that_comes_while_a_stream_is_down_is_told_behind_its_acknowledgement() -> None:
     async with ScriptedUpstream() as firehose, ScriptedUpstream() as aggregator:
         async with proxy_of(firehose, aggregator) as proxy:

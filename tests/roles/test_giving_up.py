@@ -45,25 +45,27 @@ class Client:
         pass
 
 
-def subscriptions(demand: Demand, steps: Steps) -> Subscriptions:
-    made = Subscriptions(
-        lambda topic: ((UPSTREAM, topic.text),),
-        {UPSTREAM: demand},
-        {UPSTREAM: Connection()},  # type: ignore[dict-item]
-    )
-    made.prepare(steps)  # type: ignore[arg-type]
-    return made
-
-
 def topics() -> list[Topic]:
     return [Topic("T", f"S{number}") for number in range(COUNT)]
 
 
+def held_by(*clients: Client, demand: Demand, steps: Steps) -> Subscriptions:
+    """Subscriptions of clients, each with all of the topics."""
+    held = Subscriptions(
+        lambda topic: ((UPSTREAM, topic.text),),
+        {UPSTREAM: demand},
+        {UPSTREAM: Connection()},  # type: ignore[dict-item]
+    )
+    held.prepare(steps)  # type: ignore[arg-type]
+    for client in clients:
+        held.add_client(client)  # type: ignore[arg-type]
+        held.subscribe(client, topics())  # type: ignore[arg-type]
+    return held
+
+
 def test_a_client_that_is_gone_gives_its_topics_up_in_steps() -> None:
     demand, client = Demand(), Client()
-    held = subscriptions(demand, Steps())
-    held.add_client(client)  # type: ignore[arg-type]
-    held.subscribe(client, topics())  # type: ignore[arg-type]
+    held = held_by(client, demand=demand, steps=Steps())
     own = held.topics(client)  # type: ignore[arg-type]
     work = held.remove_client(client)  # type: ignore[arg-type]
     wanted = len(demand)
@@ -77,9 +79,7 @@ def test_a_client_that_is_gone_gives_its_topics_up_in_steps() -> None:
 
 def test_what_a_client_had_stays_as_it_was_for_who_keeps_it() -> None:
     demand, client = Demand(), Client()
-    held = subscriptions(demand, Steps())
-    held.add_client(client)  # type: ignore[arg-type]
-    held.subscribe(client, topics())  # type: ignore[arg-type]
+    held = held_by(client, demand=demand, steps=Steps())
     own = held.topics(client)  # type: ignore[arg-type]
     for _ in held.remove_client(client, are_kept=True):  # type: ignore[arg-type]
         pass
@@ -89,10 +89,7 @@ def test_what_a_client_had_stays_as_it_was_for_who_keeps_it() -> None:
 
 def test_refusals_of_many_topics_are_told_in_steps() -> None:
     steps, clients = Steps(), [Client() for _ in range(5)]
-    held = subscriptions(Demand(), steps)
-    for client in clients:
-        held.add_client(client)  # type: ignore[arg-type]
-        held.subscribe(client, topics())  # type: ignore[arg-type]
+    held = held_by(*clients, demand=Demand(), steps=steps)
     held.refused(UPSTREAM, [topic.text for topic in topics()])
     held.refused(UPSTREAM, ["T.S0"])
     (work,) = steps.works
@@ -108,9 +105,7 @@ def test_refusals_of_many_topics_are_told_in_steps() -> None:
 
 def test_a_client_that_is_gone_is_told_of_no_refusal() -> None:
     steps, client = Steps(), Client()
-    held = subscriptions(Demand(), steps)
-    held.add_client(client)  # type: ignore[arg-type]
-    held.subscribe(client, topics())  # type: ignore[arg-type]
+    held = held_by(client, demand=Demand(), steps=steps)
     held.refused(UPSTREAM, [topic.text for topic in topics()])
     held.remove_client(client)  # type: ignore[arg-type]
     for _ in steps.works[0]:
