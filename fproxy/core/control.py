@@ -29,7 +29,7 @@ from fproxy.core.client_request import (
     text_field,
     topics_of,
 )
-from fproxy.core.long_request import LONG_MESSAGE, decode_long_request
+from fproxy.core.long_request import LONG_MESSAGE, LongMessage, decode_long_request
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.market_topics import parse_market_topic
 from fproxy.core.prefix_allowance import PrefixAllowance
@@ -196,7 +196,9 @@ class Session:
         """The connection is open. Return what that asks for."""
         return [Reply(status_message(("connected", "Connected Successfully")))] if self._greets else []
 
-    def received(self, message: str | bytes, held: AbstractSet[Topic] | None = None) -> Iterable[Effect]:
+    def received(
+        self, message: str | bytes | LongMessage, held: AbstractSet[Topic] | None = None
+    ) -> Iterable[Effect]:
         """The client sent a message. Return what that asks for; nothing when the session is over.
 
         The work on a message of many topics is done while its effects are taken, a part for each, so that the
@@ -210,12 +212,14 @@ class Session:
         if self._closed:
             return []
         try:
-            if len(message) > LONG_MESSAGE:
+            if isinstance(message, LongMessage) or len(message) > LONG_MESSAGE:
                 if not self.authenticated:
                     raise MessageError(
                         f"not authenticated: a message of {len(message)} characters came before auth"
                     )
-                return self._received_long(message, held)
+                return self._received_long(
+                    message if isinstance(message, LongMessage) else LongMessage.of(message), held
+                )
             request = decode_request(message)
             action = text_field(request, "action")
             if action == "auth":
@@ -226,7 +230,7 @@ class Session:
         except MessageError as error:
             return self._complain(str(error))
 
-    def _received_long(self, message: str | bytes, held: AbstractSet[Topic] | None) -> Iterator[Effect]:
+    def _received_long(self, message: LongMessage, held: AbstractSet[Topic] | None) -> Iterator[Effect]:
         try:
             reading = decode_long_request(message)
             while True:

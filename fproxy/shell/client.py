@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 import aiofastnet
 from websockets.frames import CloseCode
 from websockets.protocol import Protocol as WebSocketProtocol
-from websockets.protocol import Side, State
+from websockets.protocol import State
 
 from fproxy._fastpath import FrameSink
 from fproxy._socket_writer import TRANSPORT_BYTES, SocketWriter
@@ -35,11 +35,12 @@ from fproxy.shell.client_closing import PROTOCOL_ERRORS, Draining, end_output, f
 from fproxy.shell.client_handler import NumberingHandler
 from fproxy.shell.client_input import ClientInput
 from fproxy.shell.client_log import closed_text, joined_text, left_text
+from fproxy.shell.client_protocol import ClientProtocol
 from fproxy.shell.client_session import ClientSession
 from fproxy.shell.clock import unix_ms
 from fproxy.shell.delivery import DeliveryLog
 from fproxy.shell.endpoint import Endpoint
-from fproxy.shell.handshake import quiet_logger, release
+from fproxy.shell.handshake import release
 from fproxy.shell.keep_alive import KeepAlive, Liveness
 from fproxy.shell.shared_state import SharedState
 from fproxy.shell.slow_consumer import slow_consumer_message, slowness
@@ -420,9 +421,7 @@ class Client(asyncio.BufferedProtocol):
         logger.debug("%s connected", self.peer)
         self._stage = _Stage.AUTHENTICATING
         # A new parser: the handshake's holds on to the request, and to all of its headers.
-        self._protocol = WebSocketProtocol(
-            Side.SERVER, state=State.OPEN, max_size=shared.limits.max_control_bytes, logger=quiet_logger
-        )
+        self._protocol = ClientProtocol(shared.limits.max_control_bytes)
         self._session = ClientSession(self, outcome.endpoint, shared)
         self._writer = SocketWriter(
             self._transport,

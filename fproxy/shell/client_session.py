@@ -12,6 +12,7 @@ from websockets.protocol import Protocol as WebSocketProtocol
 from fproxy.core import control
 from fproxy.core.activity import ActivityKind
 from fproxy.core.client_key import ClientKey
+from fproxy.core.long_request import LongMessage
 from fproxy.core.status_replies import Reply, status_message
 from fproxy.core.topics import Topic
 from fproxy.shell.client_handler import RecoveringHandler, ReplayingHandler, SnapshotHandler
@@ -170,7 +171,7 @@ class ClientSession:
         if callback not in (self._after_reply or ()):
             self.after_reply(callback)
 
-    def _message_received(self, message: str | bytes) -> Iterator[None]:
+    def _message_received(self, message: str | bytes | LongMessage) -> Iterator[None]:
         client = self._client
         self._after_reply = []
         held = self._handler.topics(client) if client.authenticated else None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fproxy.core import long_request
 from fproxy.core.client_request import MAX_TOPICS_PER_MESSAGE, MessageError
-from fproxy.core.long_request import LONG_MESSAGE, PIECE, decode_long_request
+from fproxy.core.long_request import LONG_MESSAGE, PIECE, LongMessage, decode_long_request
 
 TOPICS = [f"C.EUR/USD{number}" for number in range(3_000)]
 
@@ -45,9 +45,9 @@ def test_a_long_message_says_what_a_json_library_reads_in_it(
     expected = ",".join(many).split(",")
     if len(expected) > MAX_TOPICS_PER_MESSAGE:
         with pytest.raises(MessageError, match="too many topics"):
-            finished(decode_long_request(text))
+            finished(decode_long_request(LongMessage.of(text)))
         return
-    steps, (request, parts) = finished(decode_long_request(text))
+    steps, (request, parts) = finished(decode_long_request(LongMessage.of(text)))
     assert parts == expected
     assert request == {name: value for name, value in fields.items() if name != "params"}
     assert steps >= len(text) // (8 * PIECE)
@@ -55,7 +55,39 @@ def test_a_long_message_says_what_a_json_library_reads_in_it(
 
 def test_escapes_that_a_library_makes_are_read() -> None:
     text = json.dumps({"action": "subscribe", "params": ",".join(TOPICS)}).replace("/", "\\/")
-    assert finished(decode_long_request(text.encode()))[1] == ({"action": "subscribe"}, TOPICS)
+    assert finished(decode_long_request(LongMessage.of(text.encode())))[1] == (
+        {"action": "subscribe"},
+        TOPICS,
+    )
+
+
+@given(
+    before=st.integers(0, 2 * LONG_MESSAGE),
+    within=st.integers(0, LONG_MESSAGE - 1),
+    behind=st.integers(0, 2 * LONG_MESSAGE),
+    many=st.booleans(),
+)
+def test_white_space_around_a_message_does_not_count(
+    before: int, within: int, behind: int, many: bool
+) -> None:
+    topics = TOPICS if many else TOPICS[:3]
+    text = json.dumps({"action": "subscribe", "params": topics})
+    text = "\n" * before + text[:-1] + " " * within + text[-1] + "\t" * behind
+    reading = decode_long_request(LongMessage.of(text))
+    request, parts = finished(reading)[1]
+    assert request["action"] == "subscribe"
+    assert parts == topics
+
+
+@given(places=st.lists(st.floats(0, 1), max_size=30))
+def test_wherever_a_message_is_cut_it_says_the_same(places: list[float]) -> None:
+    text = json.dumps({"action": "subscribe", "params": TOPICS, "since": 7})
+    ends = sorted(round(place * len(text)) for place in places)
+    pieces = [text[begin:end] for begin, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+    assert finished(decode_long_request(LongMessage(pieces)))[1] == (
+        {"action": "subscribe", "since": 7},
+        TOPICS,
+    )
 
 
 def test_no_step_decodes_more_than_a_piece(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +101,7 @@ def test_no_step_decodes_more_than_a_piece(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(long_request.json, "loads", noted)
     for params in (",".join(TOPICS), TOPICS):
-        finished(decode_long_request(json.dumps({"action": "subscribe", "params": params})))
+        finished(decode_long_request(LongMessage.of(json.dumps({"action": "subscribe", "params": params}))))
     assert PIECE <= longest < 2 * PIECE
 
 
@@ -103,6 +135,6 @@ LONG = "x," * LONG_MESSAGE
 )
 def test_what_is_wrong_is_said(text: str | bytes, error: str) -> None:
     with pytest.raises(MessageError) as raised:
-        finished(decode_long_request(text))
+        finished(decode_long_request(LongMessage.of(text)))
     assert str(raised.value).startswith(error)
     assert len(str(raised.value)) < 250

@@ -1,0 +1,26 @@
+"""websockets' sans-I/O protocol as clients have it behind their handshake: it is never given a long frame in one."""
+
+from websockets.protocol import Protocol, Side, State
+
+from fproxy.core.frame_pieces import FramePieces
+from fproxy.shell.handshake import quiet_logger
+
+
+class ClientProtocol(Protocol):
+    """A server's side of one open connection, whose long frames come in fragments of 16 KiB.
+
+    The library takes a frame when all of it has come, and copies it some times: of a megabyte for milliseconds.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        """Prepare a protocol.
+
+        Args:
+            max_message_bytes: the longest message that is taken.
+        """
+        super().__init__(Side.SERVER, state=State.OPEN, max_size=max_message_bytes, logger=quiet_logger)
+        self._frame_pieces = FramePieces(max_message_bytes)
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
+        """Take what was read. See ``Protocol``."""
+        super().receive_data(self._frame_pieces.feed(bytes(data)))
