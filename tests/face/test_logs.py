@@ -107,6 +107,18 @@ def test_lines_that_nobody_reads_are_dropped_and_counted_and_then_it_goes_on(end
     assert told == [dropped.count]
 
 
+def test_what_follows_a_line_that_was_cut_off_is_a_line_of_its_own(ends: tuple[int, int]) -> None:
+    reading, writing = ends
+    handler = NeverWaitingHandler(writing, DroppedLines())
+    handler.setFormatter(log_formatter("bare", journal=False))
+    handler.emit(record("x" * 1_000_000))  # more than anything takes
+    cut_off = os.read(reading, 2**20)
+    assert not cut_off.endswith(b"\n")
+    handler.emit(record("and on"))
+    handler.close()
+    assert os.read(reading, 2**20) == b"\nINFO and on\n"
+
+
 def test_the_journal_gets_levels_and_no_times(capfd: pytest.CaptureFixture[str]) -> None:
     reading, writing = os.pipe()
     try:

@@ -157,6 +157,29 @@ async def test_a_history_with_a_gap_says_so() -> None:
         assert (await client.until_status("replayed"))["complete"] is False
 
 
+async def test_a_history_that_has_forgotten_some_of_it_says_so() -> None:
+    """The stream has no gap, and the topic has been subscribed to all the time: it is only too much."""
+    async with (
+        system(history=HistorySettings(history_bytes=36_000)) as (proxy, firehose, _),
+        client_of(proxy, "T.A") as first,
+        client_of(proxy) as client,
+        client_of(proxy) as late,
+    ):
+        await firehose.until_acknowledged("T.A")
+        since = time.time_ns() // 1_000_000 + 1
+        while time.time_ns() // 1_000_000 < since:  # noqa: ASYNC110 (what is asked for begins after that)
+            await asyncio.sleep(0)
+        await firehose.send(array(trade("A", 1)))
+        await first.until(lambda: first.numbers == [1])
+        await client.ask("subscribe", "T.A", since=since)
+        assert (await client.until_status("replayed"))["complete"] is True
+        for number in range(2, 1_000):
+            await firehose.send(array(trade("A", number)))
+        await first.until(lambda: first.numbers[-1] == 999)
+        await late.ask("subscribe", "T.A", since=since)
+        assert (await late.until_status("replayed"))["complete"] is False
+
+
 async def test_without_a_history_a_client_is_told_and_served_live() -> None:
     async with system(history=HistorySettings(history=0)) as (proxy, firehose, _), client_of(proxy) as client:
         await client.ask("subscribe", "T.A", since=TIME)
