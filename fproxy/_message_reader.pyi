@@ -16,11 +16,11 @@ class MessageReader:
         take: gets each whole message and returns its status events, if any, each as it came. The memoryview that a
             plain callable gets points into the read buffer, and is good only until it returns.
         statuses_came: gets the status events of a message that has some.
-        drained: called behind the last frame of each read.
+        drained: called behind the last frame of each read, or of several: see ``BoundedReads``.
         other_frame: gets each frame that is no whole message, or that comes while ``at_message_start`` is false.
         unsound: gets the FrameError that ``take`` raised.
         failed: called while any other exception of ``take`` or ``drained`` is handled, with its consequence in words.
-        timer: counts how long each read takes until ``drained`` returns; None for nobody.
+        timer: counts how long it takes from the first frame until ``drained`` returns; None for nobody.
 
     Attributes:
         at_message_start: whether the next data frame begins a message that should be handed on. To be set to false
@@ -49,6 +49,9 @@ class MessageReader:
     ) -> None: ...
     def frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take one frame; what picows calls as ``on_ws_frame``. Raises what ``other_frame`` raises."""
+
+    def drain(self) -> None:
+        """Call ``drained`` if messages have come since it was called."""
 
     def message(self, payload: bytes) -> None:
         """Take a message that was put together from several frames."""

@@ -32,20 +32,6 @@ if picows.__version__ != FPROXY_PICOWS_VERSION.decode():
 
 
 cdef class MessageReader:
-    cdef public bint at_message_start
-    cdef public bint holding
-    cdef object _held
-    cdef readonly unsigned long long messages
-    cdef readonly unsigned long long bytes_read
-    cdef object _take
-    cdef MessageSink _sink  # the same, when it needs no Python object
-    cdef object _statuses_came
-    cdef object _drained
-    cdef object _other_frame
-    cdef object _unsound
-    cdef object _failed
-    cdef ReadTimer _timer
-
     def __init__(self, *, take, statuses_came, drained, other_frame, unsound, failed, ReadTimer timer=None):
         self.at_message_start = True
         self.holding = False
@@ -60,8 +46,6 @@ cdef class MessageReader:
         self._timer = timer
 
     def frame(self, object transport not None, WSFrame frame not None):
-        if self._timer is not None:
-            self._timer.begin()
         # What begins a message and ends it is a message, unless it is a control frame or continues nothing.
         if self.at_message_start and frame.fin and (
             frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.BINARY
@@ -72,8 +56,19 @@ cdef class MessageReader:
                 self._read(frame.payload_ptr, frame.payload_size)
         else:
             self._other_frame(transport, frame)
-        if frame.last_in_buffer:
-            self._drain()
+        if frame.last_in_buffer and not self.reads_on:
+            self.drain()
+
+    cpdef drain(self):
+        if not self._undrained:
+            return
+        self._undrained = False
+        try:
+            self._drained()
+        except Exception:
+            self._failed("some of its messages may be late or lost")
+        if self._timer is not None and not self.holding:
+            self._timer.end()
 
     def message(self, bytes payload not None):
         self._read(PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
@@ -82,7 +77,7 @@ cdef class MessageReader:
         if not self._held:
             return False
         self.message(self._held.popleft())
-        self._drain()
+        self.drain()
         return True
 
     def release(self):
@@ -91,15 +86,10 @@ cdef class MessageReader:
         if self._timer is not None:
             self._timer.end()
 
-    cdef _drain(self):
-        try:
-            self._drained()
-        except Exception:
-            self._failed("some of its messages may be late or lost")
-        if self._timer is not None and not self.holding:
-            self._timer.end()
-
     cdef _read(self, char *begin, Py_ssize_t size):
+        if self._timer is not None:
+            self._timer.begin()
+        self._undrained = True
         self.messages += 1
         self.bytes_read += size
         try:

@@ -9,7 +9,14 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "fproxy"
 
 LAYERS = {"core": 0, "simulation": 1, "shell": 2, "roles": 3, "face": 4}
-COMPILED = {"_fastpath": 0, "_bars": 0, "_socket_writer": 2, "_message_reader": 2, "_read_timer": 2}
+COMPILED = {
+    "_fastpath": 0,
+    "_bars": 0,
+    "_socket_writer": 2,
+    "_message_reader": 2,
+    "_bounded_reads": 2,
+    "_read_timer": 2,
+}
 
 SOCKETS = {"socket", "aiofastnet", "picows", "websockets", "ssl", "select", "selectors", "uvloop", "aiohttp"}
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from picows import WSHandshakeError, WSListener, WSTransport, ws_connect
 
+from fproxy._bounded_reads import READ_BYTES
 from fproxy.core.frames import SERVER_NAME
 from fproxy.core.redaction import redact
 from fproxy.core.upstream_failure import UpstreamFailure
@@ -23,12 +24,9 @@ if TYPE_CHECKING:
 else:
     _LoggerAdapter = logging.LoggerAdapter
 
-READ_BUFFER_BYTES: Final = 256 * 1024
-"""The size that the read buffer starts with; picows doubles it when one read fills it.
-
-What one read brings is one burst, and a burst is what the writes to clients are shared over. 256 KiB is as
-much as the transport reads before it lets others run, and still fits a core's second-level cache.
-"""
+READ_BUFFER_BYTES: Final = READ_BYTES * 5 // 4
+"""The size that the read buffer starts with. picows doubles it when more than nine tenths of it are filled, which
+one read does not do, unless behind the beginning of a frame of more than 128 KiB."""
 
 
 class HandshakeBrokenOffError(Exception):

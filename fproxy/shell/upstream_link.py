@@ -8,6 +8,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from fproxy._bounded_reads import BoundedReads
 from fproxy._fastpath import FrameError
 from fproxy._message_reader import MessageReader
 from fproxy.core.demand import Demand
@@ -104,6 +105,7 @@ class UpstreamLink(WSListener):
         self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
         self._answers = UpstreamAnswers(self._loop, self._take_statuses, pause=self._pause)
+        self._reads: BoundedReads | None = None
         self._reader = MessageReader(
             take=listener.take,
             statuses_came=self._answers.came,
@@ -142,6 +144,7 @@ class UpstreamLink(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The handshake is done: authenticate."""
         self._transport = transport
+        self._reads = BoundedReads(transport.underlying_transport, self._reader)
         self._auth_timer = self._loop.call_later(self._options.auth_wait, self._auth_wait_over)
         if self._options.silence > 0:
             self._silence = SilenceWatch(
@@ -387,6 +390,8 @@ class UpstreamLink(WSListener):
         self._is_paused = is_paused
         if self._silence is not None:
             self._silence.hold(is_paused)
+        if self._reads is not None:
+            self._reads.hold(is_paused)
         underlying = self._transport.underlying_transport
         if underlying.is_closing():
             pass
