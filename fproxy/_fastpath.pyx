@@ -2,7 +2,6 @@
 """The compiled fast path: scan, match, collect, flush. See ``_fastpath.pyi`` for what each name does."""
 
 import logging
-import secrets
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -276,7 +275,7 @@ cdef class Fanout:
         self._history = history
         self._snapshots = snapshots
         self._event_topics = event_topics
-        self._fanout = new CppFanout(secrets.randbits(64), max_message)
+        self._fanout = new CppFanout(process_seed(), max_message)
         self._sinks = []
         self._muted = {}
         self._frames = Frames()

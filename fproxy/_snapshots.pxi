@@ -14,15 +14,15 @@ cdef extern from "snapshots.hpp" namespace "fproxy" nogil:
         size_t count
 
     cdef cppclass CppSnapshots "fproxy::Snapshots":
-        CppSnapshots(size_t most_bytes) except +
+        CppSnapshots(size_t most_bytes, uint64_t seed) except +core_error
         uint64_t next() const
         bool_t read(
             const Text &type, const Text &symbol, const Passed &passed, size_t max_payload, MessageBuffer &to
-        ) except +
+        ) except +core_error
         Piece read_all(
             const Text &type, const Text &prefix, const Passed &passed, size_t start, size_t most_places,
             size_t most_bytes, size_t max_payload, MessageBuffer &to
-        ) except +
+        ) except +core_error
         size_t topics() const
         uint64_t evicted() const
         size_t bytes() const
@@ -52,7 +52,7 @@ cdef class Snapshots:
     def __cinit__(self, *, size_t max_bytes):
         if max_bytes < 1:
             raise ValueError("snapshots of 0 bytes keep nothing")
-        self._snapshots = new CppSnapshots(max_bytes)
+        self._snapshots = new CppSnapshots(max_bytes, process_seed())
 
     def __dealloc__(self):
         del self._snapshots

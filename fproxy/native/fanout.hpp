@@ -26,6 +26,7 @@ class Fanout {
     // is not sound; failure() says what and where.
     bool feed(unsigned source, const char *begin, const char *end) {
         next_event_ = 0;
+        snapshots_ = nullptr;
         const uint64_t exact_before = scanner_.exact_messages();
         if (!scanner_.scan(begin, end, events_)) {
             events_.clear();
@@ -68,30 +69,20 @@ class Fanout {
     void withhold(std::vector<std::pair<const char *, const char *>> &statuses) {
         for (const Event &event : events_)
             if (event.kind == EventKind::kStatus) statuses.emplace_back(event.begin, event.end);
+        while (snapshots_ != nullptr && next_event_ < events_.size()) {
+            const AudienceSet *rows[kLargeBatch];
+            const size_t size = std::min(kLargeBatch, events_.size() - next_event_);
+            keep_and_match(&events_[next_event_], size, rows);
+            next_event_ += size;
+        }
         next_event_ = events_.size();
     }
 
-    // Keep the events of that message that count, each as the last one of its topic. A bar that does not tell its interval has
-    // no topic of its own.
+    // Have distribute() and withhold() keep the events of that message that count, each as the last one of its topic. A bar that
+    // does not tell its interval has no topic of its own. The snapshots have the seed of this fan-out.
     void keep_last(Snapshots &snapshots, int64_t received, bool is_live) {
-        const Event *batch[Snapshots::kBatch];
-        size_t size = 0;
         snapshots.begin_message(received, is_live);
-        for (const Event &event : events_) {
-            if (event.kind == EventKind::kStatus) continue;
-            if (__builtin_expect(event.kind == EventKind::kBarSomehow, 0)) {
-                snapshots.keep(batch, std::exchange(size, 0));
-                char name[kBarName];
-                Event bar;
-                const Event *const named = &bar;
-                if (name_bar(event, scanner_.bar_interval(event), name, bar) && audiences_.topics().table().counts(bar, source_))
-                    snapshots.keep(&named, 1);
-            } else if (audiences_.topics().table().counts(event, source_)) {
-                batch[size++] = &event;
-                if (size == Snapshots::kBatch) snapshots.keep(batch, std::exchange(size, 0));
-            }
-        }
-        snapshots.keep(batch, size);
+        snapshots_ = &snapshots;
     }
 
     // Pass over events whose own time is before `time`, in Unix milliseconds; one without a time counts as of `otherwise`.
@@ -119,7 +110,8 @@ class Fanout {
     // those audiences have been taken.
     bool distribute(std::vector<std::pair<const char *, const char *>> &statuses) {
         if (__builtin_expect(take_from_ != 0, 0)) return distribute_from(statuses);
-        const size_t batch = audiences_.topics().table().is_large() ? kLargeBatch : kBatch;
+        const bool is_large = audiences_.topics().table().is_large() || (snapshots_ != nullptr && snapshots_->is_large());
+        const size_t batch = is_large ? kLargeBatch : kBatch;
         while (next_event_ < events_.size() && overfull_.empty()) {
             const size_t size = std::min(batch, events_.size() - next_event_);
             distribute_batch(&events_[next_event_], size, statuses);
@@ -177,6 +169,7 @@ class Fanout {
     ScannedMessage scanned_;
     unsigned source_ = 0;              // of the message being distributed
     const char *frame_end_ = nullptr;  // its end
+    Snapshots *snapshots_ = nullptr;   // where its events are kept
     size_t next_event_ = 0;            // the first of its events still to be distributed
     std::vector<AudienceId> ready_;
     std::vector<AudienceId> overfull_;
@@ -194,19 +187,14 @@ class Fanout {
             distribute<false>(events, size, statuses);
     }
 
-    // Match and collect a few events, step by step: while one waits for memory, so do the others.
+    // Match and collect a few events.
     template <bool kWithPrefixes>
     void distribute(const Event *events, size_t size, std::vector<std::pair<const char *, const char *>> &statuses) {
         const AudienceSet *rows[kLargeBatch];
-        TopicTable::Lookup lookups[kLargeBatch];
-        TopicTable &topics = audiences_.topics().table();
-        for (size_t i = 0; i < size; ++i) lookups[i] = topics.begin(events[i]);
-        if (topics.is_large())
-            for (size_t i = 0; i < size; ++i) topics.fetch_row(lookups[i]);
-        for (size_t i = 0; i < size; ++i) {
-            const bool plain = events[i].kind == EventKind::kMarketData || events[i].kind == EventKind::kBar;
-            rows[i] = __builtin_expect(plain, 1) ? topics.end(lookups[i], events[i], source_) : nullptr;
-        }
+        if (__builtin_expect(snapshots_ != nullptr, 0))
+            keep_and_match(events, size, rows);
+        else
+            match(events, size, rows);
         for (size_t i = 0; i < size; ++i) {
             if (rows[i] == nullptr) continue;
             if (rows[i]->empty())
@@ -224,6 +212,58 @@ class Fanout {
             else if (events[i].kind == EventKind::kBarSomehow)
                 feed_bar(events[i]);
         }
+    }
+
+    // Whether an event's type and symbol are its topic's.
+    static bool has_topic(const Event &event) {
+        return __builtin_expect(event.kind == EventKind::kMarketData || event.kind == EventKind::kBar, 1);
+    }
+
+    // Find the rows of a few events, step by step: while one waits for memory, so do the others.
+    FPROXY_INLINE void match(const Event *events, size_t size, const AudienceSet **rows) {
+        TopicTable::Lookup lookups[kLargeBatch];
+        TopicTable &topics = audiences_.topics().table();
+        for (size_t i = 0; i < size; ++i) lookups[i] = topics.begin(events[i]);
+        if (topics.is_large())
+            for (size_t i = 0; i < size; ++i) topics.fetch_row(lookups[i]);
+        for (size_t i = 0; i < size; ++i) rows[i] = has_topic(events[i]) ? topics.end(lookups[i], events[i], source_) : nullptr;
+    }
+
+    // The same, and keep each that counts as the last one of its topic.
+    void keep_and_match(const Event *events, size_t size, const AudienceSet **rows) {
+        struct Step {
+            TopicTable::Lookup lookup;
+            Snapshots::Number found;
+        };
+        Step steps[kLargeBatch];
+        TopicTable &topics = audiences_.topics().table();
+        Snapshots &snapshots = *snapshots_;
+        for (size_t i = 0; i < size; ++i) {
+            steps[i].lookup = topics.begin_hashed(events[i]);
+            snapshots.fetch_slot(steps[i].lookup.hash);
+        }
+        for (size_t i = 0; i < size; ++i) steps[i].found = snapshots.find(steps[i].lookup.hash);
+        for (size_t i = 0; i < size; ++i) topics.fetch_row(steps[i].lookup, snapshots.fetch(steps[i].found));
+        for (size_t i = 0; i < size; ++i) {
+            const Event &event = events[i];
+            const TopicTable::Lookup &lookup = steps[i].lookup;
+            rows[i] = nullptr;
+            if (has_topic(event)) {
+                TopicId none = Snapshots::kNone;
+                TopicId &row = topics.counts(lookup, event, source_) ? snapshots.keep(steps[i].found, lookup.hash, event) : none;
+                rows[i] = topics.end(lookup, event, source_, row);
+            } else if (event.kind == EventKind::kBarSomehow) {
+                keep_bar(event);
+            }
+        }
+    }
+
+    void keep_bar(const Event &event) {
+        char name[kBarName];
+        Event bar;
+        if (!name_bar(event, scanner_.bar_interval(event), name, bar)) return;
+        const TopicTable::Lookup lookup = audiences_.topics().table().begin_hashed(bar);
+        if (audiences_.topics().table().counts(lookup, bar, source_)) snapshots_->keep(Snapshots::kNone, lookup.hash, bar);
     }
 
     // As distribute(), one event at a time, without those that are too old.

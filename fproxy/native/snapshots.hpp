@@ -2,8 +2,8 @@
 // which outlives subscriptions.
 //
 // Memory is bounded: what was updated longest ago is evicted for what is new. An event costs one look-up, one copy and a
-// change of the order of updates, and a message's events are kept sixteen at a time, step by step, so that the cache
-// misses of one overlap with those of the others.
+// change of the order of updates. What is kept has a number, and knows by which number its topic goes in the topic table: so an
+// event that is kept and matched is looked up once.
 #pragma once
 
 #include <algorithm>
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "event.hpp"
+#include "kept_event.hpp"
 #include "keyed_hash.hpp"
 #include "message_buffer.hpp"
 #include "open_table.hpp"
@@ -24,7 +25,9 @@ namespace fproxy {
 
 class Snapshots {
   public:
-    static constexpr size_t kBatch = 16;
+    using Number = uint32_t;
+
+    static constexpr Number kNone = ~Number{0};
 
     // Which events a reader has no need of: those of messages from the number `before` on that were live, and those that a
     // replay has brought, which are of messages from the number `replayed_from` up to `before` and, by their own time, of
@@ -35,7 +38,8 @@ class Snapshots {
         int64_t replayed_since = 0;
     };
 
-    explicit Snapshots(size_t most_bytes) : most_bytes_(most_bytes), index_(HashOfSlot{}) {}
+    // `seed` is that of the topic table which hashes the events.
+    Snapshots(size_t most_bytes, uint64_t seed) : most_bytes_(most_bytes), hash_(seed), index_(HashOfSlot{}) {}
     Snapshots(const Snapshots &) = delete;
     Snapshots &operator=(const Snapshots &) = delete;
     ~Snapshots() {
@@ -50,39 +54,43 @@ class Snapshots {
         is_live_ = is_live;
     }
 
-    // Keep up to kBatch events of the message, each in place of the one before it of the same topic. Events without a type or a
-    // symbol have no topic, and are passed over.
-    void keep(const Event *const *events, size_t size) {
-        uint64_t hashes[kBatch];
-        uint32_t found[kBatch];
-        for (size_t i = 0; i < size; ++i) {
-            hashes[i] = hash_of(events[i]->type, events[i]->symbol);
-            index_.prefetch(hashes[i]);
-        }
-        for (size_t i = 0; i < size; ++i) {
-            const Slot *const slot = find(hashes[i]);
-            found[i] = slot == nullptr ? kNone : slot->entry;
-            if (slot == nullptr) continue;
-            __builtin_prefetch(&entry(found[i]), 1);
-            __builtin_prefetch(&links(found[i]), 1);
-        }
-        for (size_t i = 0; i < size; ++i) {
-            if (found[i] == kNone) continue;
-            const Links &linked = links(found[i]);
-            if (linked.newer != kNone) __builtin_prefetch(&links(linked.newer), 1);
-            if (linked.older != kNone) __builtin_prefetch(&links(linked.older), 1);
-            const char *const block = entry(found[i]).block;
-            const size_t bytes = std::min<size_t>(entry(found[i]).capacity, kPrefetched);
-            for (size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(block + at, 1);
-        }
-        for (size_t i = 0; i < size; ++i) {
-            if (events[i]->type.length == 0 || events[i]->symbol.length == 0) continue;
-            // What was found may be another topic's by now, if this batch has evicted it.
-            if (found[i] != kNone && entry(found[i]).hash == hashes[i] && entry(found[i]).is_of(*events[i]))
-                update(found[i], *events[i]);
-            else
-                keep_slowly(hashes[i], *events[i]);
-        }
+    // Whether there is more than caches hold: then more events are worth keeping at once.
+    bool is_large() const { return index_.size() > kCachedTopics; }
+
+    // Events of the message are kept in steps, so that a caller with many of them can let memory work on several at once:
+    // fetch_slot(), find(), fetch() and keep(), each for all of them before the next. `hash` is that of type and symbol.
+
+    FPROXY_INLINE void fetch_slot(uint64_t hash) const { index_.prefetch(hash); }
+
+    // The number of what is kept of a topic, as far as the hash tells; kNone when nothing is.
+    Number find(uint64_t hash) const {
+        const Slot *const slot = index_.find(hash, [tag = tag_of(hash)](const Slot &slot) { return slot.tag == tag; });
+        if (slot == nullptr) return kNone;
+        __builtin_prefetch(&entry(slot->entry), 1);
+        __builtin_prefetch(&links(slot->entry), 1);
+        return slot->entry;
+    }
+
+    // Have the memory fetched that keep() needs. Returns the topic's row, as far as it is noted; see keep().
+    FPROXY_INLINE TopicId fetch(Number found) const {
+        if (found == kNone) return kNone;
+        const Links &linked = links(found);
+        if (linked.newer != kNone) __builtin_prefetch(&links(linked.newer), 1);
+        if (linked.older != kNone) __builtin_prefetch(&links(linked.older), 1);
+        const char *const block = entry(found).block;
+        const size_t bytes = std::min<size_t>(entry(found).capacity, kPrefetched);
+        for (size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(block + at, 1);
+        return entry(found).row;
+    }
+
+    // Keep an event in place of the one before it of the same topic; one without a type or a symbol has no topic, and is passed
+    // over. `found` is what find() gave. Returns where the topic's row in the topic table is noted for the next event; that is
+    // valid until the next call.
+    TopicId &keep(Number found, uint64_t hash, const Event &event) {
+        // What was found may be another topic's by now, if an event since has evicted it.
+        if (found == kNone || entry(found).tag != tag_of(hash) || !entry(found).is_of(event)) return keep_slowly(hash, event);
+        update(found, event);
+        return entry(found).row;
     }
 
     // The number of the next message to come.
@@ -92,7 +100,7 @@ class Snapshots {
     bool read(const Text &type, const Text &symbol, const Passed &passed, size_t max_payload, MessageBuffer &to) {
         const uint64_t hash = hash_of(type, symbol);
         const Slot *const slot = index_.find(hash, [&](const Slot &slot) {
-            return slot.hash == hash && entry(slot.entry).has_texts(type, symbol);
+            return slot.tag == tag_of(hash) && entry(slot.entry).has_texts(type, symbol);
         });
         return slot != nullptr && append(entry(slot->entry), passed, max_payload, to);
     }
@@ -112,7 +120,7 @@ class Snapshots {
         const size_t end = std::min<size_t>(made_, start + most_places);
         for (size_t id = start; id < end; ++id) {
             if (to.size() >= most_bytes) return Piece{id, piece.count};
-            const Entry &each = entry(static_cast<uint32_t>(id));
+            const KeptEvent &each = entry(static_cast<uint32_t>(id));
             if (each.block == nullptr) continue;
             if (type.length == 0 ? each.kind == EventKind::kBar : each.type() != type) continue;
             if (prefix.length != 0 && !each.symbol_begins(prefix)) continue;
@@ -129,55 +137,13 @@ class Snapshots {
     size_t bytes() const { return blocks_bytes_ + chunks_.size() * sizeof(Chunk) + index_.bytes(); }
 
   private:
-    static constexpr uint32_t kNone = ~uint32_t{0};
     static constexpr size_t kLine = 64;
     static constexpr size_t kPrefetched = 4 * kLine;
     static constexpr size_t kGrain = 32;            // blocks grow by this: an event seldom needs another than the one before
     static constexpr size_t kAllocatorBytes = 16;   // that a block costs beside its own
     static constexpr size_t kLoose = 512;           // a block this long is changed when less than a quarter of it is used
     static constexpr uint32_t kChunk = 256;
-
-    // What is kept of a topic. Its block holds the type and the symbol, where they are longer than their keys, and the event.
-    struct Entry {
-        char *block = nullptr;  // null when the entry is free
-        uint64_t hash;
-        uint64_t type_key;
-        uint64_t symbol_key;
-        uint64_t number;    // of the message that brought the event
-        int64_t received;   // when it came
-        uint32_t capacity;  // of the block
-        uint32_t length;    // of the event
-        uint32_t symbol_length;
-        uint32_t type_length : 23;
-        uint32_t was_live : 1;
-        EventKind kind;
-
-        static size_t text_bytes(size_t length) { return length > Text::kPackedLength ? length : 0; }
-        size_t texts_bytes() const { return text_bytes(type_length) + text_bytes(symbol_length); }
-        const char *event() const { return block + texts_bytes(); }
-
-        Text type() const { return text(block, type_length, type_key); }
-        Text symbol() const { return text(block + text_bytes(type_length), symbol_length, symbol_key); }
-
-        bool has_texts(const Text &other_type, const Text &other_symbol) const {
-            return type() == other_type && symbol() == other_symbol;
-        }
-        bool symbol_begins(const Text &prefix) const {
-            if (symbol_length < prefix.length) return false;
-            if (symbol_length <= Text::kPackedLength) return (symbol_key & low_bytes(prefix.length)) == prefix.key;
-            return std::memcmp(symbol().data, prefix.data, prefix.length) == 0;
-        }
-        bool is_of(const Event &event) const { return block != nullptr && has_texts(event.type, event.symbol); }
-
-      private:
-        static Text text(const char *at, size_t length, uint64_t key) {
-            Text text;
-            text.data = at;
-            text.length = static_cast<uint32_t>(length);
-            text.key = key;
-            return text;
-        }
-    };
+    static constexpr size_t kCachedTopics = 4 * 1024;
 
     // The order of updates, by entries. Apart from them: a change of it touches two others.
     struct Links {
@@ -186,23 +152,25 @@ class Snapshots {
     };
 
     struct Chunk {
-        Entry entries[kChunk];
+        KeptEvent entries[kChunk];
         Links links[kChunk];
     };
 
+    // A topic, and so much of its hash that others are hardly ever looked at; as in the topic table.
     struct Slot {
-        uint64_t hash = 0;
+        uint32_t tag = 0;
         uint32_t entry = kNone;
 
         bool is_free() const { return entry == kNone; }
     };
 
     struct HashOfSlot {
-        uint64_t operator()(const Slot &slot) const { return slot.hash; }
+        uint64_t operator()(const Slot &slot) const { return uint64_t{slot.tag} << 32; }
     };
+    static uint32_t tag_of(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
 
     size_t most_bytes_;
-    const KeyedHash &hash_ = KeyedHash::of_process();
+    KeyedHash hash_;
     OpenTable<Slot, HashOfSlot> index_;
     std::vector<std::unique_ptr<Chunk>> chunks_;
     std::vector<uint32_t> free_;
@@ -215,19 +183,18 @@ class Snapshots {
     bool is_live_ = true;
     uint64_t evicted_ = 0;
     Scanner scanner_;
+    TopicId no_row_ = kNone;  // where nothing is kept that could note it
 
-    Entry &entry(uint32_t id) { return chunks_[id / kChunk]->entries[id % kChunk]; }
+    const KeptEvent &entry(uint32_t id) const { return chunks_[id / kChunk]->entries[id % kChunk]; }
+    const Links &links(uint32_t id) const { return chunks_[id / kChunk]->links[id % kChunk]; }
+    KeptEvent &entry(uint32_t id) { return chunks_[id / kChunk]->entries[id % kChunk]; }
     Links &links(uint32_t id) { return chunks_[id / kChunk]->links[id % kChunk]; }
 
     uint64_t hash_of(const Text &type, const Text &symbol) const {
         return hash_.of(hash_.of(type.key, type.length), symbol.key, symbol.length);
     }
 
-    const Slot *find(uint64_t hash) const {
-        return index_.find(hash, [hash](const Slot &slot) { return slot.hash == hash; });
-    }
-
-    bool append(const Entry &kept, const Passed &passed, size_t max_payload, MessageBuffer &to) {
+    bool append(const KeptEvent &kept, const Passed &passed, size_t max_payload, MessageBuffer &to) {
         if (kept.number >= passed.before) {
             if (kept.was_live) return false;
         } else if (kept.number >= passed.replayed_from) {
@@ -240,30 +207,34 @@ class Snapshots {
     }
 
     // The topic is new, or was evicted after it had been looked up.
-    void keep_slowly(uint64_t hash, const Event &event) {
-        const Slot *const slot =
-            index_.find(hash, [&](const Slot &slot) { return slot.hash == hash && entry(slot.entry).is_of(event); });
-        if (slot != nullptr)
-            update(slot->entry, event);
-        else
-            insert(hash, event);
+    TopicId &keep_slowly(uint64_t hash, const Event &event) {
+        no_row_ = kNone;
+        if (event.type.length == 0 || event.symbol.length == 0) return no_row_;
+        const Slot *const slot = index_.find(
+            hash, [&](const Slot &slot) { return slot.tag == tag_of(hash) && entry(slot.entry).is_of(event); });
+        if (slot == nullptr) return insert(hash, event);
+        const Number number = slot->entry;
+        update(number, event);
+        return entry(number).row;
     }
 
     static size_t block_size(size_t bytes) { return (bytes + kGrain - 1) / kGrain * kGrain; }
 
-    void insert(uint64_t hash, const Event &event) {
+    // Returns where the topic's row is noted.
+    TopicId &insert(uint64_t hash, const Event &event) {
         const size_t length = static_cast<size_t>(event.end - event.begin);
-        const size_t texts = Entry::text_bytes(event.type.length) + Entry::text_bytes(event.symbol.length);
+        const size_t texts = KeptEvent::text_bytes(event.type.length) + KeptEvent::text_bytes(event.symbol.length);
         const size_t size = block_size(texts + length);
-        if (event.type.length > kLongestType || length > kLongestEvent || !make_room(size, true)) return;
+        if (event.type.length > kLongestType || length > kLongestEvent || !make_room(size, true)) return no_row_;
         const uint32_t id = new_entry();
-        index_.insert(Slot{hash, id});
-        Entry &made = entry(id);
-        made.hash = hash;
+        index_.insert(Slot{tag_of(hash), id});
+        KeptEvent &made = entry(id);
+        made.tag = tag_of(hash);
+        made.row = kNone;
         made.block = new_block(size);
         if (made.block == nullptr) {
             release(id);
-            return;
+            return no_row_;
         }
         made.capacity = static_cast<uint32_t>(size);
         made.type_key = event.type.key;
@@ -273,9 +244,10 @@ class Snapshots {
         made.kind = event.kind;
         if (event.type.length > Text::kPackedLength) std::memcpy(made.block, event.type.data, event.type.length);
         if (event.symbol.length > Text::kPackedLength)
-            std::memcpy(made.block + Entry::text_bytes(event.type.length), event.symbol.data, event.symbol.length);
+            std::memcpy(made.block + KeptEvent::text_bytes(event.type.length), event.symbol.data, event.symbol.length);
         write(made, event, length);
         link(id);
+        return made.row;
     }
 
     void update(uint32_t id, const Event &event) {
@@ -296,7 +268,7 @@ class Snapshots {
         write(entry(id), event, length);
     }
 
-    void write(Entry &to, const Event &event, size_t length) {
+    void write(KeptEvent &to, const Event &event, size_t length) {
         std::memcpy(to.block + to.texts_bytes(), event.begin, length);
         to.length = static_cast<uint32_t>(length);
         to.number = next_ - 1;
@@ -307,7 +279,7 @@ class Snapshots {
     // Give an entry, the newest one, another block with the same texts. False when there is no room.
     bool change_block(uint32_t id, size_t size) {
         if (!make_room(size, false)) return false;
-        Entry &changed = entry(id);
+        KeptEvent &changed = entry(id);
         char *const block = new_block(size);
         if (block == nullptr) return false;
         std::memcpy(block, changed.block, changed.texts_bytes());
@@ -324,7 +296,7 @@ class Snapshots {
         return block;
     }
 
-    void free_block(Entry &of) {
+    void free_block(KeptEvent &of) {
         std::free(of.block);
         blocks_bytes_ -= of.capacity + kAllocatorBytes;
         of.block = nullptr;
@@ -364,7 +336,7 @@ class Snapshots {
     }
 
     void release(uint32_t id) {
-        index_.erase(index_.find(entry(id).hash, [id](const Slot &slot) { return slot.entry == id; }));
+        index_.erase(index_.find(uint64_t{entry(id).tag} << 32, [id](const Slot &slot) { return slot.entry == id; }));
         free_.push_back(id);  // there is room for all
     }
 

@@ -125,6 +125,13 @@ class TopicTable {
         return lookup;
     }
 
+    // The same for a caller who needs the hash in any case, and may know the topic's row from an event before.
+    Lookup begin_hashed(const Event &event) {
+        const KnownType &type = known_type(event.type);
+        const bool by_symbol = type.has_exact && event.symbol.length != 0;
+        return Lookup{type.wildcard, by_symbol, hash_.of(type.hash, event.symbol.key, event.symbol.length)};
+    }
+
     // Whether the table is larger than caches are: then what end() looks at is worth fetching beforehand.
     bool is_large() const { return slots_.size() > kCachedTopics; }
 
@@ -136,14 +143,28 @@ class TopicTable {
         if (slot != nullptr) __builtin_prefetch(&rows_[slot->topic]);
     }
 
+    // The same for an end() that is told the row.
+    FPROXY_INLINE void fetch_row(const Lookup &lookup, TopicId known) const {
+        if (!lookup.by_symbol) return;
+        if (known < rows_.size())
+            __builtin_prefetch(&rows_[known]);
+        else
+            slots_.prefetch(lookup.hash);
+    }
+
     // The audiences of an event that came from an upstream; null when it does not count from there. The table must not
     // have changed since begin().
     const AudienceSet *end(const Lookup &lookup, const Event &event, unsigned source) const {
-        TopicId id = lookup.by_symbol ? find(lookup.hash, lookup.otherwise, event.symbol) : kNone;
-        if (id == kNone) id = lookup.otherwise;
-        if (id == everything_ && event.kind == EventKind::kBar) return nullptr;
-        const Row &row = rows_[id];
-        return (row.sources >> source & 1) != 0 ? &row.audiences : nullptr;
+        return audiences(lookup.by_symbol ? find(lookup.hash, lookup.otherwise, event.symbol) : kNone, lookup, event, source);
+    }
+
+    // The same. `known` is the row that was found for an event of the same type and symbol, however long ago: it is taken if it
+    // is still theirs, and else becomes the one that is.
+    const AudienceSet *end(const Lookup &lookup, const Event &event, unsigned source, TopicId &known) const {
+        if (!lookup.by_symbol) return audiences(kNone, lookup, event, source);
+        if (known >= rows_.size() || !is_row_of(known, lookup.otherwise, event.symbol))
+            known = find(lookup.hash, lookup.otherwise, event.symbol);
+        return audiences(known, lookup, event, source);
     }
 
     // Whether the events of a type count when they come from an upstream.
@@ -153,7 +174,12 @@ class TopicTable {
 
     // Whether an event that came from an upstream counts, whoever takes it.
     bool counts(const Event &event, unsigned source) {
-        const Sources sources = event.kind == EventKind::kBar ? bar_sources_ : rows_[known_type(event.type).wildcard].sources;
+        return counts(Lookup{known_type(event.type).wildcard, false, 0}, event, source);
+    }
+
+    // The same of an event that is being looked up.
+    bool counts(const Lookup &lookup, const Event &event, unsigned source) const {
+        const Sources sources = event.kind == EventKind::kBar ? bar_sources_ : rows_[lookup.otherwise].sources;
         return (sources >> source & 1) != 0;
     }
 
@@ -343,12 +369,19 @@ class TopicTable {
     TopicId find(const TopicType &type, const Text &symbol) const { return find(hash_of(type.text, symbol), type.wildcard, symbol); }
 
     TopicId find(uint64_t hash, TopicId type, const Text &symbol) const {
-        const Slot *const found = slots_.find(hash, [&, tag = tag_of(hash)](const Slot &slot) {
-            if (slot.tag != tag) return false;
-            const Row &row = rows_[slot.topic];
-            return row.type == type && row.symbol == symbol;
-        });
+        const Slot *const found = slots_.find(
+            hash, [&, tag = tag_of(hash)](const Slot &slot) { return slot.tag == tag && is_row_of(slot.topic, type, symbol); });
         return found == nullptr ? kNone : found->topic;
+    }
+
+    bool is_row_of(TopicId id, TopicId type, const Text &symbol) const { return rows_[id].type == type && rows_[id].symbol == symbol; }
+
+    // Those of an event that has this row, or none of its symbol.
+    FPROXY_INLINE const AudienceSet *audiences(TopicId id, const Lookup &lookup, const Event &event, unsigned source) const {
+        if (id == kNone) id = lookup.otherwise;
+        if (id == everything_ && event.kind == EventKind::kBar) return nullptr;
+        const Row &row = rows_[id];
+        return (row.sources >> source & 1) != 0 ? &row.audiences : nullptr;
     }
 
     uint64_t hash_of(TopicId id) const { return hash_of(topics_[id].type->text, rows_[id].symbol.text()); }

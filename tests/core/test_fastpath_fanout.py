@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from market_data import SYMBOLS, Pairs, decode, event_texts, frames, meaning, split_events
 
-from fproxy._fastpath import Fanout, FrameError, History, ReentrancyError
+from fproxy._fastpath import Fanout, FrameError, History, ReentrancyError, Snapshots
 from fproxy.core.topics import Topic, parse_topic
 
 MAX_MESSAGE = 400
@@ -89,9 +89,12 @@ def parsed(texts: list[str]) -> list[Any]:
 class FanoutMachine(RuleBasedStateMachine):
     """Clients come and go, subscribe and unsubscribe while messages flow from two upstreams."""
 
-    @initialize()
-    def start(self) -> None:
-        self.fanout = Fanout(max_message=MAX_MESSAGE)
+    @initialize(keeps=st.booleans())
+    def start(self, keeps: bool) -> None:
+        # Events that are kept, too, are matched another way.
+        self.fanout = Fanout(
+            max_message=MAX_MESSAGE, snapshots=Snapshots(max_bytes=100_000) if keeps else None
+        )
         for event_type, sources in SOURCES.items():
             self.fanout.set_sources(event_type, sources)
         self.clients: list[Client] = []

@@ -236,6 +236,41 @@ def test_what_came_before_and_is_brought_late_is_no_live_event_of_anybody() -> N
     assert events_of(snapshots.read(topics, before=ALL, replayed_from=0)) == []
 
 
+class Reader:
+    """A client that notes the symbols of what it gets."""
+
+    def __init__(self) -> None:
+        self.symbols: list[int] = []
+
+    def write(self, data: bytes) -> None:
+        self.symbols += [
+            int(json.loads(event)["sym"]) for message in unframe(data) for event in split_events(message)
+        ]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(["has", "has not", "comes"]), st.integers(0, 3)), max_size=60))
+def test_events_that_are_kept_go_to_whom_they_should_however_topics_change(
+    happenings: list[tuple[str, int]],
+) -> None:
+    fanout, reader = Fanout(snapshots=Snapshots(max_bytes=MANY)), Reader()
+    client = fanout.add_client(reader)
+    topics: set[int] = set()
+    expected: list[int] = []
+    for what, symbol in happenings:
+        if what == "has":
+            fanout.subscribe(client, [("T", str(symbol))])
+            topics.add(symbol)
+        elif what == "has not":
+            fanout.unsubscribe(client, [("T", str(symbol))])
+            topics.discard(symbol)
+        else:
+            fanout.feed(0, array(trade(str(symbol), 0)))
+            expected += [symbol] * (symbol in topics)
+    fanout.flush()
+    assert reader.symbols == expected
+
+
 def test_messages_are_numbered_as_those_of_the_history() -> None:
     snapshots, history = Snapshots(max_bytes=MANY), History(max_bytes=MANY, span_ms=60_000)
     fanout = Fanout(snapshots=snapshots, history=history)

@@ -21,6 +21,7 @@ namespace {
 
 constexpr size_t kMaxPayload = 700;
 constexpr unsigned kSources = 2;
+constexpr size_t kSnapshotBytes = 64 * 1024;  // for a part of the topics
 constexpr size_t kFirstClients = 150, kMaxClients = 400;
 
 using Topic = std::pair<std::string, std::string>;  // empty texts are wildcards
@@ -42,7 +43,10 @@ class Model {
   public:
     // With an odd seed, some topics are prefixes.
     explicit Model(unsigned seed)
-        : random_(seed), prefixes_(seed % 2 != 0), fanout_(seed * 0x9E3779B97F4A7C15u + 1, kMaxPayload) {
+        : random_(seed),
+          prefixes_(seed % 2 != 0),
+          fanout_(seed * 0x9E3779B97F4A7C15u + 1, kMaxPayload),
+          snapshots_(kSnapshotBytes, seed * 0x9E3779B97F4A7C15u + 1) {
         for (int i = 0; i < 40; ++i) symbols_.push_back((i % 3 == 0 ? "LONGSYMBOL" : "S") + std::to_string(i));
         for (size_t i = 0; i < kFirstClients; ++i) join();
     }
@@ -73,6 +77,7 @@ class Model {
             if (clients_[id].here) fanout_.audiences().remove_client(id);
         if (fanout_.audiences().size() != 0 || fanout_.audiences().topics().table().exact_topics() != 0 ||
             fanout_.audiences().topics().has_prefixes()) fail(0, "something is left of it");
+        if (snapshots_.evicted() == 0) fail(0, "memory for last events");
         std::printf("%zu events delivered, %zu audiences\n", delivered_, most_audiences_);
     }
 
@@ -80,6 +85,7 @@ class Model {
     std::mt19937 random_;
     bool prefixes_;
     fproxy::Fanout fanout_;
+    fproxy::Snapshots snapshots_;  // of every other message, so that rows change unseen
     std::vector<std::string> symbols_;
     std::vector<Client> clients_;  // by number
     size_t delivered_ = 0, most_audiences_ = 0;
@@ -222,6 +228,7 @@ class Model {
         std::memcpy(frame, text.data(), text.size());
         std::vector<std::pair<const char *, const char *>> statuses;
         if (fanout_.feed(below(kSources), frame, frame + text.size()) != sound) fail(0, "verdict on a message");
+        if (sound && below(2) == 0) fanout_.keep_last(snapshots_, 1, true);
         while (fanout_.distribute(statuses)) {
             if (fanout_.overfull().empty()) fail(0, "pause");
             write(fanout_.overfull());
