@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from fproxy.core.stream_position import PositionStatus, RecoveryRequest, SourcePosition, StreamPosition
+from fproxy.core.unplaced_topics import UnplacedTopics
 
 MOST_ATTEMPTS: Final = 3
 """How often the same position is asked for without a single message more: then something in the way of it, such as a
@@ -18,6 +19,7 @@ class FollowedStream:
         is_counted: whether the server sends every message, so that the position follows from what was taken.
         is_filling: whether what is being recovered is what this role begins with.
         taken_when_told: what had been taken when the server last said where its stream is.
+        unplaced: the topics that were asked for since then, of a server that does not send every message.
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class FollowedStream:
         "is_counted",
         "is_filling",
         "taken_when_told",
+        "unplaced",
     )
 
     def __init__(
@@ -63,6 +66,7 @@ class FollowedStream:
         self._source: SourcePosition | None = None  # what the server has said of its own upstream there
         self._lost_at = 0
         self._attempts = 0  # that brought not a single message
+        self.unplaced = UnplacedTopics()
 
     @property
     def is_known(self) -> bool:
@@ -95,6 +99,10 @@ class FollowedStream:
         self._position = status.position
         self._source = status.source
         self.is_counted = status.counted
+        if status.counted:
+            self.unplaced.clear()
+        else:
+            self.unplaced.placed()
         if not is_where_we_were:
             self.taken_when_told = self._taken()
         if status.recovery is not None:
@@ -113,6 +121,7 @@ class FollowedStream:
 
     def lost(self, now: int) -> None:
         """The connection is lost, at a time in Unix milliseconds."""
+        self.unplaced.lost()
         if not self._is_told:
             return
         position = self.position
@@ -126,3 +135,4 @@ class FollowedStream:
         """The server is another one, which numbers nothing."""
         self._is_told = self._is_recovering = self._wants_all = self.is_filling = False
         self._position = self._source = None
+        self.unplaced.clear()

@@ -1,6 +1,6 @@
 """What one session with an upstream knows of what was missed: whether it comes after all, and whether all of it has."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from fproxy.core.followed_stream import FollowedStream
@@ -23,6 +23,7 @@ class SessionRecovery:
         "_by_request",
         "_followed",
         "_interrupted",
+        "_leaves_out",
         "_requests",
         "_waiting",
         "is_asked",
@@ -40,6 +41,8 @@ class SessionRecovery:
         self.is_asked = False  # and not answered
         self._by_request = False
         self._requests = 0
+        # Whether topics are asked for again of which what was missed does not come; None before any are asked for.
+        self._leaves_out: bool | None = None
         self._waiting: set[int] = set()  # the numbers of what is being recovered
         self._interrupted = False
 
@@ -68,13 +71,44 @@ class SessionRecovery:
         self._by_request = followed.is_known and not followed.is_counted
         return followed.request().encoded(), []
 
-    def number_request(self) -> int | None:
-        """Return the number for one of the requests that the connection begins with; None when it needs none."""
-        if not self._by_request:
-            return None
+    def begin_requests(self, topics: Sequence[str]) -> Iterator[tuple[Sequence[str], bool]]:
+        """Yield the topics that the connection begins with in groups, each with whether what was missed is asked for.
+
+        It is not for those that the server had not told a place of when the last connection was lost: they begin anew.
+        """
+        followed = self._followed
+        if followed is None or not self._by_request:
+            yield topics, False
+            return
+        missed: list[str] = []
+        anew: list[str] = []
+        for topic in topics:
+            (anew if topic in followed.unplaced else missed).append(topic)
+        followed.unplaced.clear()
+        self._leaves_out = bool(anew)
+        yield missed, True
+        yield anew, False
+
+    def number_request(self) -> int:
+        """Return the number for a request for what was missed of some topics."""
         self._requests += 1
         self._waiting.add(self._requests)
         return self._requests
+
+    def requested(self, topics: Collection[str]) -> None:
+        """Topics are asked for, and what was missed of them is not."""
+        if self._followed is not None and not (self._followed.is_known and self._followed.is_counted):
+            self._followed.unplaced.requested(topics)
+
+    def acknowledged(self, topics: Collection[str]) -> None:
+        """The upstream has acknowledged topics."""
+        if self._followed is not None:
+            self._followed.unplaced.acknowledged(topics)
+
+    def given_up(self, topics: Collection[str]) -> None:
+        """Topics are wanted no more, or were refused."""
+        if self._followed is not None:
+            self._followed.unplaced.given_up(topics)
 
     def answered(self) -> list[Effect]:
         """A request is answered: by then, a server that says where its stream is has said so."""
@@ -102,12 +136,13 @@ class SessionRecovery:
             self._waiting.clear()
             return [Unrecoverable()]
         is_fresh = followed.is_filling
-        self.is_complete = recovery.complete and not is_fresh
+        is_complete = recovery.complete and not self._leaves_topics_out(followed)
+        self.is_complete = is_complete and not is_fresh
         if status.counted:
             self._waiting = {_OF_AUTH}
-        return [
+        effects: list[Effect] = [
             Recovering(
-                recovery.complete,
+                is_complete,
                 is_fresh,
                 status.complete_from,
                 status.all_of,
@@ -115,6 +150,10 @@ class SessionRecovery:
                 gap_ahead=status.complete_at > recovery.number,
             )
         ]
+        if self._leaves_out and not self._waiting:
+            followed.recovered()
+            effects.append(Recovered())
+        return effects
 
     def recovered(self, fields: Mapping[str, Any]) -> list[Effect]:
         """Something has been recovered, says a status event with these members."""
@@ -145,6 +184,11 @@ class SessionRecovery:
         """The connection is lost, at a time in Unix milliseconds."""
         if self._followed is not None:
             self._followed.lost(now)
+
+    def _leaves_topics_out(self, followed: FollowedStream) -> bool:
+        if not self._by_request:
+            return False
+        return bool(followed.unplaced) if self._leaves_out is None else self._leaves_out
 
     def _give_up(self) -> list[Effect]:
         assert self._followed is not None

@@ -14,7 +14,7 @@ that leaves requests unanswered is taken at its silence after a wait.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -39,6 +39,7 @@ from fproxy.core.upstream_effects import (
     Interrupted,
     Notice,
     Ready,
+    Refused,
     Replayed,
     Send,
     Whole,
@@ -175,19 +176,29 @@ class UpstreamSession:
         if first:
             self._first_requests = set()
         for action, topics, since in requests_of(changes, is_peer=self.is_peer):
-            for part in split_topics(topics):
-                recover = (
-                    self._recovery.number_request()
-                    if first and action == SUBSCRIBE and since is None
-                    else None
-                )
-                effects.append(Send(request_message(action, ",".join(part), since, recover)))
-                if since is not None and self.is_peer:
-                    self._replays.append(tuple(part))
-                request = self._answers.expect(action, part, now)
-                if first and self._first_requests is not None:
-                    self._first_requests.add(request)
+            groups: Iterable[tuple[Sequence[str], bool]] = ((topics, False),)
+            if first and action == SUBSCRIBE and since is None:
+                groups = self._recovery.begin_requests(topics)
+            for group, recovers in groups:
+                for part in split_topics(group):
+                    recover = self._recovery.number_request() if recovers else None
+                    effects.append(Send(request_message(action, ",".join(part), since, recover)))
+                    request = self._expect(action, part, now, since, recovers=recovers)
+                    if first and self._first_requests is not None:
+                        self._first_requests.add(request)
         return effects + self._become_whole()
+
+    def _expect(
+        self, action: str, topics: Sequence[str], now: float, since: int | None, *, recovers: bool
+    ) -> Request:
+        """A request is sent. Return it, and expect its answers."""
+        if action != SUBSCRIBE:
+            self._recovery.given_up(topics)
+        elif not recovers:
+            self._recovery.requested(topics)
+        if since is not None and self.is_peer:
+            self._replays.append(tuple(topics))
+        return self._answers.expect(action, topics, now)
 
     def received(self, statuses: Iterable[bytes], now: float) -> list[Effect]:
         """The upstream sent status events. Return what they ask for; nothing when the session is over.
@@ -208,9 +219,9 @@ class UpstreamSession:
             if status in _ANSWERS:
                 effects.extend(self._recovery.answered())
             if status == "success":
-                effects.extend(self._answers.answered(text))
+                effects.extend(self._placed(self._answers.answered(text)))
             elif status == "error":
-                effects.extend(self._answers.complained(text, now))
+                effects.extend(self._placed(self._answers.complained(text, now)))
             elif status == "auth_success":
                 effects.extend(self._become_ready())
             elif status == INTERRUPTED_STATUS:
@@ -233,6 +244,15 @@ class UpstreamSession:
                 effects.append(Abandon(failure, f"{meaning} (it says: {self._shown(text)})"))
         effects = list(_joined(effects))
         return effects if self._over else effects + self._become_whole()
+
+    def _placed(self, answers: Iterable[Effect]) -> Iterator[Effect]:
+        """Yield what answers ask for, as they come before the next place in the stream that is told."""
+        for effect in answers:
+            if isinstance(effect, Confirmed):
+                self._recovery.acknowledged(effect.topics)
+            elif isinstance(effect, Refused):
+                self._recovery.given_up(effect.topics)
+            yield effect
 
     def _become_ready(self) -> list[Effect]:
         if self.ready:

@@ -168,6 +168,7 @@ class AggregatorMarket(ServedMarket):
                 is_complete=self._is_complete,
                 metrics=counters,
                 rebuild=partial(rebuilt_bars, self._builder),
+                caught_up=self._tell_position,
             )
             self._followers = BarFollowers(
                 self._fanout,
@@ -280,9 +281,13 @@ class AggregatorMarket(ServedMarket):
         self._fanout.subscribe(client.context.number, topics)
         if self._replays is not None:
             self._replays.subscribe(client, topics)
+        # Else a role that is cut off now would later lack what it has missed of them.
+        client.after_reply(partial(self._tell_position, client))
+
+    def _tell_position(self, client: Client) -> None:
+        """Tell a client, if it follows the stream, where that is."""
         if self._followers is not None:
-            # Else a role that is cut off now would later be brought bars of before it wanted them.
-            client.after_reply(partial(self._followers.tell, client))
+            self._followers.tell(client)
 
     def _catch_up(
         self, client: Client, replays: FilteredReplays, topics: Sequence[Topic], start: ReplayStart

@@ -38,6 +38,7 @@ class FilteredReplays:
         metrics: MarketMetrics,
         awaits: Callable[[Collection[Topic]], bool] = awaits_nothing,
         rebuild: Rebuild = rebuilds_nothing,
+        caught_up: Callable[[Client], None] = lambda _: None,
     ) -> None:
         """Begin with nobody.
 
@@ -50,7 +51,9 @@ class FilteredReplays:
             metrics: where to count.
             awaits: returns whether an upstream is about to bring what it has of topics.
             rebuild: builds bars that are neither kept nor to come.
+            caught_up: a client gets what is live again.
         """
+        self._caught_up = caught_up
         self._fanout = fanout
         self._history = history
         self._matching = matching
@@ -152,6 +155,7 @@ class FilteredReplays:
         if live:
             self._fanout.unmute(self._numbers[client])
             self._catching_up.discard(client)
+            self._caught_up(client)
         else:
             self._fanout.mute(self._numbers[client])
             self._catching_up.add(client)

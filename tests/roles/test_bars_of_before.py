@@ -10,7 +10,8 @@ from typing import Any
 from bar_oracle import BarOracle, Trade, payload
 from cut_line import CutLine
 from scripted_upstream import PATIENCE, ScriptedUpstream, until_state, until_up
-from test_recovery import aggregator_behind, notices, proxy_behind, until_number
+from test_bar_recovery import aggregator_behind, until_number
+from test_recovery import notices, proxy_behind
 from test_since import TIME, Client, array, client_of, firehose_of
 
 from fproxy.core.market import Upstream
@@ -289,7 +290,7 @@ async def test_bars_that_the_proxy_has_kept_do_not_come_twice_when_it_asks_the_a
         await until_up(upstream)
         async with client_of(proxy, "100Ms.A") as client:
             await until_all(client, market, "A", [100])
-        demand = proxy.markets["stocks"]._demands[Upstream.AGGREGATOR]
+        demand = proxy.markets["stocks"].demands[Upstream.AGGREGATOR]
         async with asyncio.timeout(PATIENCE):
             while demand.active:  # noqa: ASYNC110 (nothing to wait on)
                 await asyncio.sleep(0.01)

@@ -1,0 +1,133 @@
+"""What was missed of which topics a session asks for, and what it is called then."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from fproxy.core.demand import Changes
+from fproxy.core.followed_stream import FollowedStream
+from fproxy.core.stream_position import PositionStatus, RecoveryStart, StreamPosition, recovered_event
+from fproxy.core.upstream_effects import Effect, Recovered, Recovering, Send, Whole
+from fproxy.core.upstream_session import UpstreamSession
+
+OLD, NEW = "100Ms.OLD", "100Ms.NEW"
+
+
+def status(kind: str, message: str = "") -> bytes:
+    return json.dumps({"ev": "status", "status": kind, "message": message}).encode()
+
+
+def requests(effects: Iterable[Effect]) -> list[dict[str, Any]]:
+    return [json.loads(effect.message) for effect in effects if isinstance(effect, Send)]
+
+
+class Role:
+    """A role that is connected to a server of ours, again and again, which sends each role something else."""
+
+    def __init__(self) -> None:
+        self.followed = FollowedStream(lambda: 0, still_keeps=lambda number: True)
+        self.session: UpstreamSession
+
+    def connect(self, *topics: str) -> list[dict[str, Any]]:
+        """Connect, and ask for topics; return the requests for them."""
+        self.session = UpstreamSession("key", followed=self.followed)
+        self.session.opened(is_peer=True)
+        self.session.received([status("auth_success")], 0.0)
+        return self.ask(*topics)
+
+    def ask(self, *topics: str) -> list[dict[str, Any]]:
+        return requests(self.session.request(Changes(topics, ()), 0.0))
+
+    def hear(self, *statuses: bytes) -> list[Effect]:
+        return self.session.received(statuses, 0.0)
+
+    def hear_position(self, number: int, *, recovery: RecoveryStart | None = None) -> list[Effect]:
+        position = StreamPosition("epoch", number, 0)
+        return self.hear(PositionStatus(position, counted=False, recovery=recovery).event())
+
+    def acknowledge(self, *topics: str) -> list[Effect]:
+        return self.hear(*(status("success", f"subscribed to: {topic}") for topic in topics))
+
+
+def role_with(*topics: str) -> Role:
+    """One that has topics, behind whose acknowledgements it was told where the stream is."""
+    role = Role()
+    role.connect(*topics)
+    role.hear_position(90)
+    role.acknowledge(*topics)
+    role.hear_position(100)
+    return role
+
+
+START = RecoveryStart(100, complete=True)
+
+
+def test_what_was_missed_is_asked_for_of_topics_that_have_a_place_in_the_stream() -> None:
+    role = role_with(OLD)
+    role.ask(NEW)
+    role.acknowledge(NEW)
+    role.hear_position(110)
+    role.session.lost(1)
+    assert role.connect(OLD, NEW) == [{"action": "subscribe", "params": f"{OLD},{NEW}", "recover": 1}]
+    [recovering] = role.hear_position(110, recovery=RecoveryStart(110, complete=True))
+    assert isinstance(recovering, Recovering)
+    assert recovering.is_complete
+    role.acknowledge(OLD, NEW)
+    assert role.hear(recovered_event(1)) == [Recovered(), Whole(recovered=True)]
+
+
+def test_of_topics_that_were_asked_for_since_nothing_of_before_is_brought_behind_what_has_come() -> None:
+    """The server had sent bars of them to others since the last place that it told, and newer ones here."""
+    role = role_with(OLD)
+    role.ask(NEW)
+    role.acknowledge(NEW)
+    role.session.lost(1)
+    assert role.connect(OLD, NEW) == [
+        {"action": "subscribe", "params": OLD, "recover": 1},
+        {"action": "subscribe", "params": NEW},
+    ]
+    [recovering] = role.hear_position(100, recovery=START)
+    assert isinstance(recovering, Recovering)
+    assert not recovering.is_complete, "what was missed of them is told as missing"
+    role.acknowledge(OLD, NEW)
+    assert role.hear(recovered_event(1)) == [Recovered(), Whole(recovered=False)]
+    # And that is over with as soon as a place is told behind them.
+    role.hear_position(120)
+    role.session.lost(2)
+    assert role.connect(OLD, NEW) == [{"action": "subscribe", "params": f"{OLD},{NEW}", "recover": 1}]
+
+
+def test_a_place_that_is_told_before_the_acknowledgement_is_none() -> None:
+    role = role_with(OLD)
+    role.ask(NEW)
+    role.hear_position(105)
+    role.acknowledge(NEW)
+    role.session.lost(1)
+    assert [request.get("recover") for request in role.connect(OLD, NEW)] == [1, None]
+    # A place on this connection is none of what came on the one before, and those before are not forgotten.
+    role.hear_position(105, recovery=RecoveryStart(105, complete=True))
+    role.session.lost(2)
+    assert [request.get("recover") for request in role.connect(OLD, NEW)] == [1, None]
+
+
+def test_with_nothing_to_recover_that_ends_as_it_begins() -> None:
+    role = role_with(OLD)
+    role.ask(NEW)
+    role.session.lost(1)
+    assert role.connect(NEW) == [{"action": "subscribe", "params": NEW}]
+    recovering, recovered = role.hear_position(100, recovery=START)
+    assert isinstance(recovering, Recovering)
+    assert not recovering.is_complete
+    assert recovered == Recovered()
+    assert role.acknowledge(NEW)[-1] == Whole(recovered=False)
+
+
+def test_what_was_refused_or_given_up_costs_nothing() -> None:
+    role = role_with(OLD)
+    role.ask(NEW)
+    role.hear(status("error", f"not served: {NEW}"))
+    role.ask("100Ms.GONE")
+    role.acknowledge("100Ms.GONE")
+    role.session.request(Changes((), ("100Ms.GONE",)), 0.0)
+    role.session.lost(1)
+    assert [request.get("recover") for request in role.connect(OLD, NEW, "100Ms.GONE")] == [1]
