@@ -10,7 +10,7 @@ import asyncio
 import enum
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from functools import partial
 from typing import Any, Final, cast
 
@@ -367,7 +367,7 @@ class Client(asyncio.BufferedProtocol):
         """Take what was read, in steps. Neither this nor a step raises."""
         try:
             if self._arrival is not None:
-                data = self._shake_hands(self._arrival, data)
+                data = yield from self._shake_hands(self._arrival, data)
                 if data:
                     yield
             if self._protocol is not None and data:
@@ -405,8 +405,8 @@ class Client(asyncio.BufferedProtocol):
 
     # The opening handshake.
 
-    def _shake_hands(self, arrival: ClientArrival, data: bytes) -> bytes:
-        """Go on with the handshake. Return what came behind it, when it ends well."""
+    def _shake_hands(self, arrival: ClientArrival, data: bytes) -> Generator[None, None, bytes]:
+        """Go on with the handshake, in steps. Return what came behind it, when it ends well."""
         outcome = arrival.received(data)
         if outcome is None:
             return b""
@@ -416,6 +416,9 @@ class Client(asyncio.BufferedProtocol):
         self._endpoint = outcome.endpoint
         if outcome.endpoint is None:
             self._start_closing()
+            return b""
+        yield
+        if self._stage is not _Stage.HANDSHAKE:
             return b""
         shared = self._shared
         logger.debug("%s connected", self.peer)

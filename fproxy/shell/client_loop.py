@@ -8,14 +8,13 @@ has sent meanwhile comes first again.
 
 import asyncio
 import select
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final, Protocol, cast
 
-from fproxy.shell.turn_budget import TurnBudget
+from fproxy.shell.turns import Turns
 
 SOON_FOR_A_READ: Final = 4
 """How many callbacks come before something is read again: as many as an accepted connection asks for until it is gone,
@@ -40,28 +39,21 @@ def client_loop(loop: asyncio.AbstractEventLoop) -> "asyncio.AbstractEventLoop":
 
 
 class ClientLoop:
-    """An event loop that has a bounded time in each turn for readers and for what is to be called soon.
+    """An event loop that has readers, and what is to be called soon, in the turns of what is not market data.
 
-    These take turns, and so do all readers. All else is the loop's own, ``add_writer`` too: what is written is data.
+    These take turns with each other, and so do all readers. All else is the loop's own, ``add_writer`` too: what is
+    written is data.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        budget: TurnBudget | None = None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, turns: Turns | None = None) -> None:
         """Stand in front of a loop.
 
         Args:
             loop: the event loop.
-            budget: how long callbacks may take in a turn of it; None for the usual one.
-            clock: the time, in seconds.
+            turns: when to read and to call back; None for those of the loop.
         """
         self._loop = loop
-        self._budget = budget or TurnBudget()
-        self._clock = clock
+        self._turns = turns or Turns.of(loop)
         self._epoll = select.epoll()
         self._readers: dict[int, asyncio.Handle] = {}
         # Those that have something to read, in the order of their turns: all of them before any comes again.
@@ -70,8 +62,6 @@ class ClientLoop:
         # Those of them that register a reader.
         self._registering: set[asyncio.Handle] = set()
         self._soon_called = 0  # since the last read
-        # Whether the next turn of the loop is asked for, as this one was too short.
-        self._scheduled = False
 
     def __getattr__(self, name: str) -> Any:
         """Return what the loop has."""
@@ -85,14 +75,14 @@ class ClientLoop:
         self._soon.append(handle)
         if callback == self.add_reader:
             self._registering.add(handle)
-        self._schedule()
+        self._turns.ask(self)
         return handle
 
     def add_reader(self, file: int | HasFile, callback: Callable[..., object], *arguments: Any) -> None:
         """Call back, in turn, as long as there is something to read. As the method of event loops."""
         number = file if isinstance(file, int) else file.fileno()
         if not self._readers:
-            self._loop.add_reader(self._epoll.fileno(), self._something_to_read)
+            self._loop.add_reader(self._epoll.fileno(), self._turns.begin, self)
         self._readers[number] = asyncio.Handle(callback, arguments, self._loop)
         with suppress(FileExistsError):  # it had a reader before, which is replaced
             self._epoll.register(number, select.EPOLLIN)
@@ -116,40 +106,20 @@ class ClientLoop:
             self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._budget.begin(self._clock())
-            self._loop.call_soon(self._turn)
-
-    def _something_to_read(self) -> None:
-        if not self._scheduled:
-            now = self._clock()
-            self._budget.begin(now)
-            self._work(now)
-
-    def _turn(self) -> None:
-        self._scheduled = False
-        now = self._clock()
-        self._budget.turn(now)
-        self._work(now)
-
-    def _work(self, now: float) -> None:
-        end = now + self._budget.allowed
-        while (handle := self._next()) is not None:
-            handle._run()  # it gives what fails to the loop's exception handler
-            # A new connection has its reader registered at once. Whatever came between might close it, and its file
-            # would be registered when it is another's already.
-            while self._soon and self._soon[0] in self._registering:
-                registering = self._soon.popleft()
-                self._registering.discard(registering)
-                if not registering.cancelled():
-                    registering._run()
-            if self._clock() >= end:
-                if not self._scheduled:
-                    self._scheduled = True
-                    self._loop.call_soon(self._turn)
-                break
+    def step(self) -> bool:
+        """Call back once. Return whether there may be more to call. See ``Worker``."""
+        handle = self._next()
+        if handle is None:
+            return False
+        handle._run()  # it gives what fails to the loop's exception handler
+        # A new connection has its reader registered at once. Whatever came between might close it, and its file
+        # would be registered when it is another's already.
+        while self._soon and self._soon[0] in self._registering:
+            registering = self._soon.popleft()
+            self._registering.discard(registering)
+            if not registering.cancelled():
+                registering._run()
+        return True
 
     def _next(self) -> asyncio.Handle | None:
         """Return what is to be called next, of both kinds in turn; None when there is nothing."""

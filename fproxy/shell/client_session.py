@@ -175,11 +175,15 @@ class ClientSession:
         client = self._client
         self._after_reply = []
         held = self._handler.topics(client) if client.authenticated else None
+        has_changed = False
         for effect in self._rules.received(message, held):
             if client.closing:
                 break
             self._carry_out(effect)
-            yield
+            if not has_changed and isinstance(effect, control.Subscribe | control.Unsubscribe):
+                has_changed = True  # that may be all that was asked for, which is answered in the same step
+            else:
+                yield
         callbacks, self._after_reply = self._after_reply, None
         for callback in callbacks:
             callback()

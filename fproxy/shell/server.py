@@ -32,6 +32,7 @@ from fproxy.shell.memory_limit import default_backlog
 from fproxy.shell.shared_state import SharedState
 from fproxy.shell.timer_wheel import TimerWheel
 from fproxy.shell.tls_handshake import TlsHandshakes
+from fproxy.shell.turns import Turns
 from fproxy.shell.work_steps import Steps
 
 logger: Final = logging.getLogger("fproxy.server")
@@ -203,7 +204,7 @@ class ClientServer:
                 self._connection_limits, max_clients=max_clients, metrics=self._metrics, clock=loop.time
             ),
             timers=TimerWheel(loop, _resolution(limits)),
-            pacer=InputPacer(reading),
+            pacer=InputPacer(Turns.of(loop)),
             backlog=self.backlog,
         )
         shared.empty.set()

@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
 
-from fproxy.shell.turn_budget import TurnBudget
+from fproxy.shell.turns import Turns
 
 logger: Final = logging.getLogger("fproxy.server")
 
@@ -64,33 +63,24 @@ class Work:
 
 
 class WorkSteps:
-    """Does work step by step, within a budget a turn of the loop, fairly: each owner with work has a step in turn.
+    """Does work step by step, in the turns of what is not market data, fairly: each owner with work has a step in turn.
 
     The work of one owner is done in the order in which it was added.
     """
 
-    __slots__ = ("_budget", "_clock", "_loop", "_of_owner", "_scheduled", "_turns")
+    __slots__ = ("_loop", "_of_owner", "_order", "_turns")
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        budget: TurnBudget | None = None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, turns: Turns | None = None) -> None:
         """Prepare a scheduler.
 
         Args:
-            loop: the event loop whose turns count.
-            budget: how long work may take in one turn; None for the usual one.
-            clock: the time, in seconds.
+            loop: the event loop.
+            turns: when steps are done; None for the turns of the loop.
         """
         self._loop = loop
-        self._budget = budget or TurnBudget()
-        self._clock = clock
+        self._turns = turns or Turns.of(loop)
         self._of_owner: dict[Hashable, deque[Work]] = {}
-        self._turns: deque[Hashable] = deque()  # owners with work to do, in the order of their turns
-        self._scheduled = False
+        self._order: deque[Hashable] = deque()  # owners with work to do, in the order of their turns
 
     def add(self, owner: Hashable, steps: Steps) -> Work:
         """Do work from the next turn of the loop on.
@@ -109,30 +99,21 @@ class WorkSteps:
         return work
 
     def _ready(self, owner: Hashable) -> None:
-        self._turns.append(owner)
-        if not self._scheduled:
-            self._scheduled = True
-            self._budget.begin(self._clock())
-            self._loop.call_soon(self._turn)
+        self._order.append(owner)
+        self._turns.ask(self)
 
-    def _turn(self) -> None:
-        self._scheduled = False
-        now = self._clock()
-        self._budget.turn(now)
-        end = now + self._budget.allowed
-        while self._turns:
-            owner = self._turns.popleft()
-            rest = self._step(owner)
-            if owner in self._of_owner:
-                if rest is None:
-                    self._turns.append(owner)
-                else:
-                    self._loop.call_later(rest, self._ready, owner)
-            if self._clock() >= end:
-                break
-        if self._turns and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._turn)
+    def step(self) -> bool:
+        """Do a step for the owner whose turn it is. See ``Worker``."""
+        if not self._order:
+            return False
+        owner = self._order.popleft()
+        rest = self._step(owner)
+        if owner in self._of_owner:
+            if rest is None:
+                self._order.append(owner)
+            else:
+                self._loop.call_later(rest, self._ready, owner)
+        return bool(self._order)
 
     def _step(self, owner: Hashable) -> float | None:
         """Do one step for an owner, who has work; forget the owner when none is left."""

@@ -6,6 +6,7 @@ from typing import cast
 from fproxy.core.topics import parse_topic
 from fproxy.roles.held_answers import ANSWERED_TOPICS, HeldAnswers
 from fproxy.shell.client import Client
+from fproxy.shell.turns import Turns
 from fproxy.shell.work_steps import WorkSteps
 
 
@@ -24,7 +25,8 @@ class Harness:
 
     def __init__(self) -> None:
         self.steps = 0
-        self.work = WorkSteps(asyncio.get_running_loop(), clock=self._leap)
+        loop = asyncio.get_running_loop()
+        self.work = WorkSteps(loop, Turns(loop, clock=self._leap))
         self.held = HeldAnswers()
         self.held.prepare(self.work)
 

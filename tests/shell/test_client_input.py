@@ -10,6 +10,7 @@ from fproxy.shell.client import Client
 from fproxy.shell.client_input import ClientInput
 from fproxy.shell.input_pacer import InputPacer
 from fproxy.shell.turn_budget import TurnBudget
+from fproxy.shell.turns import Turns
 
 budgets = pytest.mark.parametrize(
     "budget", [TurnBudget(3600.0), TurnBudget(1e-12, share=0.0)], ids=["taken at once", "taken in turns"]
@@ -57,7 +58,7 @@ class Taker:
         self.connection = Connection()
         self.timers = Timers()
         loop = cast(asyncio.AbstractEventLoop, self.timers)
-        pacer = InputPacer(loop, budget)
+        pacer = InputPacer(Turns(loop, budget=budget))
         self.input = ClientInput(cast(Client, self), self.connection, pacer, loop)
         self._hold_behind = hold_behind
 

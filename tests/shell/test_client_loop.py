@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from server_harness import UPGRADE, serving
 
-from fproxy.shell import client_loop
 from fproxy.shell import server as server_module
+from fproxy.shell import turns
 from fproxy.shell.client import Client
 from fproxy.shell.client_loop import ClientLoop
 from fproxy.shell.shared_state import READ_BYTES
 from fproxy.shell.turn_budget import TurnBudget
+from fproxy.shell.turns import Turns
 
 
 @contextmanager
@@ -34,7 +35,8 @@ def readable(count: int) -> Iterator[list[socket.socket]]:
 @contextmanager
 def one_at_a_time() -> Iterator[ClientLoop]:
     """A loop in whose turns there is time for one callback."""
-    reading = ClientLoop(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0))
+    loop = asyncio.get_running_loop()
+    reading = ClientLoop(loop, Turns(loop, budget=TurnBudget(1e-12, share=0.0)))
     try:
         yield reading
     finally:
@@ -126,17 +128,6 @@ async def test_a_reader_that_fails_is_told_of_and_costs_no_other() -> None:
     assert [str(context["exception"]) for context in told] == ["a defect"]
 
 
-async def test_in_a_turn_that_is_long_anyway_there_is_more_time() -> None:
-    budget = TurnBudget(0.001, most=0.01, share=0.25)
-    budget.begin(0.0)
-    assert budget.allowed == pytest.approx(0.001)
-    allowed = []
-    for now in (0.002, 0.022, 0.122, 0.123):
-        budget.turn(now)
-        allowed.append(budget.allowed)
-    assert allowed == pytest.approx([0.001, 0.005, 0.01, 0.001])
-
-
 async def test_a_server_accepts_makes_and_reads_connections_one_in_a_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -160,7 +151,7 @@ async def test_a_server_accepts_makes_and_reads_connections_one_in_a_turn(
     monkeypatch.setattr(server_module, "_connect", noted_connect)
     noting("connection_made")
     noting("buffer_updated")
-    monkeypatch.setattr(client_loop, "TurnBudget", lambda: TurnBudget(1e-12, share=0.0))
+    monkeypatch.setattr(turns, "TurnBudget", lambda: TurnBudget(1e-12, share=0.0))
     async with serving() as server:
         with ExitStack() as stack:
             for _ in range(20):
@@ -182,7 +173,7 @@ async def test_a_client_that_goes_on_sending_is_read_a_piece_in_a_turn(
         updated(client, nbytes)
 
     monkeypatch.setattr(Client, "buffer_updated", noted)
-    monkeypatch.setattr(client_loop, "TurnBudget", lambda: TurnBudget(1e-12, share=0.0))
+    monkeypatch.setattr(turns, "TurnBudget", lambda: TurnBudget(1e-12, share=0.0))
     ping = b"\x89\xfa" + bytes(4 + 122)
     async with serving() as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:

@@ -1,11 +1,12 @@
 """Input at a bounded pace: all of it, in order, with other work in between."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from fproxy.shell.input_pacer import InputPacer
 from fproxy.shell.turn_budget import TurnBudget
+from fproxy.shell.turns import Turns
 
 
 class Source:
@@ -24,6 +25,22 @@ class Source:
         self.paused = False
 
 
+class Step:
+    """A worker with one step."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+
+    def step(self) -> bool:
+        self._callback()
+        return False
+
+
+def a_step_in_a_turn() -> InputPacer:
+    """A pacer in whose turns there is time for one step."""
+    return InputPacer(Turns(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0)))
+
+
 async def turns_until_taken(*sources: Source) -> int:
     """Let the loop turn until nothing of what they sent waits; return how often it did."""
     turns = 0
@@ -36,9 +53,10 @@ async def turns_until_taken(*sources: Source) -> int:
 
 async def test_within_the_budget_input_is_handed_over_at_once() -> None:
     log: list[tuple[str, bytes]] = []
-    pacer = InputPacer(asyncio.get_running_loop(), budget=TurnBudget(3600.0))
+    turns = Turns(asyncio.get_running_loop(), budget=TurnBudget(3600.0))
+    pacer = InputPacer(turns)
     source = Source(log, "a")
-    pacer.received(source, b"1")
+    turns.begin(Step(lambda: pacer.received(source, b"1")))
     assert log == [("a", b"1")]
     assert not source.paused
 
@@ -46,7 +64,7 @@ async def test_within_the_budget_input_is_handed_over_at_once() -> None:
 async def test_beyond_the_budget_input_waits_for_the_next_turns_and_keeps_its_order() -> None:
     log: list[tuple[str, bytes]] = []
     # Any piece of input exhausts this budget.
-    pacer = InputPacer(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0))
+    pacer = a_step_in_a_turn()
     sources = [Source(log, name) for name in "abc"]
     expected = [(source.name, b"%d" % number) for number in range(4) for source in sources]
     for number in range(4):
@@ -73,7 +91,7 @@ async def test_a_long_piece_of_input_is_taken_in_steps_and_finished_before_the_n
                 yield
 
     log: list[tuple[str, bytes]] = []
-    pacer = InputPacer(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0))
+    pacer = a_step_in_a_turn()
     source = Steps(log, "a")
     assert not source.paused
     pacer.received(source, b"12345")
@@ -91,7 +109,7 @@ async def test_who_asks_for_little_does_not_wait_for_who_asks_for_much() -> None
                 yield
 
     log: list[tuple[str, bytes]] = []
-    pacer = InputPacer(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0))
+    pacer = a_step_in_a_turn()
     greedy, modest = Steps(log, "greedy"), Steps(log, "modest")
     pacer.received(greedy, bytes(1_000))
     for _ in range(3):
@@ -106,7 +124,7 @@ async def test_who_asks_for_little_does_not_wait_for_who_asks_for_much() -> None
 
 async def test_a_source_is_not_read_from_while_its_input_waits() -> None:
     log: list[tuple[str, bytes]] = []
-    pacer = InputPacer(asyncio.get_running_loop(), budget=TurnBudget(1e-12, share=0.0))
+    pacer = a_step_in_a_turn()
     sources = [Source(log, str(number)) for number in range(4)]
     for source in sources:
         pacer.received(source, b"x")

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from fproxy.shell.turn_budget import TurnBudget
+from fproxy.shell.turns import Turns
 from fproxy.shell.work_steps import WorkSteps
 
 
@@ -18,6 +19,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def steps_by(clock: Clock, budget: TurnBudget | None = None) -> WorkSteps:
+    loop = asyncio.get_running_loop()
+    return WorkSteps(loop, Turns(loop, budget=budget, clock=clock))
 
 
 def counting(log: list[str], name: str, count: int, clock: Clock, takes: float = 0.0) -> Iterator[None]:
@@ -40,7 +46,7 @@ async def turns_until(condition: object, limit: int = 1_000) -> int:
 async def test_owners_take_turns_and_each_owners_work_is_done_in_order() -> None:
     log: list[str] = []
     clock = Clock()
-    steps = WorkSteps(asyncio.get_running_loop(), clock=clock)
+    steps = steps_by(clock)
     steps.add("one", counting(log, "a", 3, clock))
     steps.add("one", counting(log, "b", 1, clock))
     last = steps.add("other", counting(log, "c", 2, clock))
@@ -52,7 +58,7 @@ async def test_owners_take_turns_and_each_owners_work_is_done_in_order() -> None
 async def test_a_turn_of_the_loop_is_held_up_for_no_longer_than_the_budget() -> None:
     log: list[str] = []
     clock = Clock()
-    steps = WorkSteps(asyncio.get_running_loop(), budget=TurnBudget(2.0), clock=clock)
+    steps = steps_by(clock, TurnBudget(2.0))
     work = steps.add("one", counting(log, "a", 10, clock, takes=1.0))
     seen = []
     while not work.done:
@@ -65,7 +71,7 @@ async def test_a_turn_of_the_loop_is_held_up_for_no_longer_than_the_budget() -> 
 async def test_one_with_much_work_does_not_hold_up_another() -> None:
     log: list[str] = []
     clock = Clock()
-    steps = WorkSteps(asyncio.get_running_loop(), budget=TurnBudget(1.0), clock=clock)
+    steps = steps_by(clock, TurnBudget(1.0))
     much = steps.add("much", counting(log, "m", 1_000, clock, takes=1.0))
     little = steps.add("little", counting(log, "l", 1, clock))
     await turns_until(lambda: little.done)
@@ -76,7 +82,7 @@ async def test_one_with_much_work_does_not_hold_up_another() -> None:
 async def test_cancelled_work_does_no_further_step_and_others_go_on() -> None:
     log: list[str] = []
     clock = Clock()
-    steps = WorkSteps(asyncio.get_running_loop(), clock=clock)
+    steps = steps_by(clock)
     cancelled = steps.add("one", counting(log, "a", 5, clock))
     after = steps.add("one", counting(log, "b", 1, clock))
     cancelled.cancel()
@@ -91,7 +97,7 @@ async def test_work_that_fails_is_logged_and_costs_no_other(caplog: pytest.LogCa
 
     log: list[str] = []
     clock = Clock()
-    steps = WorkSteps(asyncio.get_running_loop(), clock=clock)
+    steps = steps_by(clock)
     failed = steps.add("one", failing())
     after = steps.add("one", counting(log, "b", 2, clock))
     await turns_until(lambda: after.done)
@@ -108,7 +114,7 @@ async def test_work_may_rest_while_others_go_on() -> None:
 
     log: list[str] = []
     clock = Clock()
-    steps = WorkSteps(asyncio.get_running_loop(), clock=clock)
+    steps = steps_by(clock)
     rested = steps.add("one", resting())
     other = steps.add("other", counting(log, "o", 3, clock))
     await turns_until(lambda: other.done)

@@ -1,0 +1,112 @@
+"""Turns of the event loop, as all that is not market data has them: it is done in steps, a bounded time of a turn."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+from weakref import WeakValueDictionary
+
+from fproxy.shell.turn_budget import TurnBudget
+
+
+class Worker(Protocol):
+    """Something that has work to do, now and then."""
+
+    def step(self) -> bool:
+        """Do a step of the work, if there is any. Return whether there may be more. It must not raise."""
+
+
+class Turns:
+    """Has workers do their steps, each in its turn, while the time lasts that a turn of the loop has for all of them.
+
+    So data that has just come waits for that time, and for the rest of one step.
+    """
+
+    __slots__ = ("__weakref__", "_asked", "_budget", "_clock", "_end", "_loop", "_scheduled", "_workers")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        budget: TurnBudget | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Begin without any worker.
+
+        Args:
+            loop: the event loop whose turns count.
+            budget: how long steps may take in one turn; None for the usual one.
+            clock: the time, in seconds.
+        """
+        self._loop = loop
+        self._budget = budget or TurnBudget()
+        self._clock = clock
+        # Those who have work, in the order of their turns, and the same as a set.
+        self._workers: deque[Worker] = deque()
+        self._asked: set[Worker] = set()
+        self._scheduled = False
+        self._end: float | None = None  # of the time in the present turn; None outside of it
+
+    @staticmethod
+    def of(loop: asyncio.AbstractEventLoop) -> "Turns":
+        """Return those of an event loop, which whoever works in it shares: as long as any of them keeps it."""
+        turns = _OF_LOOP.get(loop)
+        if turns is None:
+            turns = _OF_LOOP[loop] = Turns(loop)
+        return turns
+
+    @property
+    def time_is_left(self) -> bool:
+        """Whether this is within a step, and another may follow it in this turn."""
+        return self._end is not None and self._clock() < self._end
+
+    def ask(self, worker: Worker) -> None:
+        """Have a worker do steps until it has no more to do: soon, but not at once. Asking twice is asking once."""
+        if worker in self._asked:
+            return
+        self._asked.add(worker)
+        self._workers.append(worker)
+        if not self._scheduled and self._end is None:
+            self._budget.rested(self._clock())
+            self._schedule()
+
+    def begin(self, worker: Worker) -> None:
+        """Have a worker do steps as its turn has come: at once, unless others are waiting for theirs."""
+        if self._workers or self._end is not None:
+            self.ask(worker)
+            return
+        self._asked.add(worker)
+        self._workers.append(worker)
+        now = self._clock()
+        self._budget.rested(now)
+        self._work(now)
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        self._work(self._clock())
+
+    def _work(self, now: float) -> None:
+        self._budget.begin(now)
+        self._end = now + self._budget.allowed
+        try:
+            while self._workers:
+                worker = self._workers.popleft()
+                self._asked.discard(worker)
+                if worker.step() and worker not in self._asked:
+                    self._asked.add(worker)
+                    self._workers.append(worker)
+                if (now := self._clock()) >= self._end:
+                    break
+        finally:
+            self._budget.end(now)
+            self._end = None
+            if self._workers and not self._scheduled:
+                self._schedule()
+
+
+_OF_LOOP: Final[WeakValueDictionary[asyncio.AbstractEventLoop, Turns]] = WeakValueDictionary()
