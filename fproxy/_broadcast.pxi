@@ -13,9 +13,9 @@ cdef extern from "broadcast.hpp" namespace "fproxy" nogil:
         uint64_t data_messages() const
         size_t pending_bytes() const
         const LastEvent &last_event() const
-        pair[const char *, size_t] take() except +core_error
+        pair[const char *, size_t] finish() except +core_error
         void written()
-        size_t take_events()
+        size_t finished_events()
 
 
 # A broadcast that has more waiting is written before more is fed.
@@ -89,10 +89,10 @@ cdef class Broadcast(MessageSink):
         cdef Frames frames = self._frames
         cdef pair[const char *, size_t] ready
         frames.check_idle()
-        ready = self._broadcast.take()
+        ready = self._broadcast.finish()
         if ready.second == 0:
             return
-        frames.start(ready, self._broadcast.take_events(), len(self._sinks) == 1)
+        frames.start(ready, self._broadcast.finished_events(), len(self._sinks) == 1)
         try:
             for sink in self._sinks:
                 frames.write_to(sink)

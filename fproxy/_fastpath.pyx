@@ -110,12 +110,12 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         uint64_t events_collected() const
         uint64_t exact_messages() const
         const vector[uint32_t] &ready() const
-        pair[const char *, size_t] take(uint32_t audience) except +core_error
-        size_t take_events(uint32_t audience)
-        size_t take_notices(uint32_t audience)
-        void all_taken() except +core_error
+        pair[const char *, size_t] finish(uint32_t audience) except +core_error
+        size_t finished_events(uint32_t audience)
+        size_t finished_notices(uint32_t audience)
+        void all_written() except +core_error
         const vector[uint32_t] &overfull() const
-        void overfull_taken() except +core_error
+        void overfull_written() except +core_error
         void keep_last(CppSnapshots &snapshots, int64_t received, bool_t is_live) except +core_error
 
 
@@ -388,7 +388,7 @@ cdef class Fanout:
             more = self._fanout.distribute(statuses)
             if not self._fanout.overfull().empty():
                 self._write_to_audiences(self._fanout.overfull())
-                self._fanout.overfull_taken()
+                self._fanout.overfull_written()
 
     def replay(
         self, History history not None, uint64_t start, uint64_t stop, *,
@@ -441,7 +441,7 @@ cdef class Fanout:
         if self._fanout.ready().empty():
             return
         self._write_to_audiences(self._fanout.ready())
-        self._fanout.all_taken()
+        self._fanout.all_written()
 
     cdef _write_to_audiences(self, const vector[uint32_t] &audiences):
         cdef size_t i, j
@@ -450,12 +450,12 @@ cdef class Fanout:
         cdef Frames frames = self._frames
         try:
             for i in range(audiences.size()):
-                ready = self._fanout.take(audiences[i])
+                ready = self._fanout.finish(audiences[i])
                 if ready.second == 0:
                     continue
                 members = &self._fanout.audiences().members(audiences[i])
-                frames.start(ready, self._fanout.take_events(audiences[i]), members.size() == 1)
-                frames.notices = self._fanout.take_notices(audiences[i])
+                frames.start(ready, self._fanout.finished_events(audiences[i]), members.size() == 1)
+                frames.notices = self._fanout.finished_notices(audiences[i])
                 for j in range(members.size()):
                     frames.write_to(<object>PyList_GET_ITEM(self._sinks, members[0][j]))
         finally:

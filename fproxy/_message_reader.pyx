@@ -68,7 +68,7 @@ cdef class MessageReader:
         except Exception:
             self._failed("some of its messages may be late or lost")
         if self._timer is not None and not self.holding:
-            self._timer.end()
+            self._timer.stop()
 
     def message(self, bytes payload not None):
         self._read(PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
@@ -84,11 +84,11 @@ cdef class MessageReader:
         self.holding = False
         self._held.clear()
         if self._timer is not None:
-            self._timer.end()
+            self._timer.stop()
 
     cdef _read(self, char *begin, Py_ssize_t size):
         if self._timer is not None:
-            self._timer.begin()
+            self._timer.start()
         self._undrained = True
         self.messages += 1
         self.bytes_read += size

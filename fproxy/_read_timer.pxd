@@ -24,9 +24,9 @@ cdef class ReadTimer:
     cdef bint _reading
 
     # The first frame of a read is about to be handed on.
-    cdef void begin(self) noexcept
+    cdef void start(self) noexcept
 
     # Everything that the read brought has been written.
-    cdef void end(self) noexcept
+    cdef void stop(self) noexcept
 
     cdef void _sample(self) noexcept

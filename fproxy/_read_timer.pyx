@@ -38,12 +38,12 @@ cdef class ReadTimer:
     def __init__(self, last_event_time):
         self._last_event_time = last_event_time
 
-    cdef void begin(self) noexcept:
+    cdef void start(self) noexcept:
         if not self._reading:
             self._reading = True
             self._began = steady_nanoseconds()
 
-    cdef void end(self) noexcept:
+    cdef void stop(self) noexcept:
         cdef int64_t now
         if not self._reading:
             return

@@ -122,7 +122,7 @@ class Backlog {
             frames.finish();
             const size_t passed_over = frames.sole ? sent : 0;
             frames.pool_ = &pool_;
-            frames.pieces_ = place(frames.begin + passed_over, frames.size - passed_over, frames.kept_);
+            frames.pieces_ = store(frames.begin + passed_over, frames.size - passed_over, frames.kept_);
             sent -= passed_over;
         }
         for (unsigned i = 0; i < frames.pieces_; ++i) {
@@ -192,7 +192,7 @@ class Backlog {
 
     // Put bytes where the last of what waits is, as far as there is room, and else in a block of their own. Each piece has
     // a reference.
-    unsigned place(const char *bytes, size_t size, Span *pieces) {
+    unsigned store(const char *bytes, size_t size, Span *pieces) {
         unsigned count = 0;
         if (!empty()) {
             const Span &last = spans_.back();

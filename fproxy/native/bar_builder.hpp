@@ -104,7 +104,7 @@ class BarBuilder {
             }
             counts_.unknown_conditions += wanted ? trade.unknown_conditions : 0u;
             if (wanted)
-                place(event.symbol, index, trade, now);
+                take(event.symbol, index, trade, now);
             else
                 pass_over(trade, now);
         }
@@ -116,7 +116,7 @@ class BarBuilder {
     // The clock has moved on to `now`, and whatever came before has been fed.
     void advance(int64_t now) {
         rebuild();
-        if (!held_.empty() && (now - held_since_ >= kHoldMs || clock_.place(held_.front().trade.time, now) != Place::kAhead))
+        if (!held_.empty() && (now - held_since_ >= kHoldMs || clock_.timeliness(held_.front().trade.time, now) != Timeliness::kAhead))
             release_held(now);
         clock_.elapsed(now);
         windows_.close();
@@ -175,7 +175,7 @@ class BarBuilder {
     size_t retained_trades() const { return retained_.size(); }
 
   private:
-    using Place = StreamClock::Place;
+    using Timeliness = StreamClock::Timeliness;
 
     // What has to be done when a symbol is removed.
     struct Removed {
@@ -217,24 +217,24 @@ class BarBuilder {
     // A trade has come that nobody wants: it tells what time it is in the stream, no more. That it may move the time only
     // if it is the first of all keeps bars independent of what else an upstream happens to send.
     void pass_over(const Trade &trade, int64_t now) {
-        if (clock_.place(trade.time, now) != Place::kOnTime) return;
+        if (clock_.timeliness(trade.time, now) != Timeliness::kOnTime) return;
         if (!clock_.started()) clock_.heard(trade.time, now);
         coverage_.join_stream(trade.time);
     }
 
     // Decide whether the date of a trade is to be believed.
-    void place(const Text &name, uint32_t index, const Trade &trade, int64_t now) {
-        switch (clock_.place(trade.time, now)) {
-            case Place::kOnTime:
+    void take(const Text &name, uint32_t index, const Trade &trade, int64_t now) {
+        switch (clock_.timeliness(trade.time, now)) {
+            case Timeliness::kOnTime:
                 contradict_dates();
                 return count(name, index, trade, now);
-            case Place::kAhead:
+            case Timeliness::kAhead:
                 if (index == SymbolTable::kAbsent) index = wants_.add_symbol(name);
                 if (held_.empty()) held_since_ = now;
                 held_.push_back({index, trade});
                 if (held_.size() >= kConfirmations) release_held(now);
                 return;
-            case Place::kBehind:
+            case Timeliness::kBehind:
                 if (++behind_in_a_row_ < kRestartAfter) {
                     ++counts_.late;
                     return;

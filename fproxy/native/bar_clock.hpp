@@ -19,7 +19,7 @@ constexpr int64_t kBelievableBehindMs = 180'000;
 
 class StreamClock {
   public:
-    enum class Place { kOnTime, kAhead, kBehind };
+    enum class Timeliness { kOnTime, kAhead, kBehind };
 
     static constexpr int64_t kLongAgo = INT64_MIN / 2;
 
@@ -27,11 +27,11 @@ class StreamClock {
     // further: after a long silence the trades say again what time it is, not a clock that drifts.
     explicit StreamClock(int64_t silence_ms) : silence_(silence_ms) {}
 
-    // Where a trade of this time stands, when it arrives at `now` on the clock.
-    Place place(int64_t time, int64_t now) const {
-        if (!started()) return Place::kOnTime;
-        if (__builtin_expect(time > latest_ + kBelievableAheadMs, 0) && time > at(now) + kBelievableAheadMs) return Place::kAhead;
-        return time < reached_ - kBelievableBehindMs ? Place::kBehind : Place::kOnTime;
+    // How the date of a trade fits the stream, when it arrives at `now` on the clock.
+    Timeliness timeliness(int64_t time, int64_t now) const {
+        if (!started()) return Timeliness::kOnTime;
+        if (__builtin_expect(time > latest_ + kBelievableAheadMs, 0) && time > at(now) + kBelievableAheadMs) return Timeliness::kAhead;
+        return time < reached_ - kBelievableBehindMs ? Timeliness::kBehind : Timeliness::kOnTime;
     }
 
     // A trade has stated this time; it arrived at `now` on the clock.

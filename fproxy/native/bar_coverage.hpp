@@ -153,7 +153,7 @@ class TradeCoverage {
         await_no_stream(symbol);
         symbol.whole_from = kNever;
         for (Series &series : symbol.series) {
-            if (series.whole_from != kNever) begin_to_miss(series);
+            if (series.whole_from != kNever) start_to_miss(series);
             series.whole_from = kNever;
             windows_.give_up(series, true);
         }
@@ -161,7 +161,7 @@ class TradeCoverage {
 
     // Windows of a series are missed from now on. Those that are open count as lost when they are given up; how many
     // follow is known once the series is whole again.
-    void begin_to_miss(Series &series) {
+    void start_to_miss(Series &series) {
         if (!clock_.started()) return;
         const int64_t length = series.interval->length_ms;
         const int64_t now = std::max(clock_.latest(), series.whole_from);

@@ -28,7 +28,7 @@ class BarMessages {
     bool empty() const { return messages_.empty(); }
 
     // Hand over the messages, and begin anew.
-    std::vector<std::string> take() {
+    std::vector<std::string> collect() {
         if (open_) finish();
         return std::exchange(messages_, {});
     }

@@ -72,7 +72,7 @@ inline RebuiltBars rebuild_closed(const BarLimits &limits, bool has_volume, cons
         messages.add(text);
         ++rebuilt.bars;
     }
-    rebuilt.messages = messages.take();
+    rebuilt.messages = messages.collect();
     return rebuilt;
 }
 

@@ -109,7 +109,7 @@ class BarWindows {
     size_t bytes() const { return pool_.bytes(); }
 
     // The bars of the windows that have closed since the last call, as messages.
-    std::vector<std::string> collect() { return messages_.take(); }
+    std::vector<std::string> collect() { return messages_.collect(); }
 
   private:
     // The windows of one interval that end together, in order of their first trades.

@@ -54,13 +54,13 @@ class Broadcast {
     size_t pending_bytes() const { return pending_.size(); }
 
     // What is to be written to every client: whole WebSocket frames, valid until the next feed.
-    std::pair<const char *, size_t> take() { return pending_.finish(); }
+    std::pair<const char *, size_t> finish() { return pending_.finish(); }
 
     // To be called when that has been written.
     void written() { pending_.written(); }
 
     // How many events of the upstream were in what was taken just now; those that are sent again do not count.
-    size_t take_events() { return pending_.take_events(); }
+    size_t finished_events() { return pending_.finished_events(); }
 
   private:
     size_t max_payload_;

@@ -29,7 +29,7 @@ class BufferPool {
     }
 
     // Memory for at least `size` bytes; `capacity` says for how many.
-    char *take(size_t size, size_t &capacity) {
+    char *get(size_t size, size_t &capacity) {
         size_t sizes = 0;
         for (capacity = kLeast; capacity < size; capacity *= 2) ++sizes;
         if (sizes < kSizes && free_[sizes] != nullptr) {
@@ -42,7 +42,7 @@ class BufferPool {
         return bytes;
     }
 
-    // Give back what take() gave.
+    // Give back what get() gave.
     void give(char *bytes, size_t capacity) noexcept {
         if (bytes == nullptr) return;
         size_t sizes = 0;

@@ -200,7 +200,7 @@ class CompactScanner {
                 if (*mark == '"')
                     string_value(mark);
                 else
-                    end_event(mark);
+                    close_event(mark);
             }
         }
         return true;
@@ -234,7 +234,7 @@ class CompactScanner {
         others_seen_ = true;
     }
 
-    FPROXY_INLINE void end_event(const char *brace) {
+    FPROXY_INLINE void close_event(const char *brace) {
         Event &event = events_.append();
         event.begin = event_begin_;
         event.end = brace + 1;

@@ -81,7 +81,7 @@ class Fanout {
     // Have distribute() and withhold() keep the events of that message that count, each as the last one of its topic. A bar that
     // does not tell its interval has no topic of its own. The snapshots have the seed of this fan-out.
     void keep_last(Snapshots &snapshots, int64_t received, bool is_live) {
-        snapshots.begin_message(received, is_live);
+        snapshots.start_message(received, is_live);
         snapshots_ = &snapshots;
     }
 
@@ -107,7 +107,7 @@ class Fanout {
 
     // Give the events of that message to the audiences that take them, and the spans of its status events to
     // `statuses`, until none is left or an audience is overfull. Returns whether some are left, to be distributed when
-    // those audiences have been taken.
+    // those audiences have been written.
     bool distribute(std::vector<std::pair<const char *, const char *>> &statuses) {
         if (__builtin_expect(take_from_ != 0, 0)) return distribute_from(statuses);
         const bool is_large = audiences_.topics().table().is_large() || (snapshots_ != nullptr && snapshots_->is_large());
@@ -125,26 +125,26 @@ class Fanout {
     uint64_t events_collected() const { return events_collected_; }
     uint64_t exact_messages() const { return scanner_.exact_messages(); }
 
-    // The audiences that have something pending, in no order; some may have been taken since.
+    // The audiences that have something pending, in no order; some may have been finished since.
     const std::vector<AudienceId> &ready() const { return ready_; }
 
     // Those of them that have so much that it should be written before more is fed: memory stays bounded, and what is
     // to be sent is still in the cache.
     const std::vector<AudienceId> &overfull() const { return overfull_; }
-    void overfull_taken() { overfull_.clear(); }
+    void overfull_written() { overfull_.clear(); }
 
     // What is to be written to each member of an audience: whole WebSocket frames, valid until the next feed; nothing
-    // when it was taken before.
-    std::pair<const char *, size_t> take(AudienceId audience) { return audiences_.pending(audience).finish(); }
+    // when it was finished before.
+    std::pair<const char *, size_t> finish(AudienceId audience) { return audiences_.pending(audience).finish(); }
 
-    // How many events of upstreams were in what was taken just now.
-    size_t take_events(AudienceId audience) { return audiences_.pending(audience).take_events(); }
+    // How many events of upstreams were in what was finished just now.
+    size_t finished_events(AudienceId audience) { return audiences_.pending(audience).finished_events(); }
 
     // How many events of our own were in it.
-    size_t take_notices(AudienceId audience) { return audiences_.pending(audience).take_notices(); }
+    size_t finished_notices(AudienceId audience) { return audiences_.pending(audience).finished_notices(); }
 
-    // To be called when everything that was ready has been taken.
-    void all_taken() {
+    // To be called when everything that was ready has been written.
+    void all_written() {
         for (AudienceId audience : ready_) audiences_.pending(audience).written();
         ready_.clear();
         overfull_.clear();
@@ -223,10 +223,10 @@ class Fanout {
     FPROXY_INLINE void match(const Event *events, size_t size, const AudienceSet **rows) {
         TopicTable::Lookup lookups[kLargeBatch];
         TopicTable &topics = audiences_.topics().table();
-        for (size_t i = 0; i < size; ++i) lookups[i] = topics.begin(events[i]);
+        for (size_t i = 0; i < size; ++i) lookups[i] = topics.look_up(events[i]);
         if (topics.is_large())
             for (size_t i = 0; i < size; ++i) topics.fetch_row(lookups[i]);
-        for (size_t i = 0; i < size; ++i) rows[i] = has_topic(events[i]) ? topics.end(lookups[i], events[i], source_) : nullptr;
+        for (size_t i = 0; i < size; ++i) rows[i] = has_topic(events[i]) ? topics.audiences(lookups[i], events[i], source_) : nullptr;
     }
 
     // The same, and keep each that counts as the last one of its topic.
@@ -239,7 +239,7 @@ class Fanout {
         TopicTable &topics = audiences_.topics().table();
         Snapshots &snapshots = *snapshots_;
         for (size_t i = 0; i < size; ++i) {
-            steps[i].lookup = topics.begin_hashed(events[i]);
+            steps[i].lookup = topics.look_up_hashed(events[i]);
             snapshots.fetch_slot(steps[i].lookup.hash);
         }
         for (size_t i = 0; i < size; ++i) steps[i].found = snapshots.find(steps[i].lookup.hash);
@@ -251,7 +251,7 @@ class Fanout {
             if (has_topic(event)) {
                 TopicId none = Snapshots::kNone;
                 TopicId &row = topics.counts(lookup, event, source_) ? snapshots.keep(steps[i].found, lookup.hash, event) : none;
-                rows[i] = topics.end(lookup, event, source_, row);
+                rows[i] = topics.audiences(lookup, event, source_, row);
             } else if (event.kind == EventKind::kBarSomehow) {
                 keep_bar(event);
             }
@@ -262,7 +262,7 @@ class Fanout {
         char name[kBarName];
         Event bar;
         if (!name_bar(event, scanner_.bar_interval(event), name, bar)) return;
-        const TopicTable::Lookup lookup = audiences_.topics().table().begin_hashed(bar);
+        const TopicTable::Lookup lookup = audiences_.topics().table().look_up_hashed(bar);
         if (audiences_.topics().table().counts(lookup, bar, source_)) snapshots_->keep(Snapshots::kNone, lookup.hash, bar);
     }
 

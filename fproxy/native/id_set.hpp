@@ -1,4 +1,4 @@
-// A set of small numbers that is cheap to keep by the ten thousand: four bytes a place.
+// A set of small numbers that is cheap to keep by the ten thousand: four bytes a slot.
 #pragma once
 
 #include <cstddef>
@@ -11,50 +11,50 @@ namespace fproxy {
 
 class IdSet {
   public:
-    IdSet() : places_(HashOfPlace{}) {}
+    IdSet() : slots_(HashOfSlot{}) {}
 
     bool contains(uint32_t id) const { return find(id) != nullptr; }
-    size_t size() const { return places_.size(); }
+    size_t size() const { return slots_.size(); }
 
     // Make room for so many: before the numbers of another set are inserted in its order.
-    void reserve(size_t size) { places_.reserve(size); }
+    void reserve(size_t size) { slots_.reserve(size); }
 
     // Returns whether the number is new.
     bool insert(uint32_t id) {
         if (contains(id)) return false;
-        places_.insert(Place{id});
+        slots_.insert(Slot{id});
         return true;
     }
 
     // Returns whether the number was there.
     bool erase(uint32_t id) {
-        const Place *const found = find(id);
+        const Slot *const found = find(id);
         if (found == nullptr) return false;
-        places_.erase(found);
+        slots_.erase(found);
         return true;
     }
 
     template <class Visit>
     void for_each(Visit visit) const {
-        places_.for_each([&visit](const Place &place) { visit(place.id); });
+        slots_.for_each([&visit](const Slot &slot) { visit(slot.id); });
     }
 
   private:
-    struct Place {
+    struct Slot {
         uint32_t id = ~uint32_t{0};
 
         bool is_free() const { return id == ~uint32_t{0}; }
     };
 
     // Clients choose which topics they keep, and so which of the numbers.
-    struct HashOfPlace {
-        uint64_t operator()(const Place &place) const { return KeyedHash::of_process().of(place.id); }
+    struct HashOfSlot {
+        uint64_t operator()(const Slot &slot) const { return KeyedHash::of_process().of(slot.id); }
     };
 
-    OpenTable<Place, HashOfPlace> places_;
+    OpenTable<Slot, HashOfSlot> slots_;
 
-    const Place *find(uint32_t id) const {
-        return places_.find(KeyedHash::of_process().of(id), [id](const Place &place) { return place.id == id; });
+    const Slot *find(uint32_t id) const {
+        return slots_.find(KeyedHash::of_process().of(id), [id](const Slot &slot) { return slot.id == id; });
     }
 };
 

@@ -37,7 +37,7 @@ struct alignas(64) KeptEvent {
     bool has_texts(const Text &other_type, const Text &other_symbol) const {
         return type() == other_type && symbol() == other_symbol;
     }
-    bool symbol_begins(const Text &prefix) const {
+    bool symbol_starts_with(const Text &prefix) const {
         if (symbol_length < prefix.length) return false;
         if (symbol_length <= Text::kPackedLength) return (symbol_key & low_bytes(prefix.length)) == prefix.key;
         return std::memcmp(symbol().data, prefix.data, prefix.length) == 0;

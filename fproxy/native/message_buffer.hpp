@@ -34,21 +34,21 @@ class MessageBuffer {
     bool empty() const { return end_ == 0; }
     size_t size() const { return end_ - begin_; }
 
-    // Count events of what is appended, for take_events().
+    // Count events of what is appended, for finished_events().
     void count_events(size_t events) { events_ += events; }
 
-    // Count notices of what is appended, for take_notices().
+    // Count notices of what is appended, for finished_notices().
     void count_notices(size_t notices) { notices_ += notices; }
 
     // How many events, and how many notices, have been counted since this was called last.
-    size_t take_events() { return std::exchange(events_, 0); }
-    size_t take_notices() { return std::exchange(notices_, 0); }
+    size_t finished_events() { return std::exchange(events_, 0); }
+    size_t finished_notices() { return std::exchange(notices_, 0); }
 
     // Append an event's text, which with what follows it has `readable` bytes. A message holds at most `max_payload` bytes,
     // unless a single event is longer.
     void append(const char *event, size_t length, size_t readable, size_t max_payload) {
         if (end_ + length + kSlack > capacity_) reserve(end_ + length + kSlack);
-        if (payload_ != 0 && end_ - payload_ + length + 2 > max_payload) end_message();
+        if (payload_ != 0 && end_ - payload_ + length + 2 > max_payload) close_message();
         if (payload_ == 0) {
             first_ = end_ == 0;
             payload_ = end_ + (first_ ? kMaxHeader : kHeaderRoom);
@@ -68,7 +68,7 @@ class MessageBuffer {
 
     // Append a whole message of its own, as it is.
     void append_message(const char *payload, size_t length) {
-        end();
+        close();
         if (end_ + length + kSlack > capacity_) reserve(end_ + length + kSlack);
         const size_t header = header_size(length);
         write_header(end_, header, length);
@@ -77,13 +77,13 @@ class MessageBuffer {
     }
 
     // Finish the message under assembly: what is appended next begins another.
-    void end() {
-        if (payload_ != 0) end_message();
+    void close() {
+        if (payload_ != 0) close_message();
     }
 
     // Finish the last message and return the bytes to write; they are valid until the next append.
     std::pair<const char *, size_t> finish() {
-        end();
+        close();
         const std::pair<const char *, size_t> ready{bytes_ + begin_, end_ - begin_};
         begin_ = end_ = 0;
         return ready;
@@ -120,7 +120,7 @@ class MessageBuffer {
 
     void reserve(size_t size) {
         size_t capacity = 0;
-        char *const bytes = BufferPool::of_process().take(size, capacity);
+        char *const bytes = BufferPool::of_process().get(size, capacity);
         if (bytes_ != nullptr) std::memcpy(bytes, bytes_, end_);
         BufferPool::of_process().give(bytes_, capacity_);
         bytes_ = bytes;
@@ -128,7 +128,7 @@ class MessageBuffer {
     }
 
     // append() has kept room for the bracket.
-    void end_message() {
+    void close_message() {
         bytes_[end_++] = ']';
         const size_t length = end_ - payload_;
         const size_t header = header_size(length);

@@ -78,8 +78,8 @@ class PrefixTable {
     // The audiences that take an event of a type by the beginning of its symbol; null when none does.
     const AudienceSet *match(const Text &type, const Text &symbol) const {
         if (symbol.length < head_length_) return nullptr;
-        const uint64_t begins = symbol.length <= Text::kPackedLength ? symbol.key : load8(symbol.data);
-        const Bucket *const bucket = find(type, begins & low_bytes(static_cast<unsigned>(head_length_)), symbol.length);
+        const uint64_t head = symbol.length <= Text::kPackedLength ? symbol.key : load8(symbol.data);
+        const Bucket *const bucket = find(type, head & low_bytes(static_cast<unsigned>(head_length_)), symbol.length);
         if (bucket == nullptr) return nullptr;
         const std::string_view text(symbol.data, symbol.length);
         // What is not behind the symbol and nearest to it begins with every prefix of it that there is.
@@ -87,7 +87,7 @@ class PrefixTable {
                                              [this](std::string_view one, uint32_t id) { return one < prefixes_[id].text; });
         if (behind == bucket->prefixes.begin()) return nullptr;
         for (uint32_t id = *std::prev(behind); id != kNone; id = prefixes_[id].parent)
-            if (begins_with(text, prefixes_[id].text)) return &prefixes_[id].row;
+            if (starts_with(text, prefixes_[id].text)) return &prefixes_[id].row;
         return nullptr;
     }
 
@@ -95,7 +95,7 @@ class PrefixTable {
     void match_any_bar(const Text &symbol, AudienceSet &audiences) const {
         const std::string_view text(symbol.data, symbol.length);
         for (const Prefix &prefix : prefixes_)
-            if (prefix.is_bar && begins_with(text, prefix.text)) audiences.add_all(prefix.row);
+            if (prefix.is_bar && starts_with(text, prefix.text)) audiences.add_all(prefix.row);
     }
 
   private:
@@ -145,7 +145,7 @@ class PrefixTable {
     std::vector<Prefix> prefixes_;
     std::vector<uint32_t> free_;
 
-    static bool begins_with(std::string_view text, std::string_view prefix) {
+    static bool starts_with(std::string_view text, std::string_view prefix) {
         return text.size() >= prefix.size() && std::memcmp(text.data(), prefix.data(), prefix.size()) == 0;
     }
 
@@ -223,7 +223,7 @@ class PrefixTable {
         auto at = place(bucket, text);
         if (at == bucket.prefixes.begin()) return kNone;
         for (uint32_t each = *std::prev(at); each != kNone; each = prefixes_[each].parent)
-            if (begins_with(text, prefixes_[each].text)) return each;
+            if (starts_with(text, prefixes_[each].text)) return each;
         return kNone;
     }
 
@@ -263,7 +263,7 @@ class PrefixTable {
     void for_each_under(uint32_t id, Visit visit) {
         const Bucket &bucket = *find(prefixes_[id]);
         const std::string &text = prefixes_[id].text;
-        for (auto at = place(bucket, text); at != bucket.prefixes.end() && begins_with(prefixes_[*at].text, text); ++at) visit(*at);
+        for (auto at = place(bucket, text); at != bucket.prefixes.end() && starts_with(prefixes_[*at].text, text); ++at) visit(*at);
     }
 };
 

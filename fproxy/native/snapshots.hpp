@@ -46,9 +46,9 @@ class Snapshots {
         for (uint32_t id = newest_; id != kNone; id = links(id).older) std::free(entry(id).block);
     }
 
-    // Begin a message, which gets the number next(): its events follow. `received` is in Unix milliseconds. One that is
+    // Start a message, which gets the number next(): its events follow. `received` is in Unix milliseconds. One that is
     // not live is given to nobody when it comes.
-    void begin_message(int64_t received, bool is_live) {
+    void start_message(int64_t received, bool is_live) {
         ++next_;
         received_ = received;
         is_live_ = is_live;
@@ -123,7 +123,7 @@ class Snapshots {
             const KeptEvent &each = entry(static_cast<uint32_t>(id));
             if (each.block == nullptr) continue;
             if (type.length == 0 ? each.kind == EventKind::kBar : each.type() != type) continue;
-            if (prefix.length != 0 && !each.symbol_begins(prefix)) continue;
+            if (prefix.length != 0 && !each.symbol_starts_with(prefix)) continue;
             piece.count += append(each, passed, max_payload, to);
         }
         piece.next = end < made_ ? end : 0;

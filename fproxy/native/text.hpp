@@ -39,12 +39,6 @@ constexpr uint64_t packed(const char (&literal)[N]) {
 
 constexpr uint64_t low_bytes(unsigned count) { return count >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * count)) - 1; }
 
-// Whether the bytes of `word` begin with the literal.
-template <size_t N>
-constexpr bool begins(uint64_t word, const char (&literal)[N]) {
-    return (word & low_bytes(N - 1)) == packed(literal);
-}
-
 inline uint64_t &process_seed_place() {
     static uint64_t seed = [] {
         std::random_device random;

@@ -47,7 +47,7 @@ class TopicCounts {
         return counts_.back();
     }
 
-    std::vector<TopicCount> take() { return std::move(counts_); }
+    std::vector<TopicCount> &all() { return counts_; }
 
   private:
     static constexpr uint32_t kNone = ~uint32_t{0};
@@ -90,7 +90,7 @@ inline HotTopics hot_topics(const History &history, size_t most_bytes, int64_t s
             ++counts.of(event, message.source).events;
         }
     }
-    found.topics = counts.take();
+    found.topics = std::move(counts.all());
     const auto hotter = [](const TopicCount &a, const TopicCount &b) {
         if (a.events != b.events) return a.events > b.events;
         return std::tie(a.type, a.symbol, a.source) < std::tie(b.type, b.symbol, b.source);

@@ -115,7 +115,7 @@ class TopicTable {
         uint64_t hash;
     };
 
-    Lookup begin(const Event &event) {
+    Lookup look_up(const Event &event) {
         const KnownType &type = known_type(event.type);
         Lookup lookup{type.wildcard, type.has_exact && event.symbol.length != 0, 0};
         if (lookup.by_symbol) {
@@ -126,16 +126,16 @@ class TopicTable {
     }
 
     // The same for a caller who needs the hash in any case, and may know the topic's row from an event before.
-    Lookup begin_hashed(const Event &event) {
+    Lookup look_up_hashed(const Event &event) {
         const KnownType &type = known_type(event.type);
         const bool by_symbol = type.has_exact && event.symbol.length != 0;
         return Lookup{type.wildcard, by_symbol, hash_.of(type.hash, event.symbol.key, event.symbol.length)};
     }
 
-    // Whether the table is larger than caches are: then what end() looks at is worth fetching beforehand.
+    // Whether the table is larger than caches are: then what audiences() looks at is worth fetching beforehand.
     bool is_large() const { return slots_.size() > kCachedTopics; }
 
-    // Have the memory fetched that end() needs, for a large table. Compilers take calls of what does nothing but this for dead
+    // Have the memory fetched that audiences() needs, for a large table. Compilers take calls of what does nothing but this for dead
     // code, where they do not put it in place.
     FPROXY_INLINE void fetch_row(const Lookup &lookup) const {
         if (!lookup.by_symbol) return;
@@ -143,7 +143,7 @@ class TopicTable {
         if (slot != nullptr) __builtin_prefetch(&rows_[slot->topic]);
     }
 
-    // The same for an end() that is told the row.
+    // The same for an audiences() that is told the row.
     FPROXY_INLINE void fetch_row(const Lookup &lookup, TopicId known) const {
         if (!lookup.by_symbol) return;
         if (known < rows_.size())
@@ -153,24 +153,24 @@ class TopicTable {
     }
 
     // The audiences of an event that came from an upstream; null when it does not count from there. The table must not
-    // have changed since begin().
-    const AudienceSet *end(const Lookup &lookup, const Event &event, unsigned source) const {
-        return audiences(lookup.by_symbol ? find(lookup.hash, lookup.otherwise, event.symbol) : kNone, lookup, event, source);
+    // have changed since look_up().
+    const AudienceSet *audiences(const Lookup &lookup, const Event &event, unsigned source) const {
+        return audiences_of(lookup.by_symbol ? find(lookup.hash, lookup.otherwise, event.symbol) : kNone, lookup, event, source);
     }
 
     // The same. `known` is the row that was found for an event of the same type and symbol, however long ago: it is taken if it
     // is still theirs, and else becomes the one that is.
-    const AudienceSet *end(const Lookup &lookup, const Event &event, unsigned source, TopicId &known) const {
-        if (!lookup.by_symbol) return audiences(kNone, lookup, event, source);
+    const AudienceSet *audiences(const Lookup &lookup, const Event &event, unsigned source, TopicId &known) const {
+        if (!lookup.by_symbol) return audiences_of(kNone, lookup, event, source);
         if (known >= rows_.size() || !is_row_of(known, lookup.otherwise, event.symbol))
             known = find(lookup.hash, lookup.otherwise, event.symbol);
-        return audiences(known, lookup, event, source);
+        return audiences_of(known, lookup, event, source);
     }
 
     // Whether the events of a type count when they come from an upstream.
     bool counts(const Text &type, unsigned source) { return (rows_[known_type(type).wildcard].sources >> source & 1) != 0; }
 
-    const AudienceSet *match(const Event &event, unsigned source) { return end(begin(event), event, source); }
+    const AudienceSet *match(const Event &event, unsigned source) { return audiences(look_up(event), event, source); }
 
     // Whether an event that came from an upstream counts, whoever takes it.
     bool counts(const Event &event, unsigned source) {
@@ -377,7 +377,7 @@ class TopicTable {
     bool is_row_of(TopicId id, TopicId type, const Text &symbol) const { return rows_[id].type == type && rows_[id].symbol == symbol; }
 
     // Those of an event that has this row, or none of its symbol.
-    FPROXY_INLINE const AudienceSet *audiences(TopicId id, const Lookup &lookup, const Event &event, unsigned source) const {
+    FPROXY_INLINE const AudienceSet *audiences_of(TopicId id, const Lookup &lookup, const Event &event, unsigned source) const {
         if (id == kNone) id = lookup.otherwise;
         if (id == everything_ && event.kind == EventKind::kBar) return nullptr;
         const Row &row = rows_[id];

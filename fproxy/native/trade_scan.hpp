@@ -137,7 +137,7 @@ class TradeReader {
     bool read_exact(Keys keys, const Event &event, Trade &trade) const {
         const char *at = event.begin + 1;
         Reading reading;
-        begin(trade);
+        reset(trade);
         skip_space(at);
         while (*at != '}') {
             const Field field = key(keys, at);
@@ -159,7 +159,7 @@ class TradeReader {
     template <class Keys>
     bool read_keys(Keys keys, const char *begin_at, const char *end, const char *message_end, Trade &trade) const {
         Reading reading;
-        begin(trade);
+        reset(trade);
         for_each_key(begin_at, end, message_end, [&](const char *colon) {
             // The eight characters that end with the colon; no key here is so near the beginning that it has fewer,
             // except the first characters of the shortest, such as {"p":
@@ -173,7 +173,7 @@ class TradeReader {
         return finish(keys, trade, reading);
     }
 
-    static void begin(Trade &trade) {
+    static void reset(Trade &trade) {
         trade.effect = kEverything;
         trade.unknown_conditions = 0;
     }

@@ -75,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     std::vector<std::string> received(std::size(topics));
     const auto take = [&](const std::vector<AudienceId> &audiences) {
         for (const AudienceId audience : audiences) {
-            const std::pair<const char *, size_t> frames = fanout.take(audience);
+            const std::pair<const char *, size_t> frames = fanout.finish(audience);
             for (const ClientId client : fanout.audiences().members(audience)) {
                 for (const char *at = frames.first; at != frames.first + frames.second; at += frame_size(at)) {
                     const size_t header = frame_header_size(at);
@@ -86,10 +86,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     };
     while (is_sound && fanout.distribute(statuses)) {
         take(fanout.overfull());
-        fanout.overfull_taken();
+        fanout.overfull_written();
     }
     take(fanout.ready());
-    fanout.all_taken();
+    fanout.all_written();
     for (size_t i = 0; is_sound && i < std::size(topics); ++i)
         check(received[i] == expected(exactly, topics[i].first, topics[i].second));
     return 0;

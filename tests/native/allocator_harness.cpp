@@ -101,10 +101,10 @@ void fanout() {
         const std::string &message = message_of(events);
         Statuses statuses;
         check(fanout.feed(0, message.data(), message.data() + message.size()), "a sound message is refused");
-        while (fanout.distribute(statuses)) fanout.overfull_taken();
+        while (fanout.distribute(statuses)) fanout.overfull_written();
         size_t taken = 0;
-        for (const AudienceId audience : fanout.ready()) taken += fanout.take(audience).second;
-        fanout.all_taken();
+        for (const AudienceId audience : fanout.ready()) taken += fanout.finish(audience).second;
+        fanout.all_written();
         return taken;
     };
     for (int i = 0; i < 4; ++i) {
@@ -158,7 +158,7 @@ void broadcast() {
     for (const std::string &text : {message, status}) {
         Statuses statuses;
         check(broadcast.feed(text.data(), text.data() + text.size(), statuses, &history, 1000), "a sound message is refused");
-        check(broadcast.take().second > message.size(), "bytes for clients");
+        check(broadcast.finish().second > message.size(), "bytes for clients");
     }
     check(history.next() > 1, "messages that are kept");
 }

@@ -232,7 +232,7 @@ class Model {
         while (fanout_.distribute(statuses)) {
             if (fanout_.overfull().empty()) fail(0, "pause");
             write(fanout_.overfull());
-            fanout_.overfull_taken();
+            fanout_.overfull_written();
         }
         delete[] frame;
         if (!sound) return;
@@ -243,7 +243,7 @@ class Model {
 
     void flush() {
         write(fanout_.ready());
-        fanout_.all_taken();
+        fanout_.all_written();
         for (uint32_t id = 0; id < clients_.size(); ++id) {
             if (clients_[id].received != clients_[id].expected) fail(id, "events");
             clients_[id].received.clear();
@@ -253,7 +253,7 @@ class Model {
 
     void write(const std::vector<fproxy::AudienceId> &audiences) {
         for (const fproxy::AudienceId audience : audiences) {
-            const std::pair<const char *, size_t> ready = fanout_.take(audience);
+            const std::pair<const char *, size_t> ready = fanout_.finish(audience);
             for (const fproxy::ClientId id : fanout_.audiences().members(audience)) receive(id, ready.first, ready.first + ready.second);
         }
     }
