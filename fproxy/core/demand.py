@@ -18,23 +18,30 @@ Nothing here knows of sockets or of time: times are passed in, and what must be 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fproxy.core.flowing_topics import FlowingTopics
 from fproxy.core.lingering import Lingering
 from fproxy.core.market import STOCKS, Market
+from fproxy.core.spread import SpreadDict, SpreadSet
 from fproxy.core.symbol_limits import SymbolLimits, is_want_of_room
+from fproxy.core.topic_queue import TopicQueue
 from fproxy.core.topics import WILDCARD, covering_topic
+from fproxy.core.visit import Visit
 
 DEFAULT_LINGER: Final = 30.0
 """How long a topic outlives the last client that wanted it, in seconds."""
 
 
-MAX_DROPS: Final = 500
+MAX_DROPS: Final = 400
 """How many topics are dropped, or asked for in the place of a wildcard, in one go: about a millisecond's work."""
+
+MAX_ASKS: Final = 400
+"""How many are asked for in one go."""
+
+_OF_ALL_SYMBOLS: Final = f".{WILDCARD}"
 
 
 class Changes(NamedTuple):
@@ -46,12 +53,14 @@ class Changes(NamedTuple):
         since: of the topics to subscribe to, those of which what has passed is wanted too, each with the time from
             which on, in Unix milliseconds.
         make_room: topics to unsubscribe from first, because the upstream would refuse others else.
+        are_all: whether everything that is wanted has been asked for with these.
     """
 
     subscribe: tuple[str, ...]
     unsubscribe: tuple[str, ...]
     since: Mapping[str, int] = MappingProxyType({})
     make_room: tuple[str, ...] = ()
+    are_all: bool = True
 
     @property
     def given_up(self) -> tuple[str, ...]:
@@ -64,12 +73,13 @@ class Demand:
 
     A topic is *wanted* while it has been acquired more often than released. It is *active* from the moment
     that ``changes`` names it under ``subscribe`` until ``changes`` names it under ``unsubscribe``, the
-    upstream refuses it or the connection is lost. After each ``changes``, every wanted topic is active,
-    covered by an active wildcard, or refused.
+    upstream refuses it or the connection is lost. When ``changes`` has said that these are all, every wanted topic is
+    active, covered by an active wildcard, or refused.
 
     Attributes:
         linger: how long an active topic stays active after its last release, in seconds.
         drops: how many topics have been given up upstream.
+        leftovers: what earlier connections have left behind, for nothing but to be freed piece by piece.
     """
 
     __slots__ = (
@@ -77,13 +87,18 @@ class Demand:
         "_covered",
         "_flows",
         "_holders",
+        "_is_looking",
         "_limited_lingering",
         "_limits",
         "_lingering",
         "_refused",
-        "_since",
         "_touched",
+        "_touched_wildcards",
+        "_unlooked",
+        "_unlooked_wildcards",
+        "_wildcards",
         "drops",
+        "leftovers",
         "linger",
     )
 
@@ -106,16 +121,21 @@ class Demand:
         # Of types with a limit: the topics that linger and are active, in the order of `_lingering`.
         self._limited_lingering: dict[str, OrderedDict[str, None]] = {}
         self._flows = FlowingTopics()
-        self._holders: dict[str, int] = {}  # wanted topic -> how many want it
-        self._active: set[str] = set()
-        self._refused: dict[str, str] = {}  # topic -> what the upstream said
+        self._holders = SpreadDict[str, int]()  # wanted topic -> how many want it
+        self._wildcards = SpreadDict[str, None]()  # those of them that are wildcards
+        self._active = SpreadSet[str]()
+        self._refused = SpreadDict[str, str]()  # topic -> what the upstream said
         self._lingering = Lingering()  # topics without holders, active or refused
         # Active wildcard -> wanted topics that are not active because it covers them.
-        self._covered: dict[str, dict[str, None]] = {}
-        # Wanted topics that are neither active, covered nor refused yet, in the order of their acquisition.
-        self._touched: dict[str, None] = {}
-        # Touched topics of which what has passed is wanted too -> from when on.
-        self._since: dict[str, int] = {}
+        self._covered: dict[str, TopicQueue[None]] = {}
+        # Wanted topics that are neither active, covered nor refused yet, in the order of their acquisition, each with
+        # the time from when on what has passed is wanted too, or None.
+        self._touched_wildcards = TopicQueue[int | None]()
+        self._touched = TopicQueue[int | None]()
+        self._is_looking = False  # for more of them, in what follows
+        self._unlooked_wildcards = Visit()
+        self._unlooked = Visit()
+        self.leftovers: list[Collection[str]] = []
 
     def __len__(self) -> int:
         """Return how many topics are wanted."""
@@ -123,12 +143,17 @@ class Demand:
 
     def __contains__(self, topic: object) -> bool:
         """Return whether ``topic`` is wanted."""
-        return topic in self._holders
+        return isinstance(topic, str) and topic in self._holders
 
     @property
     def active(self) -> frozenset[str]:
         """The topics that are active upstream, lingering ones included; a copy."""
         return frozenset(self._active)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether ``changes`` has more to ask for right now."""
+        return bool(self._touched.size or self._touched_wildcards.size or self._is_looking)
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -155,18 +180,20 @@ class Demand:
             since: from when on it wants what has passed, in Unix milliseconds; None for nothing. It is asked of the
                 upstream together with the topic; nothing is asked about a topic that is active already.
         """
-        holders = self._holders.get(topic, 0)
-        self._holders[topic] = holders + 1
+        part = self._holders.part(topic)
+        holders = part.get(topic, 0)
+        part[topic] = holders + 1
         if holders:
             if self._forget_want_of_room(topic):
-                self._touched[topic] = None
+                self._touch(topic, None)
             return
+        if _is_wildcard(topic):
+            self._wildcards[topic] = None
         self._limits.add(_type_of(topic))
         # A topic that lingers is as active, or as refused, as it was.
         if not self._lingering.discard(topic):
-            self._touched[topic] = None
-            if since is not None:
-                self._since[topic] = since
+            self._flows.forget_before(topic)
+            self._touch(topic, since)
         else:
             self._forget_limited(topic)
 
@@ -180,13 +207,16 @@ class Demand:
         Raises:
             ValueError: nobody holds the topic.
         """
-        holders = self._holders.get(topic)
+        part = self._holders.part(topic)
+        holders = part.get(topic)
         if holders is None:
             raise ValueError(f"released more often than acquired: {topic!r}")
         if holders > 1:
-            self._holders[topic] = holders - 1
+            part[topic] = holders - 1
             return
-        del self._holders[topic]
+        del part[topic]
+        if _is_wildcard(topic):
+            self._wildcards.pop(topic)
         event_type = _type_of(topic)
         self._limits.discard(event_type)
         self._forget_want_of_room(topic)
@@ -195,35 +225,26 @@ class Demand:
             if topic in self._active and self._is_limited(topic):
                 self._limited_lingering.setdefault(event_type, OrderedDict())[topic] = None
             return
-        self._touched.pop(topic, None)
-        self._since.pop(topic, None)
+        self._touched_of(topic).discard(topic)
         self._flows.forget_before(topic)
         covered = self._covered.get(covering_topic(topic))
         if covered is not None:
-            covered.pop(topic, None)
+            covered.discard(topic)
 
-    def changes(self, now: float) -> Changes:
+    def changes(self, now: float, *, drop: bool = True) -> Changes:
         """Return what has to be said upstream now, and take it as said.
 
+        That is a bounded number of topics in one call: while ``has_more``, there are more to ask for, and while
+        ``deadline`` is not after ``now``, to drop.
+
         Args:
-            now: the time, in seconds; topics whose linger has passed by then are dropped, a bounded number in one call:
-                while ``deadline`` is not after ``now``, there are more.
+            now: the time, in seconds; topics whose linger has passed by then are dropped.
+            drop: whether to drop any.
         """
-        unsubscribe, subscribe = self._expire(now)
-        touched = self._touched
-        if touched:
-            self._touched = {}
-            wildcards = [topic for topic in touched if _is_wildcard(topic)]
-            self._active.update(wildcards)
-            subscribe = wildcards + subscribe
-            for topic in touched:
-                covering = covering_topic(topic)
-                if covering == topic:
-                    continue
-                if covering in self._active:
-                    self._covered.setdefault(covering, {})[topic] = None
-                else:
-                    subscribe.append(topic)
+        wildcards, others, asked = self._take_touched() if self.has_more else ([], [], {})
+        # A wildcard goes when all that it may cover has been looked at.
+        unsubscribe, uncovered = self._expire(now) if drop and not self.has_more else ([], [])
+        subscribe = wildcards + uncovered + others
         make_room = [topic for topic in unsubscribe if self._is_limited(topic)]
         if make_room:
             unsubscribe = [topic for topic in unsubscribe if not self._is_limited(topic)]
@@ -232,13 +253,7 @@ class Demand:
             self._flows.stop(topic)
         self.drops += len(unsubscribe) + len(make_room)
         self._active.update(subscribe)
-        asked, self._since = self._since, {}
-        return Changes(
-            tuple(subscribe),
-            tuple(unsubscribe),
-            {topic: asked[topic] for topic in subscribe if topic in asked} if asked else {},
-            tuple(make_room),
-        )
+        return Changes(tuple(subscribe), tuple(unsubscribe), asked, tuple(make_room), not self.has_more)
 
     def confirm(self, topics: Iterable[str], now: int) -> None:
         """The upstream acknowledged topics, at a time in Unix milliseconds."""
@@ -274,7 +289,7 @@ class Demand:
 
     def awaits_past(self, topic: str) -> bool:
         """Return whether the upstream has still to bring what has passed of a topic."""
-        return self._flows.awaits(topic) or topic in self._since
+        return self._flows.awaits(topic) or self._touched_of(topic).get(topic) is not None
 
     def recovering(self, *, is_complete: bool, all_of: Iterable[str], gap_ahead: bool = False) -> None:
         """The upstream is about to bring what was missed while the connection was lost.
@@ -311,11 +326,14 @@ class Demand:
         """
         for topic in topics:
             if topic in self._active:
-                self._active.remove(topic)
+                self._active.discard(topic)
                 self._flows.refuse(topic)
                 self._forget_limited(topic)
                 self._refused[topic] = message
-                self._touched.update(self._covered.pop(topic, {}))
+                covered = self._covered.pop(topic, None)
+                if covered:
+                    self._unlooked.add(covered.buckets())
+                    self._is_looking = True
 
     def reset(self, *, is_recoverable: bool = False) -> None:
         """The connection is lost: nothing is active, and the next ``changes`` asks for all that is wanted.
@@ -323,14 +341,78 @@ class Demand:
         Args:
             is_recoverable: whether the upstream may bring later what is missed now.
         """
-        self._active.clear()
-        self._refused.clear()
-        self._lingering.clear()
+        self.leftovers += (*self._active.parts, *self._refused.parts)
+        queues: tuple[TopicQueue[Any], ...] = (self._lingering, self._touched_wildcards, self._touched)
+        for queue in (*queues, *self._covered.values()):
+            self.leftovers += queue.parts()
+        self._active = SpreadSet()
+        self._refused = SpreadDict()
+        self._lingering = Lingering()
         self._limited_lingering.clear()
-        self._covered.clear()
-        self._touched = dict.fromkeys(self._holders)
-        self._since.clear()
-        self._flows.lost(self._holders, is_recoverable=is_recoverable)
+        self._covered = {}
+        self._touched_wildcards, self._touched = TopicQueue(), TopicQueue()
+        self._unlooked_wildcards, self._unlooked = Visit(self._wildcards.parts), Visit(self._holders.parts)
+        self._is_looking = True
+        self.leftovers += self._flows.lost(len(self._holders), is_recoverable=is_recoverable)
+
+    def _touched_of(self, topic: str) -> TopicQueue[int | None]:
+        return self._touched_wildcards if _is_wildcard(topic) else self._touched
+
+    def _touch(self, topic: str, since: int | None) -> None:
+        touched = self._touched_of(topic)
+        if not touched.size or topic not in touched:
+            touched.add(topic, since)
+
+    def _is_to_be_asked(self, topic: str) -> bool:
+        """Return whether a topic that was come across may have to be asked for."""
+        return topic in self._holders and topic not in self._active and topic not in self._refused
+
+    def _take_touched(self) -> tuple[list[str], list[str], dict[str, int]]:
+        """Take a bounded number of topics that are to be asked for: wildcards first, as they cover others.
+
+        Returns:
+            the wildcards, which are active now; the others that none covers; and of which of them what has passed is
+            wanted too, from when on.
+        """
+        wildcards: dict[str, None] = {}
+        others: dict[str, None] = {}
+        asked: dict[str, int] = {}
+        for topic, since in self._touched_wildcards.take(MAX_ASKS):
+            wildcards[topic] = None
+            if since is not None:
+                asked[topic] = since
+        if self._is_looking:
+            for topic in self._unlooked_wildcards.take(MAX_ASKS - len(wildcards)):
+                if self._is_to_be_asked(topic) and topic not in self._touched_wildcards:
+                    wildcards[topic] = None
+        self._active.update(wildcards)
+        if self._touched_wildcards.size or self._unlooked_wildcards:
+            return list(wildcards), [], asked
+        most = MAX_ASKS - len(wildcards)
+        for topic, since in self._touched.take(most):
+            if self._cover(topic):
+                continue
+            others[topic] = None
+            if since is not None:
+                asked[topic] = since
+        if self._is_looking:
+            for topic in self._unlooked.take(most - len(others)):
+                if self._is_to_be_asked(topic) and topic not in self._touched and not self._cover(topic):
+                    others[topic] = None
+            self._is_looking = bool(self._unlooked)
+        return list(wildcards), list(others), asked
+
+    def _cover(self, topic: str) -> bool:
+        """Note that a topic is covered if it is; return whether it is."""
+        covering = covering_topic(topic)
+        if covering not in self._active:
+            return False
+        covered = self._covered.get(covering)
+        if covered is None:
+            covered = self._covered[covering] = TopicQueue()
+        if topic not in covered:
+            covered.add(topic, None)
+        return True
 
     def _expire(self, now: float) -> tuple[list[str], list[str]]:
         """Forget topics that have lingered long enough, a bounded number.
@@ -348,11 +430,9 @@ class Demand:
                 break
             covered = self._covered.get(topic)
             if covered:
-                piece = tuple(islice(covered, left))
-                for each in piece:
-                    del covered[each]
+                for each, _ in covered.take(left):
                     self._flows.inherit(each, topic)
-                uncovered += piece
+                    uncovered.append(each)
                 if covered:
                     break
             expired.append(topic)
@@ -361,8 +441,8 @@ class Demand:
             self._lingering.discard(topic)
             self._forget_limited(topic)
             self._covered.pop(topic, None)
-            if self._refused.pop(topic, None) is None:
-                self._active.remove(topic)
+            if self._refused.pop(topic) is None:
+                self._active.discard(topic)
                 self._flows.stop(topic)
                 dropped.append(topic)
         return dropped, uncovered
@@ -372,7 +452,7 @@ class Demand:
         message = self._refused.get(topic)
         if message is None or not is_want_of_room(message):
             return False
-        del self._refused[topic]
+        self._refused.pop(topic)
         return True
 
     def _is_limited(self, topic: str) -> bool:
@@ -394,7 +474,7 @@ class Demand:
             for _ in range(self._limits.excess(event_type, len(lingering))):
                 topic, _ = lingering.popitem(last=False)
                 self._lingering.discard(topic)
-                self._active.remove(topic)
+                self._active.discard(topic)
                 self._flows.stop(topic)
                 dropped.append(topic)
         return dropped
@@ -405,4 +485,4 @@ def _type_of(topic: str) -> str:
 
 
 def _is_wildcard(topic: str) -> bool:
-    return topic.endswith(f".{WILDCARD}")
+    return topic.endswith(_OF_ALL_SYMBOLS)

@@ -1,8 +1,13 @@
 """Since when the topics of one upstream flow: nothing of them is missing since then."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
+from fproxy.core.spread import SpreadDict
 from fproxy.core.topics import covering_topic
+
+SPARE: Final = 1024
+"""How many topics of earlier connections are remembered beyond as many as are wanted."""
 
 
 class FlowingTopics:
@@ -20,17 +25,21 @@ class FlowingTopics:
     def __init__(self) -> None:
         """Begin without topics."""
         self.all_of: frozenset[str] = frozenset()
-        self._since: dict[str, int] = {}
-        # Those of the connection before this one, as long as what was missed in between may be recovered.
-        self._before: dict[str, int] = {}
+        self._since = SpreadDict[str, int]()
+        # Those of the connections before this one, the latest first, as long as what was missed in between may be
+        # recovered: a topic is in one of them at most, and those that nobody wanted any more then are of no account.
+        self._before: list[SpreadDict[str, int]] = []
         # Topics of which the upstream has been asked for what has passed, and has not brought it yet -> from when on.
-        self._asked_since: dict[str, int] = {}
-        self._vouched_at: dict[str, int] = {}  # when it had brought all of that
+        self._asked_since = SpreadDict[str, int]()
+        self._vouched_at = SpreadDict[str, int]()  # when it had brought all of that
 
     def confirm(self, topic: str, now: int) -> None:
         """The upstream has acknowledged a topic."""
-        if topic not in self._since:
-            self._since[topic] = self._before.pop(topic, now)
+        part = self._since.part(topic)
+        if topic not in part:
+            before = [flowed.pop(topic) for flowed in self._before if topic in flowed]
+            since = next((time for time in before if time is not None), now)
+            part[topic] = since
 
     def since(self, topic: str) -> int | None:
         """Return since when a topic flows; None when it does not; 0 when the upstream sends all of its type."""
@@ -51,16 +60,18 @@ class FlowingTopics:
 
     def stop(self, topic: str) -> None:
         """A topic flows no more."""
-        self._since.pop(topic, None)
-        self._vouched_at.pop(topic, None)
+        self._since.pop(topic)
+        self._vouched_at.pop(topic)
 
     def forget_before(self, topic: str) -> None:
-        """Nobody wants a topic of the connection before this one."""
-        self._before.pop(topic, None)
+        """Nobody wants a topic of the connections before this one, or nobody did."""
+        for flowed in self._before:
+            flowed.pop(topic)
 
     def ask(self, topics: Mapping[str, int]) -> None:
         """The upstream was asked for what has passed of topics, each from a time on."""
-        self._asked_since.update(topics)
+        for topic, since in topics.items():
+            self._asked_since[topic] = since
 
     def awaits(self, topic: str) -> bool:
         """Return whether it has still to bring that."""
@@ -69,31 +80,47 @@ class FlowingTopics:
     def refuse(self, topic: str) -> None:
         """It has refused the topic."""
         self.stop(topic)
-        self._asked_since.pop(topic, None)
+        self._asked_since.pop(topic)
 
     def replayed(self, topics: Iterable[str], *, is_complete: bool, now: int) -> None:
         """It has brought what has passed of topics."""
         for topic in topics:
-            since = self._asked_since.pop(topic, None)
-            if is_complete and since is not None and topic in self._since:
-                self._since[topic] = min(since, self._since[topic])
+            since = self._asked_since.pop(topic)
+            flows = self._since.get(topic)
+            if is_complete and since is not None and flows is not None:
+                self._since[topic] = min(since, flows)
                 self._vouched_at[topic] = now
 
     def recovering(self, *, is_complete: bool, all_of: Iterable[str]) -> None:
         """The upstream is about to bring what was missed while the connection was lost."""
         self.all_of = frozenset(all_of)
         if not is_complete:
-            self._before.clear()
+            self._before = []
 
     def unrecoverable(self) -> None:
         """It will not bring that."""
-        self._before.clear()
+        self._before = []
 
-    def lost(self, wanted: Set[str] | Mapping[str, int], *, is_recoverable: bool) -> None:
-        """The connection is lost. What is still wanted may flow on from before, if what is missed is recovered."""
-        flowed = self._before | self._since if is_recoverable else {}
-        self._before = {topic: since for topic, since in flowed.items() if topic in wanted}
-        self._since = {}
-        self._asked_since.clear()
-        self._vouched_at.clear()
+    def lost(self, wanted: int, *, is_recoverable: bool) -> list[Collection[str]]:
+        """The connection is lost. What flows may flow on from before, if what is missed is recovered.
+
+        Args:
+            wanted: how many topics are wanted.
+            is_recoverable: whether it may be.
+
+        Returns:
+            what is of no use any more, in parts, to be freed one after the other.
+        """
+        flowed = [self._since, *self._before]
+        self._before = []
+        if is_recoverable:
+            room = wanted + SPARE
+            while flowed and (not self._before or len(flowed[0]) <= room):
+                if flowed[0]:
+                    room -= len(flowed[0])
+                    self._before.append(flowed[0])
+                del flowed[0]
+        gone = [*flowed, self._asked_since, self._vouched_at]
+        self._since, self._asked_since, self._vouched_at = SpreadDict(), SpreadDict(), SpreadDict()
         self.all_of = frozenset()
+        return [part for table in gone for part in table.parts]

@@ -17,10 +17,11 @@ a line in the log.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from fproxy.core.market import KNOWN_EVENT_TYPES
+from fproxy.core.spread import SpreadDict, SpreadSet
 from fproxy.core.status_event import answers_unsubscribe, words
 from fproxy.core.topics import TopicError, bar_interval, parse_topic
 from fproxy.core.upstream_effects import Confirmed, Effect, Notice, Refused
@@ -70,14 +71,17 @@ class RequestAnswers:
             shown: returns what the upstream said in a form to be shown.
             dropped: no more answers are expected to a request.
         """
-        self.confirmed: set[str] = set()
+        self.confirmed = SpreadSet[str]()
         self._shown = shown
         self._dropped = dropped
         self._outstanding: deque[Request] = deque()
         # Of each action, by topic: the outstanding requests that await an answer for it, in the order of sending.
         # Nearly always one: a list takes the least memory, and of an upstream that answers nothing there are many.
-        self._awaiting: dict[str, dict[str, list[Request]]] = {SUBSCRIBE: {}, UNSUBSCRIBE: {}}
-        self._subscribed: set[str] = set()  # the topics asked for on this connection and not given up since
+        self._awaiting: dict[str, SpreadDict[str, list[Request]]] = {
+            SUBSCRIBE: SpreadDict(),
+            UNSUBSCRIBE: SpreadDict(),
+        }
+        self._subscribed = SpreadSet[str]()  # the topics asked for on this connection and not given up since
         # Until when a request may yet be answered that is not remembered any more. Until then, or until an
         # answer shows that the upstream has got past it, nobody knows what an error answers.
         self._lost_track_until = -float("inf")
@@ -85,6 +89,13 @@ class RequestAnswers:
     def __len__(self) -> int:
         """Return how many requests lack answers; at most ``MAX_OUTSTANDING``."""
         return len(self._outstanding)
+
+    def parts(self) -> Iterator[Collection[str]]:
+        """Yield the tables of topics in parts, which who has no use for them any more may free one by one."""
+        for table in (self.confirmed, self._subscribed):
+            yield from table.parts
+        for awaiting in self._awaiting.values():
+            yield from awaiting.parts
 
     def expect(self, action: str, topics: Sequence[str], now: float) -> Request:
         """A request was sent, at a time in seconds. Return it."""
@@ -97,7 +108,7 @@ class RequestAnswers:
         self._outstanding.append(request)
         awaiting = self._awaiting[request.action]
         for topic in request.awaited:
-            awaiting.setdefault(topic, []).append(request)
+            awaiting.part(topic).setdefault(topic, []).append(request)
         if len(self._outstanding) > MAX_OUTSTANDING:
             oldest = self._outstanding[0]
             self._drop(oldest)
@@ -178,10 +189,10 @@ class RequestAnswers:
         return requests[0] if requests else None
 
     def _forget_awaiting(self, request: Request, topic: str) -> None:
-        awaiting = self._awaiting[request.action]
-        awaiting[topic].remove(request)
-        if not awaiting[topic]:
-            del awaiting[topic]
+        part = self._awaiting[request.action].part(topic)
+        part[topic].remove(request)
+        if not part[topic]:
+            del part[topic]
 
     def _drop(self, request: Request) -> None:
         """Expect no more answers to ``request``."""

@@ -10,6 +10,9 @@ from fproxy.core.upstream_effects import Effect, Recovered, Recovering, Unrecove
 _OF_AUTH = 0
 """The number of what is recovered without a request of its own."""
 
+_TO_COME = -1
+"""The number of requests that are still to be sent."""
+
 
 class SessionRecovery:
     """The part of a session that asks a role of ours for what was missed.
@@ -25,6 +28,7 @@ class SessionRecovery:
         "_interrupted",
         "_leaves_out",
         "_requests",
+        "_unplaced",
         "_waiting",
         "is_asked",
         "is_complete",
@@ -43,6 +47,8 @@ class SessionRecovery:
         self._requests = 0
         # Whether topics are asked for again of which what was missed does not come; None before any are asked for.
         self._leaves_out: bool | None = None
+        # The topics that had no place when the last connection was lost, as long as requests are to come.
+        self._unplaced: set[str] = set()
         self._waiting: set[int] = set()  # the numbers of what is being recovered
         self._interrupted = False
 
@@ -80,12 +86,14 @@ class SessionRecovery:
         if followed is None or not self._by_request:
             yield topics, False
             return
+        if self._leaves_out is None:
+            self._unplaced = followed.unplaced.take_all()
+            self._waiting.add(_TO_COME)
         missed: list[str] = []
         anew: list[str] = []
         for topic in topics:
-            (anew if topic in followed.unplaced else missed).append(topic)
-        followed.unplaced.clear()
-        self._leaves_out = bool(anew)
+            (anew if topic in self._unplaced else missed).append(topic)
+        self._leaves_out = bool(anew or self._leaves_out)
         yield missed, True
         yield anew, False
 
@@ -94,6 +102,14 @@ class SessionRecovery:
         self._requests += 1
         self._waiting.add(self._requests)
         return self._requests
+
+    def all_requested(self) -> list[Effect]:
+        """All requests that the connection begins with have been sent."""
+        self._unplaced = set()
+        if self.is_asked or not self._requests:  # else the position is told behind this, or nothing is recovered
+            self._waiting.discard(_TO_COME)
+            return []
+        return self._no_longer_waits_for(_TO_COME)
 
     def requested(self, topics: Collection[str]) -> None:
         """Topics are asked for, and what was missed of them is not."""
@@ -157,10 +173,13 @@ class SessionRecovery:
 
     def recovered(self, fields: Mapping[str, Any]) -> list[Effect]:
         """Something has been recovered, says a status event with these members."""
-        was_waiting = bool(self._waiting)
-        self._waiting.discard(fields.get("request", _OF_AUTH))
         if fields.get("complete") is False:
             self.is_complete = False
+        return self._no_longer_waits_for(fields.get("request", _OF_AUTH))
+
+    def _no_longer_waits_for(self, number: int) -> list[Effect]:
+        was_waiting = bool(self._waiting)
+        self._waiting.discard(number)
         if not was_waiting or self._waiting or self._followed is None:
             return []
         self._followed.recovered()
@@ -183,12 +202,15 @@ class SessionRecovery:
     def lost(self, now: int) -> None:
         """The connection is lost, at a time in Unix milliseconds."""
         if self._followed is not None:
+            self._followed.unplaced.requested(self._unplaced)
             self._followed.lost(now)
 
     def _leaves_topics_out(self, followed: FollowedStream) -> bool:
         if not self._by_request:
             return False
-        return bool(followed.unplaced) if self._leaves_out is None else self._leaves_out
+        if self._leaves_out is None:
+            return bool(followed.unplaced)
+        return self._leaves_out or (_TO_COME in self._waiting and bool(self._unplaced))
 
     def _give_up(self) -> list[Effect]:
         assert self._followed is not None

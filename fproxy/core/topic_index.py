@@ -3,6 +3,8 @@
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from fproxy.core.spread import SpreadDict
+
 Holder = TypeVar("Holder", bound=Hashable)
 
 
@@ -12,14 +14,14 @@ class TopicIndex(Generic[Holder]):
     One may hold a topic more than once, as bars of two intervals hold one topic of trades.
 
     Most topics have one holder, who is kept without a set of its own: 100,000 topics of one client cost 100,000 entries
-    of one dictionary.
+    of one table.
     """
 
     __slots__ = ("_holders",)
 
     def __init__(self) -> None:
         # Topic -> its only holder, who holds it once; or its holders, each with how many times it holds it.
-        self._holders: dict[Hashable, Holder | dict[Holder, int]] = {}
+        self._holders = SpreadDict[Hashable, Holder | dict[Holder, int]]()
 
     def __len__(self) -> int:
         """Return how many topics have a holder."""
@@ -27,19 +29,21 @@ class TopicIndex(Generic[Holder]):
 
     def add(self, topic: Hashable, holder: Holder) -> None:
         """``holder``, which is no dict, holds ``topic`` once more."""
-        held = self._holders.get(topic)
+        part = self._holders.part(topic)
+        held = part.get(topic)
         if held is None:
-            self._holders[topic] = holder
+            part[topic] = holder
         elif isinstance(held, dict):
             held[holder] = held.get(holder, 0) + 1
         elif held == holder:
-            self._holders[topic] = {holder: 2}
+            part[topic] = {holder: 2}
         else:
-            self._holders[topic] = {held: 1, holder: 1}
+            part[topic] = {held: 1, holder: 1}
 
     def discard(self, topic: Hashable, holder: Holder) -> None:
         """``holder`` holds ``topic`` once less; nothing when it does not hold it."""
-        held = self._holders.get(topic)
+        part = self._holders.part(topic)
+        held = part.get(topic)
         if isinstance(held, dict):
             count = held.get(holder, 0)
             if count > 1:
@@ -47,9 +51,9 @@ class TopicIndex(Generic[Holder]):
             elif count == 1:
                 del held[holder]
                 if not held:
-                    del self._holders[topic]
+                    del part[topic]
         elif held == holder:
-            del self._holders[topic]
+            del part[topic]
 
     def holders(self, topic: Hashable) -> tuple[Holder, ...]:
         """Return whoever holds ``topic``, each once."""

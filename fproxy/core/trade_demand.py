@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from fproxy.core.demand import DEFAULT_LINGER, Changes, Demand
+from fproxy.core.spread import SpreadDict, SpreadSet
 from fproxy.core.status_event import (
     INTERRUPTED_STATUS,
     RESTORED_STATUS,
@@ -94,7 +95,7 @@ class TradeDemand(Demand):
         self._trade_type = event_type
         self._prefix = f"{event_type}."
         self._all_trades = f"{event_type}.{WILDCARD}"
-        self._flowing: set[str] = set()  # topics of trades
+        self._flowing = SpreadSet[str]()  # topics of trades
         self._answers = False  # whether the upstream has acknowledged anything on this connection
         self._interrupted = False  # whether it says that it misses trades itself
         self._catches_up = False
@@ -102,18 +103,18 @@ class TradeDemand(Demand):
         # While an upstream brings what was missed, which need not hold trades that nobody had subscribed to: those flow
         # when it has done so.
         self._defers = False
-        self._deferred: set[str] = set()
+        self._deferred = SpreadSet[str]()
         # Topics of trades that were asked for: how many acknowledgements are due, and when the last one was asked for.
-        self._unanswered: dict[str, tuple[int, float]] = {}
+        self._unanswered = SpreadDict[str, tuple[int, float]]()
 
     @property
     def catches_up(self) -> bool:
         """Whether trades that come are late, because they were missed before, or may be."""
         return self._catches_up
 
-    def changes(self, now: float) -> Changes:
+    def changes(self, now: float, *, drop: bool = True) -> Changes:
         """Return what has to be said upstream now, and take it as said; see ``Demand.changes``."""
-        changes = super().changes(now)
+        changes = super().changes(now, drop=drop)
         for topic in changes.subscribe:
             if topic.startswith(self._prefix):
                 due, _ = self._unanswered.get(topic, (0, now))
@@ -124,9 +125,9 @@ class TradeDemand(Demand):
         for topic in changes.given_up:
             if topic.startswith(self._prefix):
                 self._stop(topic)
-        if self._is_undecided:
+        if self._is_undecided and changes.are_all:
             # What was given up while there was no connection to say so on.
-            for topic in self._flowing - self._active:
+            for topic in [topic for topic in self._flowing if topic not in self._active]:
                 self._stop(topic)
         return changes
 
@@ -151,9 +152,14 @@ class TradeDemand(Demand):
     def take_silence(self, now: float) -> None:
         """Take as acknowledged what the upstream has had time to answer."""
         patience = LATE_ANSWER_TIME if self._answers else ANSWER_TIME
-        overdue = [topic for topic, (_, asked) in self._unanswered.items() if now - asked >= patience]
+        overdue = [
+            topic
+            for part in self._unanswered.parts
+            for topic, (_, asked) in part.items()
+            if now - asked >= patience
+        ]
         for topic in overdue:
-            del self._unanswered[topic]
+            self._unanswered.pop(topic)
             if topic in self._active:
                 self._start(topic)
 
@@ -162,14 +168,14 @@ class TradeDemand(Demand):
         refused = [topic for topic in topics if topic in self._active]
         super().refuse(refused, message)
         for topic in refused:
-            self._unanswered.pop(topic, None)
+            self._unanswered.pop(topic)
             self._stop(topic)
 
     def reset(self, *, is_recoverable: bool = False) -> None:
         """The connection is lost; see ``Demand.reset``."""
         super().reset(is_recoverable=is_recoverable)
-        self._unanswered.clear()
-        self._deferred.clear()
+        self.leftovers += (*self._unanswered.parts, *self._deferred.parts)
+        self._unanswered, self._deferred = SpreadDict(), SpreadSet()
         self._answers = self._defers = False
         self._is_undecided = self._catches_up = is_recoverable and not self._interrupted
         self._interrupted = False
@@ -202,7 +208,7 @@ class TradeDemand(Demand):
         super().recovered()
         self.gap_passed()
         self._defers = self._catches_up = False
-        deferred, self._deferred = self._deferred, set()
+        deferred, self._deferred = self._deferred, SpreadSet()
         for topic in deferred:
             self._start(topic)
 
@@ -220,7 +226,7 @@ class TradeDemand(Demand):
                 self._lose_all()
 
     def _lose_all(self) -> None:
-        self._flowing.clear()
+        self._flowing = SpreadSet()
         self._all_flow = False
         self._follower.gap()
 
@@ -230,7 +236,7 @@ class TradeDemand(Demand):
         if due > 1:
             self._unanswered[topic] = (due - 1, asked)
         elif due == 1:
-            del self._unanswered[topic]
+            self._unanswered.pop(topic)
             if topic in self._active:
                 self._start(topic)
 
@@ -247,7 +253,7 @@ class TradeDemand(Demand):
         if topic == self._all_trades and self._all_flow:
             return
         if topic in self._flowing:
-            self._flowing.remove(topic)
+            self._flowing.discard(topic)
             if not self._interrupted:
                 self._follower.trades_stopped(topic.removeprefix(self._prefix))
 

@@ -52,7 +52,13 @@ class UnplacedTopics:
         self._requested |= self._acknowledged
         self._acknowledged.clear()
 
+    def take_all(self) -> set[str]:
+        """Return all, and forget them."""
+        taken = self._requested | self._acknowledged
+        self.clear()
+        return taken
+
     def clear(self) -> None:
         """Nothing depends on it any more."""
-        self._requested.clear()
-        self._acknowledged.clear()
+        self._requested = set()
+        self._acknowledged = set()

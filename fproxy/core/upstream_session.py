@@ -14,7 +14,7 @@ that leaves requests unanswered is taken at its silence after a wait.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -72,6 +72,7 @@ class UpstreamSession:
         "_answers",
         "_api_key",
         "_first_requests",
+        "_has_begun",
         "_over",
         "_peer_key",
         "_recovery",
@@ -105,8 +106,9 @@ class UpstreamSession:
         self._secrets = (api_key, peer_key, *other_secrets)
         self._over = False
         self._answers = RequestAnswers(self._shown, self._dropped)
-        # The requests that the connection began with and that lack answers; None until they are sent.
-        self._first_requests: set[Request] | None = None
+        # The requests that the connection began with and that lack answers; more of them follow until all are sent.
+        self._first_requests: set[Request] = set()
+        self._has_begun = False
         self._recovery = SessionRecovery(followed)
         self.is_peer = False
         self._replays: deque[tuple[str, ...]] = deque()  # topics of which what has passed is still to come
@@ -116,6 +118,10 @@ class UpstreamSession:
     def outstanding(self) -> int:
         """How many requests lack answers; at most ``MAX_OUTSTANDING``."""
         return len(self._answers)
+
+    def parts(self) -> Iterator[Collection[str]]:
+        """Yield the tables of topics in parts, which who has no use for them any more may free one by one."""
+        return self._answers.parts()
 
     def opened(self, *, is_peer: bool = False) -> list[Effect]:
         """The connection is open. Return what that asks for.
@@ -141,8 +147,7 @@ class UpstreamSession:
         if it did not."""
         if self._over or not self.awaits_first_answers:
             return []
-        if self._first_requests is not None:
-            self._first_requests.clear()
+        self._first_requests.clear()
         return self._recovery.answered() + self._become_whole()
 
     @property
@@ -153,7 +158,12 @@ class UpstreamSession:
     @property
     def awaits_first_answers(self) -> bool:
         """Whether requests that the connection began with lack answers, or where the stream is is not told yet."""
-        return bool(self._first_requests) or self._recovery.is_asked
+        return bool(self._first_requests) or self._recovery.is_asked or not self._has_begun
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether all has been asked for that the connection begins with."""
+        return self._has_begun
 
     @property
     def has_acknowledged(self) -> bool:
@@ -168,13 +178,12 @@ class UpstreamSession:
         """Return the messages that carry out ``changes``, and expect their answers.
 
         Args:
-            changes: what to subscribe to and what to unsubscribe from.
+            changes: what to subscribe to and what to unsubscribe from. What the connection begins with may come in
+                several, up to the first that are all.
             now: the time, in seconds.
         """
         effects = list(self._answers.forget_old(now))
-        first = self._first_requests is None
-        if first:
-            self._first_requests = set()
+        first = not self._has_begun
         for action, topics, since in requests_of(changes, is_peer=self.is_peer):
             groups: Iterable[tuple[Sequence[str], bool]] = ((topics, False),)
             if first and action == SUBSCRIBE and since is None:
@@ -184,8 +193,11 @@ class UpstreamSession:
                     recover = self._recovery.number_request() if recovers else None
                     effects.append(Send(request_message(action, ",".join(part), since, recover)))
                     request = self._expect(action, part, now, since, recovers=recovers)
-                    if first and self._first_requests is not None:
+                    if first:
                         self._first_requests.add(request)
+        if first and changes.are_all:
+            self._has_begun = True
+            effects += self._recovery.all_requested()
         return effects + self._become_whole()
 
     def _expect(
@@ -261,14 +273,13 @@ class UpstreamSession:
         return [Ready()]
 
     def _become_whole(self) -> list[Effect]:
-        if self._whole or self._recovery.is_pending or self._first_requests is None or self._first_requests:
+        if self._whole or self._recovery.is_pending or not self._has_begun or self._first_requests:
             return []
         self._whole = True
         return [Whole(self._recovery.is_complete)]
 
     def _dropped(self, request: Request) -> None:
-        if self._first_requests:
-            self._first_requests.discard(request)
+        self._first_requests.discard(request)
 
     def _shown(self, text: str) -> str:
         """Return what the upstream said as one printable line, cut short and without secrets."""

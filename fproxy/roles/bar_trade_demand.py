@@ -21,7 +21,7 @@ class BarTradeDemand(TradeDemand):
         super().__init__(builder, event_type=event_type, linger=linger, wants_all=wants_all)
         self._wants = wants
 
-    def changes(self, now: float) -> Changes:
+    def changes(self, now: float, *, drop: bool = True) -> Changes:
         """Return what has to be said upstream now; see ``Demand.changes``."""
         self._wants.expire(now)
-        return super().changes(now)
+        return super().changes(now, drop=drop)

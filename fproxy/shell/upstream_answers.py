@@ -24,11 +24,11 @@ class UpstreamAnswers:
         waiting: whether some wait.
     """
 
-    __slots__ = ("_left", "_loop", "_next", "_pause", "_reader", "_statuses", "_steps", "_take", "waiting")
+    __slots__ = ("_left", "_next", "_pause", "_reader", "_statuses", "_steps", "_take", "waiting")
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        steps: WorkSteps,
         take: Callable[[list[bytes]], None],
         *,
         pause: Callable[[], None],
@@ -36,16 +36,15 @@ class UpstreamAnswers:
         """Begin with none.
 
         Args:
-            loop: the event loop.
+            steps: carries out what is long.
             take: gets status events, in order.
             pause: called when ``waiting`` has changed: as long as it is true, nothing more is to be read.
         """
         self.waiting = False
-        self._loop = loop
         self._take = take
         self._pause = pause
         self._reader: MessageReader
-        self._steps = WorkSteps(loop)
+        self._steps = steps
         self._left = AT_ONCE
         self._statuses: list[bytes] = []
         self._next = 0  # of the statuses, the first that has still to be taken
@@ -60,7 +59,7 @@ class UpstreamAnswers:
             self._statuses, self._next = statuses, 0  # those of the message before have been taken
             return
         if self._left == AT_ONCE:
-            self._loop.call_soon(self._renew)
+            asyncio.get_running_loop().call_soon(self._renew)
         if len(statuses) <= self._left:
             self._left -= len(statuses)
             self._take(statuses)

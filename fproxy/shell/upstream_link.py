@@ -3,7 +3,7 @@
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, ParamSpec, TypeVar
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
@@ -40,13 +40,16 @@ from fproxy.shell.upstream_answers import UpstreamAnswers
 from fproxy.shell.upstream_dial import hang_up, is_peer
 from fproxy.shell.upstream_listener import UpstreamListener
 from fproxy.shell.upstream_options import UpstreamOptions
+from fproxy.shell.work_steps import Steps, WorkSteps
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DROP_INTERVAL: Final = 0.05
-"""How long to wait before more topics are dropped than are in one go, in seconds: else the answers to thousands come
-together, and are read in one step."""
+DROP_INTERVAL: Final = 0.02
+"""How long to wait before more topics are dropped than are in one go, in seconds: nobody is in a hurry for that."""
+
+MOST_AHEAD: Final = 64
+"""How many requests may lack answers before more topics are asked for no faster than others are dropped."""
 
 UNSUBSCRIBE_GRAIN: Final = 0.25
 """How late an unsubscribe may be, in seconds, so that topics whose time is nearly up go in one message."""
@@ -104,8 +107,9 @@ class UpstreamLink(WSListener):
         self._errors = errors
         self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
-        self._answers = UpstreamAnswers(self._loop, self._take_statuses, pause=self._pause)
         self._reads: BoundedReads | None = None
+        self._steps = WorkSteps(self._loop)
+        self._answers = UpstreamAnswers(self._steps, self._take_statuses, pause=self._pause)
         self._reader = MessageReader(
             take=listener.take,
             statuses_came=self._answers.came,
@@ -128,6 +132,7 @@ class UpstreamLink(WSListener):
         self._auth_timer: asyncio.TimerHandle | None = None
         self._answer_timer: asyncio.TimerHandle | None = None
         self._demand_timer: asyncio.TimerHandle | None = None
+        self._drops_more = False  # whether that is for more topics than are dropped in one go
         self._abort_timer: asyncio.TimerHandle | None = None
         self._changes = GatheredChanges(self._loop, self._say_changes)
 
@@ -198,6 +203,8 @@ class UpstreamLink(WSListener):
         self._ending = True
         self._session.lost(unix_ms())
         self._demand.reset(is_recoverable=self._session.is_recoverable)
+        leftovers, self._demand.leftovers = [*self._demand.leftovers, *self._session.parts()], []
+        self._steps.add(self._demand, _freed(leftovers))
         if self.ready:
             self.ready = False
             self._call(self._listener.disconnected, reason)
@@ -320,6 +327,9 @@ class UpstreamLink(WSListener):
     def _answer_wait_over(self, waited: float) -> None:
         if self._ending:
             return
+        if not self._session.has_begun:
+            self._answer_timer = self._loop.call_later(waited, self._answer_wait_over, waited)
+            return
         if self._session.has_acknowledged and waited < LATE_ANSWER_TIME:
             # It answers, so it is late and not silent.
             rest = LATE_ANSWER_TIME - waited
@@ -340,21 +350,28 @@ class UpstreamLink(WSListener):
         if not self.ready or self._ending:
             return
         now = time.monotonic()
-        changes = self._demand.changes(now)
+        changes = self._demand.changes(now, drop=not self._drops_more)
         self._carry_out(self._session.request(changes, now))
         if changes.since and self._session.is_peer:
             self._demand.asked_since(changes.since)
         if changes.given_up:
             self._call(self._listener.given_up, changes.given_up)
+        if not changes.are_all:
+            if self._session.outstanding < MOST_AHEAD:
+                self.poke()
+            else:
+                self._loop.call_later(DROP_INTERVAL, self.poke)
         deadline = self._demand.deadline()
         # A timer that is running is not late: deadlines only ever move on.
         if deadline is not None and self._demand_timer is None:
             # There may be more to drop than is dropped in one go.
-            wait = deadline - now + UNSUBSCRIBE_GRAIN if deadline > now else DROP_INTERVAL
+            self._drops_more = deadline <= now
+            wait = DROP_INTERVAL if self._drops_more else deadline - now + UNSUBSCRIBE_GRAIN
             self._demand_timer = self._loop.call_later(wait, self._demand_is_due)
 
     def _demand_is_due(self) -> None:
         self._demand_timer = None
+        self._drops_more = False
         self._say_changes()
 
     def _fell_silent(self) -> None:
@@ -421,3 +438,10 @@ class UpstreamLink(WSListener):
         self._errors.log(
             "The listener to %s raised an exception; %s\n%s", self._name, consequence, traceback.format_exc()
         )
+
+
+def _freed(parts: list[Collection[str]]) -> Steps:
+    """Free what very many topics have left behind, part by part."""
+    while parts:
+        parts.pop()
+        yield None

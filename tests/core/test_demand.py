@@ -1,17 +1,29 @@
 """Demand, by example and against a model that looks at everything each time."""
 
+import sys
 import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fproxy.core.demand import MAX_DROPS, Changes, Demand
+from fproxy.core import demand as demand_module
+from fproxy.core.demand import MAX_ASKS, MAX_DROPS, Changes, Demand
 from fproxy.core.market import MARKETS
+from fproxy.core.spread import PARTS
+from fproxy.core.topic_queue import IN_A_BUCKET
 
 NOTHING = Changes((), ())
+
+
+def said(demand: Demand, now: float) -> list[Changes]:
+    """Return all that is to be said upstream now, however many pieces it comes in."""
+    pieces = [demand.changes(now)]
+    while not pieces[-1].are_all:
+        pieces.append(demand.changes(now))
+    return pieces
 
 
 def test_the_first_holder_subscribes_and_the_others_cost_nothing() -> None:
@@ -250,8 +262,11 @@ def covers(wildcard: str, topic: str) -> bool:
 class DemandAgainstModel(RuleBasedStateMachine):
     """The model keeps what an upstream would: what it was asked for. It derives all else by looking at everything."""
 
+    at_once = MAX_ASKS
+
     def __init__(self) -> None:
         super().__init__()
+        demand_module.MAX_ASKS = self.at_once  # type: ignore[misc]
         self.now = 0.0
         self.demand = Demand(linger=10.0)
         self.holders: dict[str, int] = {}
@@ -298,12 +313,16 @@ class DemandAgainstModel(RuleBasedStateMachine):
         self.upstream.remove(topic)
         self.refused.add(topic)
 
+    def teardown(self) -> None:
+        demand_module.MAX_ASKS = MAX_ASKS  # type: ignore[misc]
+
     @rule()
-    def apply_changes(self) -> None:
+    def apply_a_piece(self) -> None:
         before = set(self.upstream)
         changes = self.demand.changes(self.now)
-        self.refused -= {t for t in self.refused if t not in self.holders and not self.lingers(t)}
         assert len(set(changes.subscribe)) == len(changes.subscribe)
+        # What goes may have been covering what is still to be asked for.
+        assert changes.are_all or not changes.given_up
         # Only what is wanted, not active and not covered is asked for.
         for topic in changes.subscribe:
             assert topic in self.holders
@@ -320,6 +339,15 @@ class DemandAgainstModel(RuleBasedStateMachine):
             self.upstream.remove(topic)
             self.released.pop(topic, None)
             self.check_all_wanted_is_there()
+        assert changes.are_all is not self.demand.has_more
+        if changes.are_all:
+            self.refused -= {t for t in self.refused if t not in self.holders and not self.lingers(t)}
+
+    @rule()
+    def apply_changes(self) -> None:
+        self.apply_a_piece()
+        while self.demand.has_more:
+            self.apply_a_piece()
         # And nothing stays that nobody wants.
         assert all(topic in self.holders or self.lingers(topic) for topic in self.upstream)
         self.check_all_wanted_is_there()
@@ -342,7 +370,15 @@ class DemandAgainstModel(RuleBasedStateMachine):
         assert self.demand.deadline() == min(waiting, default=None)
 
 
+class PiecemealDemandAgainstModel(DemandAgainstModel):
+    """The same where each topic is asked for by itself."""
+
+    at_once = 1
+
+
 TestDemandAgainstModel = DemandAgainstModel.TestCase
+TestPiecemealDemandAgainstModel = PiecemealDemandAgainstModel.TestCase
+TestDemandAgainstModel.settings = TestPiecemealDemandAgainstModel.settings = settings(max_examples=60)
 
 
 @given(st.lists(topics, max_size=20))
@@ -392,7 +428,7 @@ def test_topics_that_linger_no_more_are_dropped_a_bounded_number_at_a_time() -> 
     topics = [f"T.S{number}" for number in range(4 * MAX_DROPS + 1)]
     for topic in topics:
         demand.acquire(topic)
-    demand.changes(0.0)
+    said(demand, 0.0)
     for topic in topics:
         demand.release(topic, 0.0)
     dropped: list[str] = []
@@ -408,6 +444,55 @@ def test_topics_that_linger_no_more_are_dropped_a_bounded_number_at_a_time() -> 
     assert not demand.active
 
 
+def test_after_a_lost_connection_a_bounded_number_is_asked_for_at_a_time_and_wildcards_first() -> None:
+    demand = Demand(linger=1.0)
+    topics = [f"T.S{number}" for number in range(5 * MAX_ASKS)]
+    for topic in (*topics, "Q.*", "Q.COVERED"):
+        demand.acquire(topic)
+    said(demand, 0.0)
+    demand.reset()
+    assert demand.active == frozenset()
+    first = demand.changes(1.0)
+    assert first.subscribe[0] == "Q.*"
+    # Meanwhile clients come and go.
+    gone, came = next(topic for topic in topics if topic not in first.subscribe), "T.NEW"
+    demand.release(gone, 1.0)
+    demand.acquire(came)
+    pieces = [first, *said(demand, 1.0)]
+    assert len(pieces) >= 5
+    assert all(len(piece.subscribe) <= MAX_ASKS for piece in pieces)
+    asked = [topic for piece in pieces for topic in piece.subscribe]
+    assert len(set(asked)) == len(asked)
+    assert set(asked) == {"Q.*", came, *topics} - {gone}
+    assert [piece.are_all for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+
+
+def test_to_lose_a_connection_costs_the_same_however_many_topics_there_are() -> None:
+    """What it had is left over in parts, none of which is long, and nothing is gone through."""
+
+    def steps(size: int) -> int:
+        demand = Demand()
+        for number in range(size):
+            demand.acquire(f"T.S{number}")
+        said(demand, 0.0)
+        demand.confirm((f"T.S{number}" for number in range(size)), 1)
+        calls = 0
+
+        def count(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+
+        sys.setprofile(count)
+        try:
+            demand.reset(is_recoverable=True)
+        finally:
+            sys.setprofile(None)
+        assert max(map(len, demand.leftovers)) <= max(2 * size / PARTS, IN_A_BUCKET)
+        return calls
+
+    assert steps(30_000) < 2 * steps(300)
+
+
 def test_a_wildcard_goes_when_all_that_it_covered_has_been_asked_for_in_pieces() -> None:
     demand = Demand(linger=1.0)
     demand.acquire("T.*")
@@ -415,7 +500,7 @@ def test_a_wildcard_goes_when_all_that_it_covered_has_been_asked_for_in_pieces()
     topics = [f"T.S{number}" for number in range(2 * MAX_DROPS + 1)]
     for topic in topics:
         demand.acquire(topic)
-    demand.changes(0.0)
+    said(demand, 0.0)
     demand.release("T.*", 0.0)
     asked: list[str] = []
     for _ in range(2):
@@ -437,7 +522,7 @@ def test_a_wildcard_that_is_wanted_again_in_between_stays_and_covers_the_rest() 
     topics = [f"T.S{number}" for number in range(MAX_DROPS + 5)]
     for topic in topics:
         demand.acquire(topic)
-    demand.changes(0.0)
+    said(demand, 0.0)
     demand.release("T.*", 0.0)
     demand.changes(1.0)
     demand.acquire("T.*")

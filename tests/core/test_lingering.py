@@ -6,8 +6,8 @@ from collections import OrderedDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fproxy.core import lingering
-from fproxy.core.lingering import IN_A_BUCKET, Lingering
+from fproxy.core.lingering import Lingering
+from fproxy.core.topic_queue import IN_A_BUCKET
 
 
 @given(st.data())
@@ -15,7 +15,7 @@ def test_it_is_an_ordered_dict(data: st.DataObject) -> None:
     found, model = Lingering(), OrderedDict[str, float]()
     now, made = 0.0, 0
     for _ in range(data.draw(st.integers(1, 12))):
-        match data.draw(st.sampled_from(("add", "discard", "discard", "expire", "clear"))):
+        match data.draw(st.sampled_from(("add", "discard", "discard", "expire", "take"))):
             case "add":
                 for _ in range(data.draw(st.integers(1, 2 * IN_A_BUCKET))):
                     made += 1
@@ -35,13 +35,17 @@ def test_it_is_an_ordered_dict(data: st.DataObject) -> None:
                 for topic in expired:
                     found.discard(topic)
                     del model[topic]
-            case "clear":
-                found.clear()
-                model.clear()
+            case "take":
+                most = data.draw(st.integers(0, 2 * IN_A_BUCKET))
+                taken = found.take(most)
+                assert taken == list(model.items())[:most]
+                for topic, _ in taken:
+                    del model[topic]
         assert len(found) == len(model)
         assert list(found.expired(now)) == list(model)
         assert found.first_expiry() == next(iter(model.values()), None)
-        assert all(topic in found for topic in model)
+        assert all(topic in found and found.get(topic) == expiry for topic, expiry in model.items())
+        assert found.get("T.0") is None
         assert "T.0" not in found
 
 
@@ -63,7 +67,7 @@ def test_it_grows_by_little_at_a_time() -> None:
 def test_topics_that_come_and_go_leave_nothing_behind() -> None:
     waiting = Lingering()
     waiting.add("T.FIRST", 1.0)
-    for _ in range(20 * lingering.IN_A_BUCKET):
+    for _ in range(20 * IN_A_BUCKET):
         waiting.add("T.A", 1.0)
         waiting.discard("T.A")
     assert len(waiting._buckets) < 4
