@@ -106,7 +106,9 @@ class SessionRecovery:
     def all_requested(self) -> list[Effect]:
         """All requests that the connection begins with have been sent."""
         self._unplaced = set()
-        if self.is_asked or not self._requests:  # else the position is told behind this, or nothing is recovered
+        if (
+            self.is_asked or not self._requests
+        ):  # else the position is told behind this, or nothing is recovered
             self._waiting.discard(_TO_COME)
             return []
         return self._no_longer_waits_for(_TO_COME)

@@ -131,3 +131,54 @@ def test_what_was_refused_or_given_up_costs_nothing() -> None:
     role.session.request(Changes((), ("100Ms.GONE",)), 0.0)
     role.session.lost(1)
     assert [request.get("recover") for request in role.connect(OLD, NEW, "100Ms.GONE")] == [1]
+
+
+OTHER = "100Ms.OTHER"
+
+
+def begin(role: Role, *topics: str) -> list[dict[str, Any]]:
+    """Connect, and ask for the first of many topics; others follow."""
+    role.session = UpstreamSession("key", followed=role.followed)
+    role.session.opened(is_peer=True)
+    role.hear(status("auth_success"))
+    return requests(role.session.request(Changes(topics, (), are_all=False), 0.0))
+
+
+def test_what_is_asked_for_in_pieces_is_recovered_when_all_of_it_is() -> None:
+    role = role_with(OLD, OTHER)
+    role.session.lost(1)
+    assert begin(role, OLD) == [{"action": "subscribe", "params": OLD, "recover": 1}]
+    role.hear_position(100, recovery=START)
+    role.acknowledge(OLD)
+    assert role.hear(recovered_event(1)) == []
+    assert role.ask(OTHER) == [{"action": "subscribe", "params": OTHER, "recover": 2}]
+    assert role.acknowledge(OTHER)[-1:] != [Whole(recovered=True)]
+    assert role.hear(recovered_event(2)) == [Recovered(), Whole(recovered=True)]
+
+
+def test_a_last_piece_without_topics_ends_what_is_recovered() -> None:
+    role = role_with(OLD)
+    role.session.lost(1)
+    begin(role, OLD)
+    role.hear_position(100, recovery=START)
+    role.acknowledge(OLD)
+    assert role.hear(recovered_event(1)) == []
+    assert role.session.request(Changes((), ()), 0.0) == [Recovered(), Whole(recovered=True)]
+
+
+def test_of_a_later_piece_too_what_has_no_place_begins_anew_and_makes_all_incomplete() -> None:
+    role = role_with(OLD)
+    role.ask(NEW)
+    role.acknowledge(NEW)
+    role.session.lost(1)
+    for lost in (2, 3):  # a connection that is lost in between changes nothing
+        begin(role, OLD)
+        [recovering] = role.hear_position(100, recovery=START)
+        assert isinstance(recovering, Recovering)
+        assert not recovering.is_complete
+        role.session.lost(lost)
+    begin(role, OLD)
+    role.hear_position(100, recovery=START)
+    assert role.ask(NEW) == [{"action": "subscribe", "params": NEW}]
+    role.acknowledge(OLD, NEW)
+    assert role.hear(recovered_event(1)) == [Recovered(), Whole(recovered=False)]
