@@ -3,7 +3,10 @@
 import asyncio
 from typing import cast
 
+import pytest
+
 from fproxy.core.topics import parse_topic
+from fproxy.roles import held_answers
 from fproxy.roles.held_answers import ANSWERED_TOPICS, HeldAnswers
 from fproxy.shell.client import Client
 from fproxy.shell.turns import Turns
@@ -15,9 +18,11 @@ class ToldClient:
 
     def __init__(self) -> None:
         self.told = ""
+        self.was_told = asyncio.Event()
 
     def send_status(self, message: bytes) -> None:
         self.told += message.decode()
+        self.was_told.set()
 
 
 class Harness:
@@ -72,3 +77,17 @@ async def test_what_is_refused_is_not_acknowledged_and_is_given_up_in_steps() ->
     assert client.told.count("subscribed to") == 2
     assert f": {prefixes[0]}" in client.told
     assert ": Q.B*" in client.told
+
+
+async def test_what_the_vendor_passes_over_in_silence_is_acknowledged_when_it_has_had_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(held_answers, "LONGEST", 0.01)
+    harness, client = Harness(), ToldClient()
+    harness.hold(client, ["T.A", "T.A", "T.B*"])
+    async with asyncio.timeout(10):
+        await client.was_told.wait()
+    assert [client.told.count(f"subscribed to: {topic}") for topic in ("T.A", "T.B*")] == [2, 1]
+    harness.held.answer_all()
+    await harness.settle()
+    assert client.told.count("subscribed to") == 3, "each once"

@@ -104,21 +104,24 @@ async def test_a_key_opens_its_markets_only_and_not_after_its_time() -> None:
 
 
 async def test_a_revoked_and_an_expired_key_cost_their_clients_and_nobody_else() -> None:
-    alice, bob, carol = key("alice"), key("bob"), key("carol")
+    alice, bob, carol, dan = key("alice"), key("bob"), key("carol"), key("dan")
     async with (
-        serving(TopicRole(), **keys_of(alice, bob, carol)) as server,
+        serving(TopicRole(), **keys_of(alice, bob, carol, dan)) as server,
         client_of(server) as first,
         client_of(server) as second,
         client_of(server) as third,
+        client_of(server) as fourth,
     ):
-        for client, name in ((first, "alice"), (second, "bob"), (third, "carol")):
+        for client, name in ((first, "alice"), (second, "bob"), (third, "carol"), (fourth, "dan")):
             await join(client, name)
-        await apply(server, [key("bob", expired=True), carol])
+        await apply(server, [key("bob", expired=True), carol, key("dan", markets=frozenset({"crypto"}))])
         assert await close_of(first) == (["the key is not accepted any more"], 1008, "key revoked")
         assert await close_of(second) == (["the key has expired"], 1008, "key expired")
+        assert await close_of(fourth) == (["the key is not for stocks any more"], 1008, "key market")
         assert await ask(third, "subscribe", "T.AAPL") == [("success", "subscribed to: T.AAPL")]
-        await server.role.wait_for("left", 2)
-        assert server.metric("revoked_clients_total", reason="revoked") == 1
+        await server.role.wait_for("left", 3)
+        for reason in ("revoked", "expired", "market"):
+            assert server.metric("revoked_clients_total", reason=reason) == 1
         assert server.metric("key_clients", key="carol") == 1
         assert server.metrics.registry.get_sample_value("fproxy_key_clients", {"key": "alice"}) is None
 

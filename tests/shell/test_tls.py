@@ -138,13 +138,56 @@ async def test_silent_connections_before_the_handshake_are_limited(tmp_path: Pat
         assert server.metric("refused_connections_total", reason="unauthenticated") >= 30
 
 
-async def test_a_handshake_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begin", [b"", b"PROXY TCP4 1.2.3"], ids=["handshake", "header of a proxy"])
+async def test_a_handshake_that_takes_too_long_is_given_up(tmp_path: Path, begin: bytes) -> None:
     limits = ClientLimits(handshake_timeout=0.2)
-    async with serving(limits=limits, ssl_context=files(tmp_path).context()) as server:
+    trusted = ConnectionLimits(trusted_proxies=("127.0.0.1",) if begin else ())
+    async with serving(
+        limits=limits, connection_limits=trusted, ssl_context=files(tmp_path).context()
+    ) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(begin)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await soon(reader.readexactly(1))
         writer.transport.abort()
+        assert server.metric("tls_failures_total") == 1
+
+
+async def test_a_handshake_that_fails_gives_its_place_back(tmp_path: Path) -> None:
+    limits = ConnectionLimits(max_connections_per_address=2)
+    async with serving(ssl_context=files(tmp_path).context(), connection_limits=limits) as server:
+        for number in range(1, 5):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"this is no TLS\r\n")
+            await soon(reader.read())
+            writer.transport.abort()
+            assert server.metric("tls_failures_total") == number
+        assert await talk(server) == SUBSCRIBED
+        assert server.metric("refused_connections_total", reason="address") == 0
+
+
+async def test_a_handshake_that_is_broken_off_is_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(ssl_context=files(tmp_path).context()) as server:
+        for number, begin in enumerate((b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"), 1):
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(begin)
+            await writer.drain()
+            writer.close()
+            async with asyncio.timeout(10):
+                while server.metric("tls_failures_total") < number:  # noqa: ASYNC110 - the server has no event for it
+                    await asyncio.sleep(0.005)
+        assert await talk(server) == SUBSCRIBED
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("header", [version_1, version_2])
+async def test_nobody_else_is_believed_in_front_of_the_handshake(tmp_path: Path, header: Any) -> None:
+    limits = ConnectionLimits(trusted_proxies=("10.0.0.0/8",))
+    async with serving(ssl_context=files(tmp_path).context(), connection_limits=limits) as server:
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            await raw_tls(server, header("10.2.3.4"))
         assert server.metric("tls_failures_total") == 1
 
 
