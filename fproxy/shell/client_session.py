@@ -15,7 +15,6 @@ from fproxy.core.client_key import ClientKey
 from fproxy.core.long_request import LongMessage
 from fproxy.core.status_replies import Reply, status_message
 from fproxy.core.topics import Topic
-from fproxy.shell.client_handler import RecoveringHandler, ReplayingHandler, SnapshotHandler
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.message_assembler import MessageAssembler
 from fproxy.shell.message_rate import MessageRate
@@ -58,7 +57,7 @@ class ClientSession:
         "_assembler",
         "_bytes_before_auth",
         "_client",
-        "_handler",
+        "_endpoint",
         "_held",
         "_metrics",
         "_rate",
@@ -75,7 +74,7 @@ class ClientSession:
             shared: what the clients of the server share.
         """
         self._client = client
-        self._handler = endpoint.handler
+        self._endpoint = endpoint
         self._metrics = shared.metrics.of(endpoint.market.name)
         self._shared = shared
         self._assembler = MessageAssembler()
@@ -174,7 +173,7 @@ class ClientSession:
     def _message_received(self, message: str | bytes | LongMessage) -> Iterator[None]:
         client = self._client
         self._after_reply = []
-        held = self._handler.topics(client) if client.authenticated else None
+        held = self._endpoint.handler.topics(client) if client.authenticated else None
         has_changed = False
         for effect in self._rules.received(message, held):
             if client.closing:
@@ -189,7 +188,7 @@ class ClientSession:
             callback()
 
     def _carry_out(self, effect: control.Effect) -> None:
-        client, shared, handler = self._client, self._shared, self._handler
+        client, shared, handler = self._client, self._shared, self._endpoint.handler
         if self._held is not None:
             self._held.append(effect)
             return
@@ -198,8 +197,10 @@ class ClientSession:
                 client.send_status(message)
                 self._metrics.control_errors.inc(errors)
             case control.Subscribe(topics, since, recover, snapshot, unserved):
-                if recover is not None and isinstance(handler, RecoveringHandler):
-                    unserved.update(handler.subscribe_recovering(client, topics, recover) or {})
+                if recover is not None and self._endpoint.recovering is not None:
+                    unserved.update(
+                        self._endpoint.recovering.subscribe_recovering(client, topics, recover) or {}
+                    )
                 else:
                     unserved.update(self._subscribe(topics, since, snapshot) or {})
             case control.Unsubscribe(topics):
@@ -223,17 +224,17 @@ class ClientSession:
     def _subscribe(
         self, topics: Sequence[Topic], since: int | None, snapshot: bool | None
     ) -> Mapping[Topic, str | None] | None:
-        client, handler = self._client, self._handler
-        if snapshot is not False and isinstance(handler, SnapshotHandler):
-            return handler.subscribe_with_snapshot(client, topics, since, asked=snapshot is True)
+        client, endpoint = self._client, self._endpoint
+        if snapshot is not False and endpoint.snapshots is not None:
+            return endpoint.snapshots.subscribe_with_snapshot(client, topics, since, asked=snapshot is True)
         if snapshot:
             self.refuse_snapshot()
         if since is None:
-            return handler.subscribe(client, topics)
-        if isinstance(handler, ReplayingHandler):
-            return handler.subscribe_since(client, topics, since)
+            return endpoint.handler.subscribe(client, topics)
+        if endpoint.replaying is not None:
+            return endpoint.replaying.subscribe_since(client, topics, since)
         self.refuse_replay()
-        return handler.subscribe(client, topics)
+        return endpoint.handler.subscribe(client, topics)
 
     def _say_no_replay(self) -> None:
         self._say_error(NO_REPLAY)

@@ -1,11 +1,16 @@
 """The endpoints of a server: what is served on each of its paths, and by whom."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from fproxy.core.market import Market
-from fproxy.shell.client_handler import ClientHandler
+from fproxy.shell.client_handler import (
+    ClientHandler,
+    RecoveringHandler,
+    ReplayingHandler,
+    SnapshotHandler,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +21,11 @@ class Endpoint:
         path: the path of the URL, such as ``/stocks``.
         greets: whether the server speaks first there: it does for the vendor's own clients.
         market: the market.
-        handler: the role's side; one with ``subscribe_since`` too (``ReplayingHandler``) gets clients' ``since``.
+        handler: the role's side.
         denial: what whoever authenticates is told instead of being let in; None to let in those with a key.
+        replaying: the same handler when it can send what has passed, else None: it gets clients' ``since``.
+        recovering: the same for what a role of ours has missed.
+        snapshots: the same for last events.
     """
 
     path: str
@@ -25,6 +33,16 @@ class Endpoint:
     market: Market
     handler: ClientHandler
     denial: str | None = None
+    replaying: ReplayingHandler | None = field(init=False, repr=False, compare=False)
+    recovering: RecoveringHandler | None = field(init=False, repr=False, compare=False)
+    snapshots: SnapshotHandler | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Asked once: whether something has the methods of a protocol takes as long to find out as to answer a request.
+        handler = self.handler
+        object.__setattr__(self, "replaying", handler if isinstance(handler, ReplayingHandler) else None)
+        object.__setattr__(self, "recovering", handler if isinstance(handler, RecoveringHandler) else None)
+        object.__setattr__(self, "snapshots", handler if isinstance(handler, SnapshotHandler) else None)
 
 
 def by_path(endpoints: Iterable[Endpoint]) -> Mapping[str, Endpoint]:

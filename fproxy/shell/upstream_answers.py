@@ -7,10 +7,10 @@ from typing import Final
 from fproxy._message_reader import MessageReader
 from fproxy.shell.work_steps import Steps, WorkSteps
 
-AT_ONCE: Final = 100
+AT_ONCE: Final = 20
 """How many status events are taken as they come, in one turn of the loop: some tenths of a millisecond's work."""
 
-IN_A_STEP: Final = 25
+IN_A_STEP: Final = 10
 """How many of the others are taken in one step."""
 
 
