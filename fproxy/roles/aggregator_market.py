@@ -1,15 +1,12 @@
 """One market of the ms-aggregator: bars of any interval, made of the firehose's trades, beside the vendor's."""
 
 import asyncio
-import logging
-import math
 import time
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from fproxy._bars import MAX_REBUILT_MS, BarBuilder
 from fproxy.core.bar_wants import BarWants
 from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.market import Market, Upstream
@@ -19,7 +16,7 @@ from fproxy.core.stream_notice import notice_message
 from fproxy.core.stream_position import RecoveryRequest, recovered_event
 from fproxy.core.topics import Topic, bar_interval
 from fproxy.metrics import Metrics
-from fproxy.roles.aggregator_metrics import watch_bars
+from fproxy.roles.bar_building import LostWindows, bar_builder
 from fproxy.roles.bar_closing import BarClosing
 from fproxy.roles.bar_followers import BarFollowers
 from fproxy.roles.bar_rebuilding import rebuilt_bars
@@ -29,7 +26,7 @@ from fproxy.roles.filtered_replays import FilteredReplays
 from fproxy.roles.firehose_recovery import FirehoseRecovery
 from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.market_fanouts import BARS_SOURCE, FIREHOSE_SOURCE, aggregator_fanout
-from fproxy.roles.replay import ReplayStart
+from fproxy.roles.replay_start import ReplayStart
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import AggregatorSettings
 from fproxy.roles.settling import settling
@@ -42,19 +39,11 @@ from fproxy.shell.clock import unix_ms
 from fproxy.shell.upstream import UpstreamConnection
 from fproxy.shell.work_steps import Steps, Work, WorkSteps
 
-logger: Final = logging.getLogger("fproxy.aggregator")
-
 UPSTREAM_NAME: Final = "firehose"
 """What logs and metrics call the upstream."""
 
 HOUSEKEEPING_INTERVAL: Final = 0.5
 """How often what has lingered long enough is given up and what changes slowly is looked after, in seconds."""
-
-RETAINED_TRADES: Final = 1 << 20
-"""How many trades are kept at least for bars that are wanted later, if so many come: 40 MiB."""
-
-TRADE_BYTES: Final = 40
-"""How much memory one of them takes."""
 
 
 @dataclass(slots=True)
@@ -92,19 +81,9 @@ class AggregatorMarket(ServedMarket):
         """
         self.market = market
         self._native_types = market.types_from(Upstream.AGGREGATOR)
-        history = settings.history
-        self._builder = BarBuilder(
-            market,
-            delay_ms=math.ceil(settings.bar_delay_ms),
-            all_trades=settings.all_trades,
-            max_windows=settings.max_bar_windows,
-            # Of what nobody wants yet the trades are kept as long as bars are: they may be asked for later.
-            keeps_all=history.keeps_anything,
-            rebuilt_ms=min(math.ceil(history.history * 1000), MAX_REBUILT_MS),
-            retained_trades=max(RETAINED_TRADES, history.history_bytes // TRADE_BYTES),
-        )
         counters = metrics.of(market.name)
-        watch_bars(counters, self._builder)
+        self._builder = bar_builder(market, settings, counters)
+        self._lost_windows = LostWindows(self._builder)
         self._wants = BarWants(self._builder, linger=settings.unsubscribe_linger)
         self._history = kept_history(settings.history, counters)
         self._fanout = aggregator_fanout(market, self._history)
@@ -121,7 +100,7 @@ class AggregatorMarket(ServedMarket):
             self._wants,
             event_type=market.bars_from.event_type,
             linger=settings.unsubscribe_linger,
-            wants_all=history.keeps_anything,
+            wants_all=settings.history.keeps_anything,
         )
         self._closing = BarClosing(
             self._builder, trades_are_late=lambda: self._demand.catches_up, closed=self._windows_closed
@@ -184,8 +163,6 @@ class AggregatorMarket(ServedMarket):
         self._steps: WorkSteps
         self._housekeeping_timer: asyncio.TimerHandle | None = None
         self._trimming: Work | None = None
-        self._lost_windows = 0  # as last logged
-        self._stopping = False
 
     def prepare(self, steps: WorkSteps) -> None:
         """Prepare for clients."""
@@ -209,7 +186,7 @@ class AggregatorMarket(ServedMarket):
 
     def stopping(self) -> None:
         """The role is about to stop: what is missed from now on is not worth a word."""
-        self._stopping = True
+        self._lost_windows.stop()
 
     def flush(self) -> None:
         """Send clients what is pending."""
@@ -384,7 +361,7 @@ class AggregatorMarket(ServedMarket):
         self._subscriptions.refused(Upstream.FIREHOSE, topics)
 
     def _tell(self, notice: bytes) -> None:
-        self._log_lost_windows()
+        self._lost_windows.log()
         self._notices.tell(Upstream.FIREHOSE, notice)
         if self._replays is not None:
             self._replays.tell(notice)
@@ -413,11 +390,5 @@ class AggregatorMarket(ServedMarket):
         if self._followers is not None:
             self._followers.mark()
         self._fanout.flush()
-        self._log_lost_windows()
+        self._lost_windows.log()
         self._housekeeping_timer = self._loop.call_later(HOUSEKEEPING_INTERVAL, self._keep_house)
-
-    def _log_lost_windows(self) -> None:
-        lost = self._builder.counts.lost_windows
-        if lost != self._lost_windows and not self._stopping:
-            logger.warning("Trades were missed: %d windows have no bar", lost - self._lost_windows)
-            self._lost_windows = lost

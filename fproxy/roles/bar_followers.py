@@ -9,7 +9,7 @@ from fproxy.core.stream_notice import notice_message
 from fproxy.core.stream_position import RecoveryRequest, RecoveryStart, recovered_event
 from fproxy.roles.filtered_replays import FilteredReplays
 from fproxy.roles.followers import Followers
-from fproxy.roles.replay import ReplayStart
+from fproxy.roles.replay_start import ReplayStart
 from fproxy.roles.source_positions import SourcePositions
 from fproxy.shell.client import Client
 

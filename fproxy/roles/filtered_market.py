@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
-from fproxy._fastpath import History
 from fproxy.core.demand import Demand
-from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.market import Market, Upstream
 from fproxy.core.routes import filtered_proxy_route
 from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
 from fproxy.core.topics import Topic
-from fproxy.core.upstream_effects import Recovering
 from fproxy.metrics import Metrics
+from fproxy.roles.filtered_recovery import FilteredRecovery
 from fproxy.roles.filtered_replays import FilteredReplays
 from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.kept_snapshots import kept_snapshots
 from fproxy.roles.market_fanouts import SOURCES, filtered_fanout
-from fproxy.roles.replay import ReplayStart
+from fproxy.roles.replay_start import ReplayStart
 from fproxy.roles.resumption import EndedConnection, Resumption
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import FilteredProxySettings
@@ -112,21 +110,20 @@ class FilteredMarket(ServedMarket):
             # Who comes back within the history is to find there what came meanwhile.
             linger = max(linger, settings.history.history)
         self.demands = demands = {upstream: Demand(linger=linger, market=market) for upstream in Upstream}
-        self._inputs = {upstream: self._fanout.input(SOURCES[upstream]) for upstream in Upstream}
-        self._followed = self._followed_streams(self._history)
+        self._recovery = FilteredRecovery(self._fanout, self._history)
         self._feeds = {
             upstream: UpstreamFeed(
                 stream,
                 counters,
-                take=self._inputs[upstream],
+                take=self._recovery.inputs[upstream],
                 drained=self._drained if self._coalesce else self._fanout.flush,
                 refused=partial(self._refused, upstream),
                 last_event=partial(self._fanout.last_event, SOURCES[upstream]),
                 tell=partial(self._tell, upstream),
                 taken=partial(self._fanout.data_messages, SOURCES[upstream]),
-                recovering=partial(self._recovering, upstream),
-                recovered=partial(self._recovered, upstream),
-                unrecoverable=partial(self._recovered, upstream),
+                recovering=partial(self._recovery.begins, upstream),
+                recovered=partial(self._recovery.ends, upstream),
+                unrecoverable=partial(self._recovery.ends, upstream),
             )
             for upstream, stream in self.streams.items()
         }
@@ -139,7 +136,7 @@ class FilteredMarket(ServedMarket):
                 listener=self._feeds[upstream],
                 metrics=counters,
                 options=settings.upstream,
-                followed=self._followed.get(upstream),
+                followed=self._recovery.followed.get(upstream),
             )
             for upstream in Upstream
         }
@@ -351,8 +348,7 @@ class FilteredMarket(ServedMarket):
 
     def _comes_anew(self, topics: Sequence[Topic]) -> frozenset[Topic]:
         """Return the topics of which the aggregator is asked for what has passed, and has it: it brings all of that."""
-        followed = self._followed.get(Upstream.AGGREGATOR)
-        if followed is None or not followed.is_known:
+        if not self._recovery.is_kept_by(Upstream.AGGREGATOR):
             return frozenset()
         return frozenset(topic for topic in topics if self._subscriptions.await_past([topic]))
 
@@ -374,34 +370,12 @@ class FilteredMarket(ServedMarket):
         self._settle_timer = None
         self._steps.add(self._fanout, settling(self._fanout))
 
-    def _followed_streams(self, history: History | None) -> dict[Upstream, FollowedStream]:
-        """Return where the proxy stands in the streams of its upstreams: nowhere yet."""
-        messages_taken = partial(self._fanout.data_messages, SOURCES[Upstream.FIREHOSE])
-        followed = {Upstream.FIREHOSE: FollowedStream(messages_taken, wants_all=history is not None)}
-        if history is not None:
-            # What an aggregator repeats is known again by what is kept of it.
-            followed[Upstream.AGGREGATOR] = FollowedStream(
-                lambda: history.next, still_keeps=lambda number: history.first <= number
-            )
-        return followed
-
     # What the upstreams call.
 
     def _drained(self) -> None:
         # Write what a burst brought when the coalescing window ends.
         if self._flush_timer is None and self._fanout.has_pending:
             self._flush_timer = asyncio.get_running_loop().call_later(self._coalesce, self._flush_window)
-
-    def _recovering(self, upstream: Upstream, recovering: Recovering) -> None:
-        # What the upstream keeps from before the proxy began is for those who ask for it.
-        self._inputs[upstream].is_live = not recovering.is_fresh
-        followed = self._followed[upstream]
-        if not followed.is_counted and self._history is not None:
-            self._inputs[upstream].leave_out(self._history, followed.taken_when_told)
-
-    def _recovered(self, upstream: Upstream) -> None:
-        self._inputs[upstream].is_live = True
-        self._inputs[upstream].take_all()
 
     def _refused(self, upstream: Upstream, topics: Sequence[str], message: str) -> None:
         self._subscriptions.refused(upstream, topics)

@@ -10,12 +10,11 @@ from fproxy.roles.replay import (
     FilteredReplay,
     Rebuild,
     Replay,
-    Replayed,
-    ReplayStart,
     awaits_nothing,
     rebuilds_nothing,
 )
 from fproxy.roles.replay_queue import ReplayQueue
+from fproxy.roles.replay_start import Replayed, ReplayStart
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import WorkSteps
 

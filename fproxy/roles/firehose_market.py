@@ -18,8 +18,9 @@ from fproxy.roles.followers import Followers
 from fproxy.roles.held_answers import HeldAnswers
 from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.limited_topics import LimitedTopics
-from fproxy.roles.replay import Replay, ReplayStart, WholeReplay
+from fproxy.roles.replay import Replay, WholeReplay
 from fproxy.roles.replay_queue import ReplayQueue
+from fproxy.roles.replay_start import ReplayStart
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import FirehoseSettings
 from fproxy.roles.subscriptions import Subscriptions

@@ -6,7 +6,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from fproxy._fastpath import History
 from fproxy.core.topics import Topic
-from fproxy.roles.replay import Replay, Replayed, ReplayStart
+from fproxy.roles.replay import Replay
+from fproxy.roles.replay_start import Replayed, ReplayStart
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import WorkSteps
 

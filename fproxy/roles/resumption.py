@@ -12,7 +12,7 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from fproxy.core.topics import Topic, is_covered
-from fproxy.roles.replay import ReplayStart
+from fproxy.roles.replay_start import ReplayStart
 from fproxy.shell.client import Client
 from fproxy.shell.delivery import DeliveryLog
 from fproxy.shell.work_steps import Steps

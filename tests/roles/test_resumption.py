@@ -8,7 +8,7 @@ import pytest
 
 from fproxy.core.topics import Topic
 from fproxy.roles import resumption
-from fproxy.roles.replay import ReplayStart
+from fproxy.roles.replay_start import ReplayStart
 from fproxy.roles.resumption import LOOK_INTERVAL, Resumption
 from fproxy.shell.client import Client
 

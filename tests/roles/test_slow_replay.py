@@ -6,7 +6,8 @@ from typing import Any, cast
 from fproxy._fastpath import Fanout, History
 from fproxy.core.topics import Topic
 from fproxy.metrics import Metrics
-from fproxy.roles.replay import PIECE_BYTES, UNSENT_BYTES, FilteredReplay, ReplayStart
+from fproxy.roles.replay import PIECE_BYTES, UNSENT_BYTES, FilteredReplay
+from fproxy.roles.replay_start import ReplayStart
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import Steps, Work, WorkSteps
 
