@@ -12,6 +12,7 @@
 
 #include "id_set.hpp"
 #include "message_buffer.hpp"
+#include "streaming_copy.hpp"
 #include "topics.hpp"
 
 namespace fproxy {
@@ -112,7 +113,8 @@ class Audiences {
     // An audience of no more topics than this gives them up as soon as it ends; one of more does so in settle().
     static constexpr size_t kReleasedAtOnce = 250;
 
-    struct Audience {
+    // What is appended to begins at a line of the cache, which is all that an event needs of an audience.
+    struct alignas(kCacheLine) Audience {
         MessageBuffer pending;
         std::vector<ClientId> members;
         IdSet topics;

@@ -279,19 +279,33 @@ class Fanout {
     // `counted` is 1, or 0 for what is no event of an upstream.
     FPROXY_INLINE void collect(const Event &event, const AudienceSet &audiences, size_t counted = 1) {
         if (audiences.empty()) return;
-        audiences.for_each([&](AudienceId audience) { append(event, audience, counted); });
+        const Collected collected = collected_of(event, counted);
+        audiences.for_each([&](AudienceId audience) { append(collected, audience); });
         events_collected_ += counted;
     }
 
-    FPROXY_INLINE void append(const Event &event, AudienceId audience, size_t counted) {
+    // What of an event is appended, known without a look at it.
+    struct Collected {
+        const char *begin;
+        size_t length;
+        size_t readable;
+        size_t max_payload;
+        size_t counted;
+    };
+
+    Collected collected_of(const Event &event, size_t counted) const {
+        return Collected{event.begin, static_cast<size_t>(event.end - event.begin),
+                         static_cast<size_t>(frame_end_ - event.begin), max_payload_, counted};
+    }
+
+    FPROXY_INLINE void append(Collected event, AudienceId audience) {
         MessageBuffer &pending = audiences_.pending(audience);
-        if (pending.empty()) ready_.push_back(audience);
-        const bool was_overfull = pending.size() > kOverfull;
-        const size_t length = static_cast<size_t>(event.end - event.begin);
-        pending.append(event.begin, length, static_cast<size_t>(frame_end_ - event.begin), max_payload_);
-        pending.count_events(counted);
-        if (__builtin_expect(counted == 0, 0)) pending.count_notices(1);
-        if (__builtin_expect(pending.size() > kOverfull && !was_overfull, 0)) overfull_.push_back(audience);
+        const size_t before = pending.size();
+        if (__builtin_expect(pending.empty(), 0)) ready_.push_back(audience);
+        pending.append(event.begin, event.length, event.readable, event.max_payload);
+        pending.count_events(event.counted);
+        if (__builtin_expect(event.counted == 0, 0)) pending.count_notices(1);
+        if (__builtin_expect(pending.size() > kOverfull, 0) && before <= kOverfull) overfull_.push_back(audience);
     }
 
     // Collect an event for the audiences of its row, which may be null, and for those that have a prefix of its symbol; for
@@ -300,8 +314,9 @@ class Fanout {
         const AudienceSet *const more = audiences_.topics().match_prefix(event, source_);
         if (row != nullptr) collect(event, *row);
         if (more == nullptr) return;
+        const Collected collected = collected_of(event, 1);
         more->for_each([&](AudienceId audience) {
-            if (row == nullptr || !row->contains(audience)) append(event, audience, 1);
+            if (row == nullptr || !row->contains(audience)) append(collected, audience);
         });
         events_collected_ += row == nullptr || row->empty();
     }

@@ -4,11 +4,13 @@
 // header, whose size depends on the payload's, is written into room kept in front of the payload.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 
 #include "buffer_pool.hpp"
+#include "text.hpp"
 
 namespace fproxy {
 
@@ -25,6 +27,7 @@ class MessageBuffer {
         std::swap(end_, other.end_);
         std::swap(payload_, other.payload_);
         std::swap(first_, other.first_);
+        std::swap(expected_, other.expected_);
         std::swap(events_, other.events_);
         std::swap(notices_, other.notices_);
         return *this;
@@ -35,35 +38,38 @@ class MessageBuffer {
     size_t size() const { return end_ - begin_; }
 
     // Count events of what is appended, for finished_events().
-    void count_events(size_t events) { events_ += events; }
+    void count_events(size_t events) { events_ += static_cast<uint32_t>(events); }
 
     // Count notices of what is appended, for finished_notices().
-    void count_notices(size_t notices) { notices_ += notices; }
+    void count_notices(size_t notices) { notices_ += static_cast<uint32_t>(notices); }
 
     // How many events, and how many notices, have been counted since this was called last.
     size_t finished_events() { return std::exchange(events_, 0); }
     size_t finished_notices() { return std::exchange(notices_, 0); }
 
     // Append an event's text, which with what follows it has `readable` bytes. A message holds at most `max_payload` bytes,
-    // unless a single event is longer.
-    void append(const char *event, size_t length, size_t readable, size_t max_payload) {
-        if (end_ + length + kSlack > capacity_) reserve(end_ + length + kSlack);
-        if (payload_ != 0 && end_ - payload_ + length + 2 > max_payload) close_message();
-        if (payload_ == 0) {
+    // unless a single event is longer. What is here is read once and written once: the text may be anywhere, for all that
+    // the compiler knows, so that it would load every member again behind each piece of it.
+    FPROXY_INLINE void append(const char *event, size_t length, size_t readable, size_t max_payload) {
+        if (__builtin_expect(end_ + length + kSlack > capacity_, 0)) reserve(end_ + length + kSlack);
+        if (__builtin_expect(payload_ != 0 && end_ - payload_ + length + 2 > max_payload, 0)) close_message();
+        char *const bytes = bytes_;
+        char *to = bytes + end_;
+        if (__builtin_expect(payload_ == 0, 0)) {
             first_ = end_ == 0;
             payload_ = end_ + (first_ ? kMaxHeader : kHeaderRoom);
-            bytes_[payload_] = '[';
-            end_ = payload_ + 1;
+            to = bytes + payload_;
+            *to++ = '[';
         } else {
-            bytes_[end_++] = ',';
+            *to++ = ',';
         }
+        end_ = static_cast<size_t>(to - bytes) + length;
         // Events are short: whole pieces, more than asked for, are quicker than a call that looks at the length.
         if (__builtin_expect(length <= kShortEvent && length + kPiece <= readable, 1)) {
-            for (size_t i = 0; i < length; i += kPiece) std::memcpy(bytes_ + end_ + i, event + i, kPiece);
+            for (size_t i = 0; i < length; i += kPiece) std::memcpy(to + i, event + i, kPiece);
         } else {
-            std::memcpy(bytes_ + end_, event, length);
+            std::memcpy(to, event, length);
         }
-        end_ += length;
     }
 
     // Append a whole message of its own, as it is.
@@ -85,6 +91,7 @@ class MessageBuffer {
     std::pair<const char *, size_t> finish() {
         close();
         const std::pair<const char *, size_t> ready{bytes_ + begin_, end_ - begin_};
+        expected_ = end_;
         begin_ = end_ = 0;
         return ready;
     }
@@ -111,15 +118,18 @@ class MessageBuffer {
 
     char *bytes_ = nullptr;
     size_t capacity_ = 0;
-    size_t begin_ = 0;    // of what is to be written
-    size_t end_ = 0;      // of what is there; zero when nothing is
-    size_t payload_ = 0;  // of the message under assembly; zero when there is none
-    bool first_ = false;  // whether nothing is in front of that message
-    size_t events_ = 0;   // that have been counted
-    size_t notices_ = 0;  // likewise
+    size_t begin_ = 0;      // of what is to be written
+    size_t end_ = 0;        // of what is there; zero when nothing is
+    size_t payload_ = 0;    // of the message under assembly; zero when there is none
+    size_t expected_ = 0;   // where the end was when it was finished last
+    uint32_t events_ = 0;   // that have been counted
+    uint32_t notices_ = 0;  // likewise
+    bool first_ = false;    // whether nothing is in front of that message
 
+    // Memory that was given back is taken again as large as it was needed: to grow to that copies all of it once more.
     void reserve(size_t size) {
         size_t capacity = 0;
+        if (bytes_ == nullptr) size = std::max(size, expected_);
         char *const bytes = BufferPool::of_process().get(size, capacity);
         if (bytes_ != nullptr) std::memcpy(bytes, bytes_, end_);
         BufferPool::of_process().give(bytes_, capacity_);
@@ -166,5 +176,7 @@ class MessageBuffer {
         if (end_ + more > capacity_) reserve(end_ + more);
     }
 };
+
+static_assert(sizeof(MessageBuffer) <= 64, "it is one line of the cache");
 
 }  // namespace fproxy
