@@ -9,14 +9,16 @@ from typing import Any, Final
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.counted_events import event_counter
 from benchmarks.decoders import DECODERS, decoder, topic_of
 from benchmarks.market_frames import MarketFrames, busy_market, late_escape_market, spaced_market
 from benchmarks.measuring import measure, micro_benchmark
 from benchmarks.references import REFERENCES, reference
-from fproxy._fastpath import available_scan_paths, count_events
+from fproxy._fastpath import available_scan_paths
 
 FPROXY: Final = "fproxy"
 PATHS: Final = {f"{FPROXY}-{path}": path for path in available_scan_paths()}
+FASTEST: Final = available_scan_paths()[0]
 
 
 def scanning(program: str, frames: Sequence[bytes]) -> Callable[[], int]:
@@ -24,8 +26,7 @@ def scanning(program: str, frames: Sequence[bytes]) -> Callable[[], int]:
     if program in DECODERS:
         decode = decoder(program).decode
         return lambda: sum(len([topic_of(event) for event in decode(frame)]) for frame in frames)
-    path = PATHS.get(program)
-    return lambda: sum(count_events(frame, path=path) for frame in frames)
+    return event_counter(frames, PATHS.get(program, FASTEST))
 
 
 def check_and_measure(benchmark: BenchmarkFixture, program: str, played: MarketFrames) -> None:

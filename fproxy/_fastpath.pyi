@@ -271,9 +271,6 @@ class Fanout:
     def unsubscribe(self, client: int, topics: Iterable[tuple[str, str]]) -> None:
         """Take topics from a client; those it does not have change nothing. Arguments as for :meth:`subscribe`."""
 
-    def topic_count(self, client: int) -> int:
-        """Return how many topics a client has, in the spellings of events."""
-
     def settle(self) -> bool:
         """Do a bounded piece of what changes of subscriptions have left to do; to be called now and then.
 
@@ -492,12 +489,6 @@ def event_time_ms(event: Buffer) -> int | None:
 
     Raises:
         FrameError: it is not sound JSON.
-    """
-
-def count_events(payload: Buffer, *, path: str | None = None) -> int:
-    """Scan a message and return only the number of its events: for benchmarks of the scan alone.
-
-    Arguments and errors as for :func:`scan`.
     """
 
 def available_scan_paths() -> list[str]:

@@ -86,7 +86,6 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         void remove_client(uint32_t client) except +core_error
         void subscribe(uint32_t client, const vector[uint32_t] &ids) except +core_error
         void unsubscribe(uint32_t client, const vector[uint32_t] &ids) except +core_error
-        size_t topics_of(uint32_t client) const
         bool_t settle() except +core_error
         size_t size() const
         const vector[uint32_t] &members(uint32_t audience) const
@@ -334,10 +333,6 @@ cdef class Fanout:
         cdef vector[uint32_t] ids
         self._topic_ids(topics, ids)
         self._fanout.audiences().unsubscribe(client, ids)
-
-    def topic_count(self, uint32_t client):
-        self._check(client)
-        return self._fanout.audiences().topics_of(client)
 
     def settle(self):
         self.flush()

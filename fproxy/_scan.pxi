@@ -67,36 +67,3 @@ def event_time_ms(object event):
         return time or None
     finally:
         PyBuffer_Release(&view)
-
-
-# A scanner, and room for what it finds, kept from call to call as the fan-out keeps its own.
-cdef class EventCounter:
-    cdef Scanner *_scanner
-    cdef Events _events
-
-    def __cinit__(self, str path):
-        self._scanner = new_scanner(path)
-
-    def __dealloc__(self):
-        del self._scanner
-
-    cdef size_t count(self, const char *begin, size_t size) except? 0:
-        if not self._scanner.scan(begin, begin + size, self._events):
-            raise frame_error(begin, size, self._scanner.failure())
-        return self._events.size()
-
-
-cdef dict _counters = {}
-
-
-def count_events(object payload, *, str path=None):
-    # For benchmarks, which must not pay for Python objects.
-    cdef Py_buffer view
-    cdef EventCounter counter = _counters.get(path)
-    if counter is None:
-        counter = _counters[path] = EventCounter(path)
-    PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-    try:
-        return counter.count(<const char *>view.buf, view.len)
-    finally:
-        PyBuffer_Release(&view)

@@ -7,7 +7,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.utils import floatToGoString
 
 from fproxy._read_timer import BUCKET_ENDS
-from fproxy.metrics import NAMESPACE, MarketCollector
+from fproxy.collected_metrics import NAMESPACE, MarketCollector
 from fproxy.observed import UpstreamTimer
 
 PARTS_PER_POWER: Final = 4

@@ -1,117 +1,36 @@
 """The counters that tell an operator what the proxy refused, lost or did, in Prometheus' own objects."""
 
-import time
-from collections.abc import Iterator, Sequence
-from operator import attrgetter
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.registry import Collector
 
-from fproxy.core.stream import Stream, StreamState
+from fproxy._fastpath import buffer_bytes
+from fproxy.collected_metrics import (
+    NAMESPACE,
+    BacklogCollector,
+    BacklogState,
+    DeliveryCollector,
+    FanoutCollector,
+    FanoutCounts,
+    MarketCollector,
+    SnapshotCollector,
+    SnapshotState,
+    StreamCollector,
+    T,
+)
+from fproxy.core.stream import Stream
 from fproxy.observed import Observed, ObservedDistributor, ObservedHistory
 from fproxy.process_state import ProcessCollector
-
-NAMESPACE: Final = "fproxy"
 
 LAG_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 """Where the buckets of the loop's lag end, in seconds."""
 
-T = TypeVar("T")
 M = TypeVar("M", bound=MetricWrapperBase)
 
 SLOW_CONSUMER_REASONS: Final = ("bytes", "lag", "memory", "replay")
 """Why clients are disconnected as slow consumers: too much waits, for too long, more than the server can keep, or the
 history has passed by what they were being brought."""
-
-
-class FanoutCounts(Protocol):
-    """What a fan-out counts by itself, without Python objects on its hot path."""
-
-    @property
-    def events_in(self) -> int: ...  # noqa: D102
-
-    @property
-    def deliveries(self) -> int: ...  # noqa: D102
-
-    @property
-    def sent_bytes(self) -> int: ...  # noqa: D102
-
-    @property
-    def events_collected(self) -> int: ...  # noqa: D102
-
-    @property
-    def exact_messages(self) -> int: ...  # noqa: D102
-
-    @property
-    def audiences(self) -> int: ...  # noqa: D102
-
-    @property
-    def exact_topics(self) -> int: ...  # noqa: D102
-
-
-class MarketCollector(Collector, Generic[T]):
-    """Reads something of each market whenever the metrics are read.
-
-    Attributes:
-        watched: the markets' names, each with what to read there.
-    """
-
-    def __init__(self) -> None:
-        self.watched: list[tuple[str, T]] = []
-
-    def families(
-        self, kind: type[CounterMetricFamily | GaugeMetricFamily], readings: Sequence[tuple[str, str, str]]
-    ) -> Iterator[Metric]:
-        """Yield a metric for each reading, labelled by market.
-
-        Args:
-            kind: what the metrics are.
-            readings: for each its name, its documentation, and the attribute of what is watched that has its value,
-                such as ``counts.bars``.
-        """
-        for name, documentation, attribute in readings:
-            family = kind(f"{NAMESPACE}_{name}", documentation, labels=("market",))
-            for market, watched in self.watched:
-                family.add_metric((market,), attrgetter(attribute)(watched))
-            yield family
-
-
-class BacklogState(Protocol):
-    """What the backlog of a server tells of itself."""
-
-    @property
-    def bytes(self) -> int: ...  # noqa: D102
-
-    @property
-    def waiting_bytes(self) -> int: ...  # noqa: D102
-
-    @property
-    def lagging(self) -> int: ...  # noqa: D102
-
-    @property
-    def lag(self) -> float: ...  # noqa: D102
-
-    @property
-    def dropped_events(self) -> int: ...  # noqa: D102
-
-    @property
-    def replaced_events(self) -> int: ...  # noqa: D102
-
-
-class SnapshotState(Protocol):
-    """What the last events of topics tell of themselves."""
-
-    @property
-    def bytes(self) -> int: ...  # noqa: D102
-
-    @property
-    def topics(self) -> int: ...  # noqa: D102
-
-    @property
-    def evicted(self) -> int: ...  # noqa: D102
 
 
 class Metrics:
@@ -210,15 +129,21 @@ class Metrics:
         for name, documentation, read in (
             ("backlog_bytes", "Memory that what waits for clients takes.", lambda: backlog.bytes),
             (
+                "backlog_spare_bytes",
+                "Memory that is kept ready for what will wait for clients.",
+                lambda: backlog.spare_bytes,
+            ),
+            (
                 "backlog_waiting_bytes",
                 "Bytes that wait, added up over clients, which share them.",
                 lambda: backlog.waiting_bytes,
             ),
+            ("buffer_bytes", "Memory for what is about to be written to clients.", buffer_bytes),
             ("lagging_clients", "Clients for which something waits.", lambda: backlog.lagging),
             ("lag_seconds", "How long the oldest of it has waited.", lambda: backlog.lag),
         ):
             self._gauge(name, documentation).set_function(read)
-        self.registry.register(_BacklogCollector(backlog))
+        self.registry.register(BacklogCollector(backlog))
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
@@ -287,12 +212,12 @@ class MarketMetrics:
 
     def watch_fanout(self, fanout: FanoutCounts) -> None:
         """Read a fan-out's counts whenever the metrics are read."""
-        self.watch(_FanoutCollector, fanout)
+        self.watch(FanoutCollector, fanout)
         self.watch_distributor(fanout)
 
     def watch_distributor(self, distributor: ObservedDistributor) -> None:
         """Read what a fan-out or a broadcast has delivered whenever the metrics are read."""
-        self.watch(_DeliveryCollector, distributor)
+        self.watch(DeliveryCollector, distributor)
         self.observed.distributors.append(distributor)
 
     def watch_history(self, history: ObservedHistory) -> None:
@@ -302,11 +227,11 @@ class MarketMetrics:
 
     def watch_snapshots(self, snapshots: SnapshotState) -> None:
         """Read how many last events are kept, and in how much memory, whenever the metrics are read."""
-        self.watch(_SnapshotCollector, snapshots)
+        self.watch(SnapshotCollector, snapshots)
 
     def watch_stream(self, stream: Stream) -> None:
         """Read the state of a stream whenever the metrics are read."""
-        self.watch(_StreamCollector, stream)
+        self.watch(StreamCollector, stream)
         self.observed.streams.append(stream)
 
     def _counter(self, name: str) -> Counter:
@@ -314,92 +239,3 @@ class MarketMetrics:
 
     def _gauge(self, name: str) -> Gauge:
         return cast(Gauge, self._metrics.by_market[name])
-
-
-class _BacklogCollector(Collector):
-    def __init__(self, backlog: BacklogState) -> None:
-        self._backlog = backlog
-
-    def collect(self) -> Iterator[Metric]:
-        for name, documentation, count in (
-            ("dropped_events", "Events dropped for clients that lag.", self._backlog.dropped_events),
-            (
-                "replaced_events",
-                "Quotes and values that newer ones replaced, for clients that lag.",
-                self._backlog.replaced_events,
-            ),
-        ):
-            yield CounterMetricFamily(f"{NAMESPACE}_{name}", documentation, count)
-
-
-class _StreamCollector(MarketCollector[Stream]):
-    def collect(self) -> Iterator[Metric]:
-        labels = ("upstream", "market")
-        state = GaugeMetricFamily(
-            f"{NAMESPACE}_stream_state",
-            "What a stream is worth: 1 for the state that it is in, else 0.",
-            labels=(*labels, "state"),
-        )
-        interruptions = CounterMetricFamily(
-            f"{NAMESPACE}_stream_interruptions",
-            "Times that a stream was interrupted after it had been up.",
-            labels=labels,
-        )
-        silence = GaugeMetricFamily(
-            f"{NAMESPACE}_stream_last_message_age_seconds",
-            "Time since the last message of a stream; none before the first.",
-            labels=labels,
-        )
-        for market, stream in self.watched:
-            values = (stream.name, market)
-            for each in StreamState:
-                state.add_metric((*values, each.value), float(stream.state is each))
-            interruptions.add_metric(values, stream.interruptions)
-            if stream.last_message is not None:
-                silence.add_metric(values, max(0.0, time.time() - stream.last_message / 1000))
-        yield from (state, interruptions, silence)
-
-
-class _SnapshotCollector(MarketCollector[SnapshotState]):
-    def collect(self) -> Iterator[Metric]:
-        yield from self.families(
-            GaugeMetricFamily,
-            (
-                ("snapshot_bytes", "Memory that the last events of topics take.", "bytes"),
-                ("snapshot_topics", "Topics whose last event is kept.", "topics"),
-            ),
-        )
-        yield from self.families(
-            CounterMetricFamily,
-            (("snapshot_evictions", "Topics whose last event was evicted for another's.", "evicted"),),
-        )
-
-
-class _DeliveryCollector(MarketCollector[ObservedDistributor]):
-    def collect(self) -> Iterator[Metric]:
-        return self.families(
-            CounterMetricFamily,
-            (
-                ("deliveries", "Events written, once for each client that got them.", "deliveries"),
-                ("sent_bytes", "Bytes of market data written to clients.", "sent_bytes"),
-            ),
-        )
-
-
-class _FanoutCollector(MarketCollector[FanoutCounts]):
-    def collect(self) -> Iterator[Metric]:
-        yield from self.families(
-            CounterMetricFamily,
-            (
-                ("events", "Events taken in.", "events_in"),
-                ("events_matched", "Events that at least one client took.", "events_collected"),
-                ("exact_messages", "Upstream messages that needed the exact scanner.", "exact_messages"),
-            ),
-        )
-        yield from self.families(
-            GaugeMetricFamily,
-            (
-                ("audiences", "Distinct sets of subscriptions now.", "audiences"),
-                ("topics", "Distinct topics with a symbol that clients have now.", "exact_topics"),
-            ),
-        )

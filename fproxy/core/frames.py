@@ -8,9 +8,6 @@ from typing import Final
 SERVER_NAME: Final = "fproxy"
 """What our servers call themselves in the handshake's ``Server`` header (RFC 9110, section 10.2.4)."""
 
-MAX_HEADER_BYTES: Final = 10
-"""The longest header of an unmasked frame, in bytes."""
-
 PING_FRAME: Final = b"\x89\x00"
 """A whole ping frame without a payload."""
 

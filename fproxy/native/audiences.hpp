@@ -69,10 +69,6 @@ class Audiences {
         release_some();  // not before: it may forget topics, which these could be among
     }
 
-    size_t topics_of(ClientId client) const {
-        return audience_of_[client] == kNone ? 0 : audiences_[audience_of_[client]].topics.size();
-    }
-
     // Do a bounded piece of what may wait: take their topics from audiences that have ended, and join those that became
     // equal while their subscriptions were changing quickly. Returns whether something is left to do.
     bool settle() {

@@ -5,8 +5,9 @@ from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from fproxy.collected_metrics import MarketCollector
 from fproxy.core.bar_counts import BarCounts
-from fproxy.metrics import MarketCollector, MarketMetrics
+from fproxy.metrics import MarketMetrics
 
 
 class BarState(Protocol):

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from market_data import Pairs, decode, frames, meaning, split_events
 
-from fproxy._fastpath import FrameError, available_scan_paths, count_events, scan
+from fproxy._fastpath import Fanout, FrameError, available_scan_paths, scan
 
 PATHS = available_scan_paths()
 
@@ -207,11 +207,6 @@ def test_splitting_keeps_every_byte() -> None:
     assert split_events(bytearray(b"[" + TRADE + b"]")) == [TRADE]
 
 
-def test_counting_agrees_with_scanning() -> None:
-    frame = b"[" + b",".join([TRADE] * 77) + b"]"
-    assert {count_events(frame, path=path) for path in PATHS} == {77}
-
-
 def test_an_unknown_path_is_named() -> None:
     with pytest.raises(ValueError, match=r"no scan path 'vax'.*exact"):
         scan(b"[]", path="vax")
@@ -236,11 +231,18 @@ def test_the_vendors_samples(path: str) -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_a_message_has_no_more_events_than_may_be(path: str) -> None:
     most = 2**18
-    assert count_events(b"[" + b",".join([b"{}"] * most) + b"]", path=path) == most
+    assert len(scan(b"[" + b",".join([b"{}"] * most) + b"]", path=path)) == most
     for element in (b"{}", TRADE):
         with pytest.raises(
             FrameError,
             match=rf"more events than a message may have at byte {most * (len(element) + 1) + 1} of",
         ):
-            count_events(b"[" + b",".join([element] * (most + 1)) + b"]", path=path)
-    assert count_events(b"[{}]", path=path) == 1
+            scan(b"[" + b",".join([element] * (most + 1)) + b"]", path=path)
+
+
+def test_a_message_of_too_many_events_spoils_no_other() -> None:
+    fanout = Fanout()
+    with pytest.raises(FrameError, match="more events than a message may have"):
+        fanout.feed(0, b"[" + b",".join([b"{}"] * (2**18 + 1)) + b"]")
+    fanout.feed(0, b"[{}]")
+    assert fanout.events_in == 1

@@ -88,7 +88,7 @@ def test_the_events_own_spelling_is_a_topic_too(sample: Sample) -> None:
     feed(fanout, sample.text)
     assert collector.events == [sample.text.encode()]
     fanout.unsubscribe(client, [parse_market_topic(market, sample.topic)])
-    assert fanout.topic_count(client) == 0
+    assert fanout.audiences == 0
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=SAMPLE_IDS)
