@@ -12,6 +12,7 @@
 #include <new>
 #include <utility>
 
+#include "mapped_memory.hpp"
 #include "streaming_copy.hpp"
 
 namespace fproxy {
@@ -79,6 +80,7 @@ class History {
   private:
     static constexpr size_t kShortestBlock = 16 * 1024;
     static constexpr size_t kLongestBlock = 1024 * 1024;
+    static constexpr size_t kMapped = 64 * 1024;
 
     struct Entry {
         const char *begin;
@@ -88,9 +90,17 @@ class History {
         uint32_t was_live : 1;
     };
 
-    // Messages begin at lines of the cache, which are written whole.
+    // Messages begin at lines of the cache, which are written whole. What is long is mapped: as allocated memory its pages would
+    // be touched one by one, which is most of what the first messages cost.
     struct FreeLines {
-        void operator()(char *data) const { ::operator delete[](data, std::align_val_t{kCacheLine}); }
+        size_t room;  // of the data
+
+        void operator()(char *data) const {
+            if (room < kMapped)
+                ::operator delete[](data, std::align_val_t{kCacheLine});
+            else
+                unmap_memory(data, room);
+        }
     };
 
     struct Block {
@@ -104,7 +114,8 @@ class History {
 
         static Block of(size_t room) {
             Block block;
-            block.data.reset(new (std::align_val_t{kCacheLine}) char[room]);
+            char *const data = room < kMapped ? new (std::align_val_t{kCacheLine}) char[room] : map_memory(room);
+            block.data = std::unique_ptr<char[], FreeLines>(data, FreeLines{room});
             block.room = room;
             return block;
         }

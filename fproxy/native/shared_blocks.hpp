@@ -13,15 +13,9 @@
 #include <new>
 #include <vector>
 
-#include <sys/mman.h>
+#include "mapped_memory.hpp"
 
 namespace fproxy {
-
-#ifdef MAP_POPULATE  // touches all pages at once: cheaper than one by one
-constexpr int kMapping = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
-#else
-constexpr int kMapping = MAP_PRIVATE | MAP_ANONYMOUS;
-#endif
 
 struct Block {
     char *bytes;
@@ -94,7 +88,7 @@ class SharedBlocks {
     // Give back so many of those kept ready, as far as there are.
     void give_back(size_t blocks) {
         for (blocks = std::min(blocks, spares_.size()); blocks != 0; --blocks) {
-            unmap(spares_.back(), kFullBlock);
+            unmap_memory(spares_.back(), kFullBlock);
             spares_.pop_back();
         }
         fewest_ = std::min(fewest_, spares_.size());
@@ -138,9 +132,7 @@ class SharedBlocks {
             fewest_ = std::min(fewest_, spares_.size());
             return spare;
         }
-        void *const bytes = ::mmap(nullptr, capacity, PROT_READ | PROT_WRITE, kMapping, -1, 0);
-        if (bytes == MAP_FAILED) throw std::bad_alloc();
-        return static_cast<char *>(bytes);
+        return map_memory(capacity);
     }
 
     void free(char *bytes, size_t capacity) {
@@ -149,10 +141,8 @@ class SharedBlocks {
         else if (capacity == kFullBlock && spares_.size() < kMostSpares)
             spares_.push_back(bytes);
         else
-            unmap(bytes, capacity);
+            unmap_memory(bytes, capacity);
     }
-
-    static void unmap(char *bytes, size_t capacity) { ::munmap(bytes, capacity); }
 };
 
 inline size_t Block::room() const { return std::max(capacity, SharedBlocks::kFullBlock) - size; }
