@@ -12,22 +12,25 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import pytest
 import websockets.client
 from bar_oracle import Trade, bar_text
 from massive import WebSocketClient  # type: ignore[import-untyped]
-from running_program import TIMEOUT, Program, StartProgram
-from test_chain import FREE_PORTS, children_of, wait_for_demo
+from running_program import TIMEOUT
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from fproxy.core.market import STOCKS
+from fproxy.face.chain import LOOPBACK, Ports, demo_children
+from fproxy.face.settings.sources import known_settings
+from fproxy.face.supervisor import Supervisor, free_port
+
 SYMBOLS = ("AAPL", "TSLA", "NVDA")
-ROLES = ("market", "firehose", "aggregator", "proxy")
 INTERVALS = (100, 250)
-BAR_DELAY = "2000"
+BAR_DELAY = "500"
 """In milliseconds: longer than a trade takes on a busy machine, so that none is late."""
 TOPICS = ",".join(f"{kind}.{symbol}" for kind in ("T", "Q") for symbol in SYMBOLS)
 BAR_TOPICS = ",".join(f"{interval}Ms.{symbol}" for interval in INTERVALS for symbol in SYMBOLS)
@@ -239,40 +242,66 @@ async def official_client(url: str) -> AsyncIterator[Oracle]:
             await running
 
 
-async def kill(demo: Program, name: str) -> None:
-    """Kill a process of the demo, and wait until it is started again."""
-    os.kill(children_of(demo)[name], signal.SIGKILL)
-    await demo.error_line("Ended by SIGKILL")
-    await demo.error_line("Started as process")
+class Demo:
+    """The processes of the demo, started again as soon as they have died: the delays are no part of this.
+
+    Attributes:
+        url: where clients connect.
+        lines: what the processes have said, and what was said of them.
+    """
+
+    def __init__(self) -> None:
+        ports = Ports(**{role: free_port(LOOPBACK) for role in ("proxy", "aggregator", "firehose")})
+        children = demo_children(
+            ports,
+            free_port(LOOPBACK),
+            markets=[STOCKS],
+            simulation=("--rate", "1500"),
+            log_level="info",
+            settings=known_settings(),
+        )
+        own = {"FPROXY_BAR_DELAY_MS": BAR_DELAY, "FPROXY_ADMIN_PORT": "0"}
+        children = tuple(replace(child, environment={**child.environment, **own}) for child in children)
+        self.url = f"ws://{LOOPBACK}:{ports.proxy}/stocks"
+        self.lines: list[str] = []
+        self._changed = asyncio.Event()
+        self._supervisor = Supervisor(children, self._report, restart_delay=0.01)
+
+    def _report(self, name: str, line: str) -> None:
+        self.lines.append(f"{name}: {line}")
+        self._changed.set()
+
+    async def __aenter__(self) -> Self:
+        await self._supervisor.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._supervisor.stop()
+
+    async def kill(self, name: str) -> None:
+        """Kill a process, and wait until it is started again."""
+        begin = len(self.lines)
+        os.kill(self._supervisor.pids[name], signal.SIGKILL)
+        async with asyncio.timeout(TIMEOUT):
+            while not any(f"{name}: INFO Started as process" in line for line in self.lines[begin:]):
+                self._changed.clear()
+                await self._changed.wait()
+        assert any(f"{name}: WARNING Ended by SIGKILL" in line for line in self.lines[begin:])
 
 
 async def test_whatever_is_killed_nothing_is_missing_that_is_not_told(
-    start: StartProgram, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The official client waits for seconds before it tries again: its library's delays, which are no part of this.
     monkeypatch.setattr(websockets.client.backoff, "__defaults__", (0.05, 0.05, 0.1, 1.5))
-    demo = await start(
-        "demo",
-        "--port",
-        "0",
-        "--simulator-port",
-        "0",
-        "--rate",
-        "1500",
-        *FREE_PORTS,
-        FPROXY_BAR_DELAY_MS=BAR_DELAY,
-    )
-    url = await wait_for_demo(demo)
-    while len(children_of(demo)) < len(ROLES):
-        await demo.error_line("Started as process")
-    async with raw_client(url) as raw, official_client(url) as official:
+    async with Demo() as demo, raw_client(demo.url) as raw, official_client(demo.url) as official:
         await raw.until_more()
         await official.until_more()
         await raw.until(lambda: raw.last_bar_time)
 
         # The proxy: whoever asks since its last event gets everything.
         at, joined = len(raw.received), (raw.joined, official.joined)
-        await kill(demo, "proxy")
+        await demo.kill("proxy")
         await raw.until(lambda: raw.joined > joined[0])
         await raw.until(lambda: len(raw.told("replayed", at)) == 2)
         told = raw.told("replayed", at)
@@ -284,7 +313,7 @@ async def test_whatever_is_killed_nothing_is_missing_that_is_not_told(
 
         # The aggregator: trades and quotes do not notice, and bars come late, those of before the proxy's end included.
         at, official_at = len(raw.received), len(official.received)
-        await kill(demo, "aggregator")
+        await demo.kill("aggregator")
         for client, since, before in ((raw, 0, at), (official, official.last_join, official_at)):
             await client.until_told("upstream_reconnected", since=before, upstream="ms-aggregator")
             await client.until_bars()
@@ -296,7 +325,7 @@ async def test_whatever_is_killed_nothing_is_missing_that_is_not_told(
 
         # The firehose: what it did not take nobody has, and that is told.
         begin = len(raw.received), len(official.received)
-        await kill(demo, "firehose")
+        await demo.kill("firehose")
         for client, first, since in ((raw, begin[0], 0), (official, begin[1], official.last_join)):
             await client.until_told("upstream_reconnected", since=first, upstream="firehose")
             await client.until_bars()
@@ -305,11 +334,9 @@ async def test_whatever_is_killed_nothing_is_missing_that_is_not_told(
 
         # The market: it begins anew, and so do its numbers.
         begin = len(raw.received), len(official.received)
-        await kill(demo, "market")
+        await demo.kill("market")
         for client, first in ((raw, begin[0]), (official, begin[1])):
             await client.until_told("upstream_disconnected", since=first, upstream="firehose")
             await client.until_told("upstream_reconnected", since=first, upstream="firehose")
             await client.until_more()
-    code, _, errors = await demo.finish(signal.SIGINT)
-    assert code == 0
-    assert "Traceback" not in errors
+    assert not [line for line in demo.lines if "Traceback" in line]
