@@ -4,13 +4,13 @@ import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 
+from fproxy.face import supervisor
 from fproxy.face.chain import role_child
 from fproxy.face.heartbeat import MAX_UNANSWERED, MAX_UNANSWERED_AT_START, Heartbeat
-from fproxy.face.supervisor import Child, Supervisor, accepts, free_port
+from fproxy.face.supervisor import Child, Supervisor, free_port
 from fproxy.face.workers import worker_children
 
 if sys.platform == "win32":
@@ -41,33 +41,46 @@ def worker(port: int) -> Child:
     return child
 
 
+class Answers:
+    """The children that have answered, in the order of their answers, each by its heartbeat."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        answers = self._answers = asyncio.Queue[Heartbeat]()
+
+        class Told(Heartbeat):
+            def answered(self) -> None:
+                super().answered()
+                answers.put_nowait(self)
+
+        monkeypatch.setattr(supervisor, "Heartbeat", Told)
+
+    async def of_another_than(self, beat: Heartbeat | None) -> Heartbeat:
+        """Wait for an answer of a child that was started later."""
+        async with asyncio.timeout(60):
+            while (answering := await self._answers.get()) is beat:
+                pass
+        return answering
+
+
 @pytest.mark.parametrize("make", [role, worker])
-async def test_a_stopped_child_is_killed_and_started_again(make: type, tmp_path: Path) -> None:
+async def test_a_stopped_child_is_killed_and_started_again(
+    make: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
     child: Child = make(free_port("127.0.0.1"))
     lines: list[str] = []
-    supervisor = Supervisor(
+    answers = Answers(monkeypatch)
+    running = Supervisor(
         [child], lambda name, line: lines.append(line), restart_delay=0.01, ask_interval=INTERVAL
     )
-
-    async def until_alive(other_than: int | None = None) -> int:
-        async with asyncio.timeout(60):
-            while True:
-                pid = supervisor.pids.get(child.name)
-                if pid not in (None, other_than) and supervisor._heartbeats[child.name]._has_answered:
-                    assert pid is not None
-                    return pid
-                await asyncio.sleep(0.01)
-
-    await supervisor.start()
+    await running.start()
     try:
-        stopped = await until_alive()
+        first = await answers.of_another_than(None)
+        stopped = running.pids[child.name]
         os.kill(stopped, signal.SIGSTOP)
-        await until_alive(other_than=stopped)
-        async with asyncio.timeout(60):  # it answers a little earlier than it serves
-            while not await accepts(child.host, child.port):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await answers.of_another_than(first)
+        assert running.pids[child.name] != stopped
     finally:
-        await supervisor.stop()
+        await running.stop()
     said = [line for line in lines if line.startswith("WARNING ")]
     assert any("does not answer any more, and is killed" in line for line in said)
     assert any("Ended by SIGKILL; starting again" in line for line in said)
