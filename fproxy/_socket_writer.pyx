@@ -26,7 +26,6 @@ cdef extern from "backlog.hpp" namespace "fproxy" nogil:
         void exempt(bool_t exempt)
         bint empty() const
         size_t bytes() const
-        size_t rest_of_frame() const
         int64_t since() const
         void keep(SharedFrames &frames, size_t sent, int64_t now) except +core_error
         size_t gather(iovec *vectors, size_t most_vectors, size_t most_bytes) const

@@ -110,9 +110,6 @@ class Backlog {
     // When the first byte of what waits was written, or up to kAgeStep before. Not to be called when nothing does.
     int64_t since() const { return spans_[first_].since; }
 
-    // Of the frame that is partly sent, how much still waits: nothing when the next byte begins a frame.
-    size_t rest_of_frame() const { return rest_of_frame_; }
-
     // Let frames wait behind all that does; the first `sent` bytes of them were sent, which is only possible when nothing
     // waited.
     void keep(SharedFrames &frames, size_t sent, int64_t now) {
@@ -185,7 +182,7 @@ class Backlog {
     std::vector<Span> spans_;
     size_t first_ = 0;
     size_t bytes_ = 0;
-    size_t rest_of_frame_ = 0;
+    size_t rest_of_frame_ = 0;  // of a frame that is partly sent, how much still waits
     uint32_t number_;
     void *owner_;
     bool exempt_ = false;

@@ -155,8 +155,7 @@ class Run {
 
     void cut(size_t id) {
         Model &model = models_[id];
-        const size_t rest = backlogs_[id]->rest_of_frame();
-        if (rest != model.rest_of_frame()) fail(id, "rest of a frame");
+        const size_t rest = model.rest_of_frame();
         backlogs_[id]->cut(now_);
         model.bytes.resize(rest);
         model.times.assign(rest, now_);
