@@ -88,7 +88,8 @@ class Audiences {
                 join(member, twin);
             }
         }
-        return !unsettled_.empty() || !ended_.empty();
+        const bool trims = budget != 0 && topics_.trim();
+        return trims || !unsettled_.empty() || !ended_.empty();
     }
 
     // How many there are.
@@ -121,7 +122,8 @@ class Audiences {
     // An audience without members, with the topics that it has still to give up. What is collected for it reaches nobody.
     struct Ended {
         AudienceId audience;
-        std::vector<TopicId> topics;
+        IdSet topics;
+        size_t place;  // of the topics, where the first stands that has not been given up
     };
 
     Topics topics_;
@@ -243,7 +245,7 @@ class Audiences {
         audiences_[audience].members.push_back(client);
     }
 
-    // Take a client from its audience, which ends with its last member. It takes no longer for more topics, but to list them.
+    // Take a client from its audience, which ends with its last member. It takes no longer for more topics.
     void leave(ClientId client) {
         const AudienceId id = audience_of_[client];
         audience_of_[client] = kNone;
@@ -256,12 +258,9 @@ class Audiences {
         }
         if (!audience.members.empty()) return;
         unregister(id);
-        Ended ended{id, {}};
-        ended.topics.reserve(audience.topics.size());
-        audience.topics.for_each([&](TopicId topic) { ended.topics.push_back(topic); });
-        audience.topics = IdSet{};
         audience.unsettled = false;
-        ended_.push_back(std::move(ended));
+        ended_.push_back(Ended{id, std::move(audience.topics), 0});
+        audience.topics = IdSet{};
         if (ended_.back().topics.size() <= kReleasedAtOnce) release(kReleasedAtOnce);
     }
 
@@ -275,13 +274,13 @@ class Audiences {
     size_t release(size_t most) {
         Ended &ended = ended_.back();
         const AudienceId id = ended.audience;
-        const size_t count = std::min(most, ended.topics.size());
-        for (size_t i = 0; i < count; ++i) {
+        size_t count = 0;
+        ended.place = ended.topics.for_each_from(ended.place, most, [&](TopicId topic) {
             // Nothing of an audience stays, so none of its topics keeps it in the row of another.
-            topics_.remove(ended.topics.back(), id, [](TopicId) { return false; });
-            ended.topics.pop_back();
-        }
-        if (ended.topics.empty()) {
+            topics_.remove(topic, id, [](TopicId) { return false; });
+            ++count;
+        });
+        if (ended.place >= ended.topics.places()) {
             ended_.pop_back();
             audiences_[id] = Audience{};
             free_audiences_.push_back(id);

@@ -1,6 +1,7 @@
 // A set of small numbers that is cheap to keep by the ten thousand: four bytes a slot.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -33,6 +34,23 @@ class IdSet {
         slots_.erase(found);
         return true;
     }
+
+    // Call `visit` with up to so many numbers, those that stand at `place` or behind it. No more than eight times as many places are
+    // looked at, of which an eighth are taken, mostly. Returns the place behind them.
+    template <class Visit>
+    size_t for_each_from(size_t place, size_t most, Visit visit) const {
+        const size_t end = std::min(slots_.slots(), place + 8 * most);
+        for (; place < end && most != 0; ++place) {
+            const Slot *const slot = slots_.at(place);
+            if (slot == nullptr) continue;
+            visit(slot->id);
+            --most;
+        }
+        return place;
+    }
+
+    // How many places there are.
+    size_t places() const { return slots_.slots(); }
 
     template <class Visit>
     void for_each(Visit visit) const {

@@ -20,9 +20,10 @@
 
 #include "audience_set.hpp"
 #include "event.hpp"
+#include "growing_array.hpp"
 #include "kept_text.hpp"
 #include "keyed_hash.hpp"
-#include "open_table.hpp"
+#include "steady_table.hpp"
 #include "topic_types.hpp"
 
 namespace fproxy {
@@ -30,7 +31,7 @@ namespace fproxy {
 class TopicTable {
   public:
     explicit TopicTable(uint64_t seed)
-        : hash_(seed), fingerprint_(~seed), types_(hash_), slots_(HashOfSlot{}), everything_(new_topic(Kind::kEverything, nullptr, Text{})) {}
+        : hash_(seed), fingerprint_(~seed), types_(hash_), everything_(new_topic(Kind::kEverything, nullptr, Text{})) {}
 
     // Say from which upstreams the events of a type count; of a type never named they count from any.
     void set_sources(const Text &type_text, Sources sources) {
@@ -105,8 +106,19 @@ class TopicTable {
     size_t exact_topics() const { return slots_.size(); }
     size_t types() const { return types_.size(); }
 
+    // Give back some of the memory that the topics of a burst took, once most of it is free: what was made last is at the end, as
+    // the lowest numbers are used first. Returns whether there is more to give back.
+    bool trim() {
+        for (size_t most = kTrimmedAtOnce; most != 0 && is_to_be_trimmed(); --most) {
+            topics_.pop_back();
+            rows_.pop_back();
+        }
+        if (free_.size() > 2 * topics_.size() + kLeastTrimmed) forget_trimmed();
+        return is_to_be_trimmed();
+    }
+
     // The memory that topics and their rows take, without what each holds beside.
-    size_t bytes() const { return slots_.bytes() + rows_.capacity() * sizeof(Row) + topics_.capacity() * sizeof(Topic); }
+    size_t bytes() const { return slots_.bytes() + rows_.bytes() + topics_.bytes(); }
 
     // Matching is done in steps, so that a caller with many events can let memory work on several at once.
     struct Lookup {
@@ -139,7 +151,7 @@ class TopicTable {
     // code, where they do not put it in place.
     FPROXY_INLINE void fetch_row(const Lookup &lookup) const {
         if (!lookup.by_symbol) return;
-        const Slot *const slot = slots_.find(lookup.hash, [tag = tag_of(lookup.hash)](const Slot &slot) { return slot.tag == tag; });
+        const Slot *const slot = slots_.find_now(lookup.hash, [tag = tag_of(lookup.hash)](const Slot &slot) { return slot.tag == tag; });
         if (slot != nullptr) __builtin_prefetch(&rows_[slot->topic]);
     }
 
@@ -202,6 +214,7 @@ class TopicTable {
 
     static constexpr uint32_t kNone = ~uint32_t{0};
     static constexpr size_t kLeastTrimmed = 4096;
+    static constexpr size_t kTrimmedAtOnce = 16 * 1024;  // a tenth of a millisecond's work
     static constexpr size_t kCachedTopics = 16 * 1024;
 
     enum class Kind : uint8_t { kFree, kEverything, kWildcard, kExact };
@@ -226,9 +239,10 @@ class TopicTable {
     // A topic of one symbol, and so much of its hash that rows of others are hardly ever looked at.
     struct Slot {
         uint32_t tag = 0;
-        TopicId topic = kNone;
+        TopicId topic = 0;  // which is the number of `*`
 
-        bool is_free() const { return topic == kNone; }
+        static constexpr bool kFreeIsZero = true;
+        bool is_free() const { return topic == 0; }
     };
 
     // The tag is the upper half of the hash, and there are never more slots than it tells apart.
@@ -251,10 +265,11 @@ class TopicTable {
     KeyedHash fingerprint_;
     KnownType known_types_[1 << kKnownTypesLog2];
     TopicTypes types_;
-    OpenTable<Slot, HashOfSlot> slots_;  // exact topics
-    std::vector<Row> rows_;              // by TopicId, as topics_
-    std::vector<Topic> topics_;
-    std::vector<TopicId> free_;  // a heap, the lowest first
+    SteadyTable<Slot, HashOfSlot> slots_;  // exact topics
+    GrowingArray<Row> rows_;              // by TopicId, as topics_
+    GrowingArray<Topic> topics_;
+    std::vector<TopicId> free_;  // a heap, the lowest first; those that are not less than the size are none any more
+    size_t used_ = 0;            // how many topics are not free
     Sources bar_sources_ = kAnySource;
     uint64_t fingerprints_ = 0;
     TopicId everything_;
@@ -279,23 +294,20 @@ class TopicTable {
     void free_topic(TopicId id) {
         topics_[id] = Topic{};
         rows_[id] = Row{};
+        --used_;
         free_.push_back(id);
         std::push_heap(free_.begin(), free_.end(), std::greater<>());
-        // Few looks at whether it is worth it, as each may take a while.
-        const size_t left = topics_.size() - free_.size();
-        if (topics_.size() > kLeastTrimmed && 4 * left < topics_.size() && (left < 64 || (left & (left - 1)) == 0)) trim();
+        // Few looks at whether it is worth it: trim() goes on with it.
+        if (used_ < 64 || (used_ & (used_ - 1)) == 0) trim();
     }
 
-    // Give back the memory of the topics of a burst, once most of it is free: what was made last is at the end, as the lowest
-    // numbers are used first.
-    void trim() {
-        size_t size = topics_.size();
-        while (topics_[size - 1].kind == Kind::kFree) --size;  // that of `*` never is
-        if (size > topics_.size() / 2) return;
-        topics_.resize(size);
-        rows_.resize(size);
-        topics_.shrink_to_fit();
-        rows_.shrink_to_fit();
+    bool is_to_be_trimmed() {
+        return topics_.size() > kLeastTrimmed && 4 * used_ < topics_.size() && topics_.back().kind == Kind::kFree;
+    }
+
+    // Forget what the heap has of topics that were trimmed.
+    void forget_trimmed() {
+        const size_t size = topics_.size();
         free_.erase(std::remove_if(free_.begin(), free_.end(), [size](TopicId id) { return id >= size; }), free_.end());
         free_.shrink_to_fit();
         std::make_heap(free_.begin(), free_.end(), std::greater<>());
@@ -303,13 +315,15 @@ class TopicTable {
 
     TopicId new_topic(Kind kind, TopicType *type, const Text &symbol) {
         TopicId id = static_cast<TopicId>(topics_.size());
-        if (free_.empty()) {
-            topics_.emplace_back();
-            rows_.emplace_back();
-        } else {
+        ++used_;
+        if (!free_.empty() && free_.front() < id) {
             std::pop_heap(free_.begin(), free_.end(), std::greater<>());
             id = free_.back();
             free_.pop_back();
+        } else {
+            free_.clear();  // all of these were trimmed
+            topics_.emplace_back();
+            rows_.emplace_back();
         }
         Topic &topic = topics_[id];
         topic.kind = kind;
@@ -369,7 +383,15 @@ class TopicTable {
     TopicId find(const TopicType &type, const Text &symbol) const { return find(hash_of(type.text, symbol), type.wildcard, symbol); }
 
     TopicId find(uint64_t hash, TopicId type, const Text &symbol) const {
-        const Slot *const found = slots_.find(
+        const Slot *const found = slots_.find_now(
+            hash, [&, tag = tag_of(hash)](const Slot &slot) { return slot.tag == tag && is_row_of(slot.topic, type, symbol); });
+        if (found != nullptr) return found->topic;
+        return __builtin_expect(slots_.is_moving(), 0) ? find_before(hash, type, symbol) : kNone;
+    }
+
+    // Apart, as what is seldom done would be in the way of what is done for each event.
+    __attribute__((noinline)) TopicId find_before(uint64_t hash, TopicId type, const Text &symbol) const {
+        const Slot *const found = slots_.find_before(
             hash, [&, tag = tag_of(hash)](const Slot &slot) { return slot.tag == tag && is_row_of(slot.topic, type, symbol); });
         return found == nullptr ? kNone : found->topic;
     }

@@ -34,6 +34,8 @@ class Topics {
             table_.forget_unused(id);
     }
 
+    bool trim() { return table_.trim(); }
+
     // Give a topic to an audience that does not have it.
     void add(TopicId id, uint32_t audience) {
         if (is_prefix(id))

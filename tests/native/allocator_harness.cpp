@@ -41,8 +41,10 @@ bool fails() {
 extern "C" {
 void *__real_realloc(void *, size_t);
 void *__real_malloc(size_t);
+void *__real_calloc(size_t, size_t);
 void *__wrap_realloc(void *bytes, size_t size) { return fails() ? nullptr : __real_realloc(bytes, size); }
 void *__wrap_malloc(size_t size) { return fails() ? nullptr : __real_malloc(size); }
+void *__wrap_calloc(size_t count, size_t size) { return fails() ? nullptr : __real_calloc(count, size); }
 }
 
 void *operator new(size_t size) {
