@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import in_turn
 from benchmarks.peers import PEERS, Program
 from benchmarks.system.cell import FAULTS, Cell, Material, Options, default_cores, prepare_load
 from benchmarks.system.oracle import Oracle
@@ -206,3 +207,18 @@ def test_tables_show_the_busiest_of_several_processes() -> None:
     assert "of the busiest process" in text
     assert " 0.320 |" in workers
     assert " - |" in floor
+
+
+def test_programs_fed_in_turn_are_compared_with_the_first() -> None:
+    costs = {"old": [1.0, 2.0, 4.0, 9.0], "new": [0.5, 1.0, 2.0, 9.0]}
+    assert in_turn.table(costs, {"old": 100.0, "new": 90.4}).splitlines()[2:] == [
+        "| old | 1.000 | 1.00x | 2.000 | 1.00x | 1.00x | 100 |",
+        "| new | 0.500 | 0.50x | 1.000 | 0.50x | 0.50x | 90 |",
+    ]
+
+
+def test_a_program_of_another_tree_runs_there(tmp_path: Path) -> None:
+    program = in_turn.program(f"fproxy@{tmp_path}")
+    environment = program.environment("ws://127.0.0.1:1/stocks", "ws://127.0.0.1:2/stocks")
+    assert environment["PYTHONPATH"] == str(tmp_path)
+    assert environment["FIREHOSE_URL"] == "ws://127.0.0.1:1/stocks"
