@@ -1,170 +1,37 @@
 """One proxy taking over from another: what the other one had is there before it serves, and nothing is lost."""
 
 import asyncio
-import json
+import logging
 import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from scripted_upstream import PATIENCE, ScriptedUpstream
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from scripted_upstream import PATIENCE
+from succession_stage import Stage, array
 
 from fproxy.core import takeover_messages as messages
-from fproxy.face.succession import SucceedingProxy, SuccessionSettings, take_over_folder, take_over_path
-from fproxy.metrics import Metrics
-from fproxy.roles.settings import FilteredProxySettings, ServerSettings
+from fproxy.face.succession import take_over_folder, take_over_path
+from fproxy.roles.resumption import EndedConnection, Follower
+from fproxy.roles.settings import ServerSettings
 from fproxy.shell import takeover_socket
 from fproxy.shell.server import ServerStartError
-from fproxy.shell.takeover_socket import TakeOverChannel
-from fproxy.shell.upstream import UpstreamOptions
+from fproxy.shell.takeover_socket import TakeOverChannel, TakeOverOffer
 
 pytestmark = pytest.mark.skipif(not takeover_socket.is_supported(), reason="Linux tells whose a process is")
 
 
-def array(*numbers: int) -> bytes:
-    return b"[" + b",".join(b'{"ev":"T","sym":"A","t":%d,"q":%d}' % (1_000 + n, n) for n in numbers) + b"]"
-
-
-class Program:
-    """A proxy with upstreams of its own, run as the command does."""
-
-    def __init__(self, proxy: SucceedingProxy, firehose: ScriptedUpstream) -> None:
-        self.proxy = proxy
-        self.firehose = firehose
-        self.ending: asyncio.Task[int] | None = None
-
-    async def start(self) -> None:
-        try:
-            await self.proxy.start()
-        except BaseException:
-            await self.proxy.stop()
-            raise
-        self.ending = asyncio.create_task(self._end())
-
-    async def _end(self) -> int:
-        status = await self.proxy.until_ended()
-        await self.proxy.stop()
-        return status
-
-    async def stop(self) -> None:
-        if self.ending is None:
-            return
-        if not self.ending.done():
-            self.ending.cancel()
-            await asyncio.gather(self.ending, return_exceptions=True)
-            await self.proxy.stop()
-
-    @property
-    def served(self) -> Any:
-        """The market that is served."""
-        assert self.proxy._proxy is not None
-        return self.proxy._proxy.markets["stocks"]
-
-
-class Client:
-    """A program that keeps all that it gets."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
-        self.received: list[dict[str, Any]] = []
-
-    async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                self.received += json.loads(await self.connection.recv())
-
-    async def until_closed(self) -> int | None:
-        async with asyncio.timeout(PATIENCE):
-            try:
-                while True:
-                    self.received += json.loads(await self.connection.recv())
-            except ConnectionClosed:
-                return self.connection.close_code
-
-    async def until_status(self, status: str) -> dict[str, Any]:
-        await self.until(lambda: any(event.get("status") == status for event in self.received))
-        return next(event for event in self.received if event.get("status") == status)
-
-    @property
-    def numbers(self) -> list[int]:
-        return [event["q"] for event in self.received if event["ev"] == "T"]
-
-
-class Stage:
-    """Proxies that follow each other on one port."""
-
-    def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
-        self._stack = stack
-        self.folder = folder
-        self.port = 0
-
-    @property
-    def path(self) -> Path:
-        return take_over_path(self.folder, "127.0.0.1", self.port)
-
-    async def program(
-        self, *, take_over: bool, time_limit: float = PATIENCE, upstream: bool = True, **more: Any
-    ) -> Program:
-        firehose = ScriptedUpstream()
-        aggregator = await self._stack.enter_async_context(ScriptedUpstream())
-        if upstream:
-            await self._stack.enter_async_context(firehose)
-        settings = FilteredProxySettings(
-            server=ServerSettings(port=self.port, drain=more.pop("drain", 0.0)),
-            upstream=UpstreamOptions(reconnect_min=0.01, reconnect_max=0.02),
-            firehose_url=firehose.url if upstream else "ws://127.0.0.1:1",
-            aggregator_url=aggregator.url,
-            resume=True,
-            resume_overlap=0.2,
-        )
-        proxy = SucceedingProxy(
-            replace(settings, **more),
-            Metrics(),
-            SuccessionSettings(take_over=take_over, folder=self.folder, time_limit=time_limit, offer=True),
-        )
-        program = Program(proxy, firehose)
-        self._stack.push_async_callback(program.stop)
-        return program
-
-    async def first(self, **more: Any) -> Program:
-        program = await self.program(take_over=False, **more)
-        await program.start()
-        self.port = program.proxy.port
-        await self.until_offered()
-        await self.until(lambda: len(program.served.succession.streams_up) == 2)
-        return program
-
-    async def until_offered(self) -> None:
-        await self.until(self.path.exists)
-
-    async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():  # noqa: ASYNC110 (nothing to wait on)
-                await asyncio.sleep(0.005)
-
-    async def client(self, *topics: str, key: str = "any") -> Client:
-        connection = await self._stack.enter_async_context(
-            connect(f"ws://127.0.0.1:{self.port}/", max_size=None, max_queue=None)
-        )
-        client = Client(connection)
-        await connection.send(json.dumps({"action": "auth", "params": key}))
-        await client.until_status("auth_success")
-        if topics:
-            await connection.send(json.dumps({"action": "subscribe", "params": ",".join(topics)}))
-            await client.until_status("success")
-        return client
-
-
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    log = logging.getLogger("fproxy")
     async with AsyncExitStack() as stack:
-        yield Stage(stack, tmp_path / "run")
+        made = Stage(stack, tmp_path / "run", monkeypatch)
+        log.addHandler(made.said)
+        monkeypatch.setattr(log, "level", logging.INFO)
+        yield made
+    log.removeHandler(made.said)
 
 
 async def test_the_next_one_has_all_that_is_wanted_before_the_first_one_lets_anybody_go(stage: Stage) -> None:
@@ -190,7 +57,7 @@ async def test_the_next_one_has_all_that_is_wanted_before_the_first_one_lets_any
     assert (await back.until_status("replayed"))["resumed"] is True
     await second.firehose.send(array(4))
     await back.until(lambda: back.numbers == [3, 4])
-    await stage.until_offered()
+    await stage.next_offer()
     third = await stage.program(take_over=True)
     await third.start()
     assert await back.until_closed() == 1012
@@ -203,7 +70,10 @@ async def test_what_was_left_behind_before_is_handed_over_and_resumed_once(stage
         await client.connection.close()
         await client.connection.wait_closed()
     resumption = first.served._resumption
-    await stage.until(lambda: len(resumption._ended) == 2)
+    left: asyncio.Queue[EndedConnection] = asyncio.Queue()
+    resumption.follow(Follower(left.put_nowait, lambda number: None))
+    async with asyncio.timeout(PATIENCE):
+        assert {len((await left.get()).topics) for _ in range(2)} == {1}
     back = await stage.client("T.A", key="back")
     assert await back.until_status("replayed")
     second = await stage.program(take_over=True, resume_overlap=0.0)
@@ -218,16 +88,13 @@ async def test_what_was_left_behind_before_is_handed_over_and_resumed_once(stage
         assert "replayed" not in [event.get("status") for event in other.received], "it is resumed once"
 
 
-async def test_one_that_does_not_become_ready_changes_nothing(
-    stage: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
+async def test_one_that_does_not_become_ready_changes_nothing(stage: Stage) -> None:
     first = await stage.first()
     client = await stage.client("T.A")
     second = await stage.program(take_over=True, time_limit=0.3, upstream=False)
     with pytest.raises(ServerStartError, match=r"was not ready within 0.3 s; process \d+ goes on serving"):
         await second.start()
-    await stage.until(lambda: "serving on as if nothing had happened" in caplog.text)
+    await stage.said.until("serving on as if nothing had happened")
     newcomer = await stage.client("T.A")
     await first.firehose.send(array(1))
     for each in (client, newcomer):
@@ -237,20 +104,18 @@ async def test_one_that_does_not_become_ready_changes_nothing(
     assert await client.until_closed() == 1012
 
 
-async def test_the_first_ones_patience_ends_too(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_first_ones_patience_ends_too(stage: Stage) -> None:
     program = await stage.first(time_limit=0.3)
     client = await stage.client("T.A")
     second = await stage.program(take_over=True, upstream=False)
     with pytest.raises(ServerStartError, match=r"refuses: it was not ready within 0.3 s"):
         await second.start()
-    assert "serving on as if nothing had happened" in caplog.text
+    assert "serving on as if nothing had happened" in stage.said.text
     await program.firehose.send(array(1))
     await client.until(lambda: client.numbers == [1])
 
 
-async def test_one_that_dies_on_the_way_changes_nothing(
-    stage: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_one_that_dies_on_the_way_changes_nothing(stage: Stage) -> None:
     first = await stage.first()
     client = await stage.client("T.A")
     for heard in range(3):
@@ -263,7 +128,7 @@ async def test_one_that_dies_on_the_way_changes_nothing(
             await channel.send(messages.Ready())
             await until(channel, messages.Serve)
         channel.close()
-        await stage.until(lambda: caplog.text.count("serving on as if nothing") == heard + 1)  # noqa: B023
+        await stage.said.until("serving on as if nothing", heard + 1)
     newcomer = await stage.client()
     await first.firehose.send(array(1))
     await client.until(lambda: client.numbers == [1])
@@ -332,9 +197,7 @@ async def test_something_else_at_the_socket_is_said(stage: Stage, said: bytes, w
     assert wanted in str(raised.value)
 
 
-async def test_one_that_dies_before_it_is_taken_over_is_replaced_all_the_same(
-    stage: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_one_that_dies_before_it_is_taken_over_is_replaced_all_the_same(stage: Stage) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         stage.port = listening.getsockname()[1]
 
@@ -344,12 +207,12 @@ async def test_one_that_dies_before_it_is_taken_over_is_replaced_all_the_same(
             await channel.send(welcome, with_socket=listening)
             await channel.send(messages.Wanted("stocks/firehose", ("T.A",)))
 
-        offer = takeover_socket.TakeOverOffer(stage.path, die_halfway)
+        offer = TakeOverOffer(stage.path, die_halfway)
         offer.start()
         program = await stage.program(take_over=True)
         await program.start()
         await offer.stop()
-    assert "process 1 is gone before this process had all that it had" in caplog.text
+    assert "process 1 is gone before this process had all that it had" in stage.said.text
     await stage.client("T.A")
 
 
@@ -362,11 +225,10 @@ async def test_another_socket_than_the_service_managers_is_refused(stage: Stage)
             await program.start()
 
 
-async def test_with_nobody_there_it_starts_as_usual(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+async def test_with_nobody_there_it_starts_as_usual(stage: Stage) -> None:
     program = await stage.program(take_over=True)
     await program.start()
-    assert "nobody to take over from" in caplog.text
+    assert "nobody to take over from" in stage.said.text
     stage.port = program.proxy.port
     await stage.client("T.A")
 
@@ -422,9 +284,7 @@ async def serving_in_place(stage: Stage) -> TakeOverChannel:
     return channel
 
 
-async def test_the_next_one_gone_while_the_first_drains_costs_its_clients_no_more(
-    stage: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_next_one_gone_while_the_first_drains_costs_its_clients_no_more(stage: Stage) -> None:
     await stage.first(drain=0.2)
     clients = [await stage.client("T.A") for _ in range(4)]
     channel = await serving_in_place(stage)
@@ -432,7 +292,7 @@ async def test_the_next_one_gone_while_the_first_drains_costs_its_clients_no_mor
     channel.close()
     for client in clients:
         assert await client.until_closed() == 1012
-    assert "has taken over, but is gone" in caplog.text
+    assert "has taken over, but is gone" in stage.said.text
 
 
 def test_where_the_socket_is() -> None:

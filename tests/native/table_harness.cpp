@@ -9,6 +9,7 @@
 //                         at for one of them
 //     kept LENGTH         a text of each length up to this is compared with all that differ from it in one character, as if the
 //                         keys were equal; prints how many differed
+//     secret              prints hashes of some keys with the secret of this process
 //     spread SECRETS      keys of a few regular kinds, each kind with many secrets: prints how many slots a search looks at
 //                         on average with the worst secret
 //
@@ -232,6 +233,14 @@ void spread(uint64_t secrets) {
 
 }  // namespace
 
+// Print the hashes of some keys with the secret of this process, so that two runs can be compared.
+void secret() {
+    const fproxy::KeyedHash &hash = fproxy::KeyedHash::of_process();
+    const fproxy::Text text = fproxy::Text::of("longer than eight characters", 28);
+    std::printf("%llx %llx %llx\n", static_cast<unsigned long long>(hash.of(7)), static_cast<unsigned long long>(hash.of(1, 7, 2)),
+                static_cast<unsigned long long>(text.key));
+}
+
 int main(int count, char **arguments) {
     const std::string what = count > 1 ? arguments[1] : "";
     if (what == "model" && count == 4) model(static_cast<unsigned>(std::atoi(arguments[2])), std::atoi(arguments[3]));
@@ -239,6 +248,7 @@ int main(int count, char **arguments) {
     else if (what == "copy" && count == 3) copy(std::strtoull(arguments[2], nullptr, 10));
     else if (what == "kept" && count == 3) kept(std::strtoull(arguments[2], nullptr, 10));
     else if (what == "spread" && count == 3) spread(std::strtoull(arguments[2], nullptr, 10));
+    else if (what == "secret" && count == 2) secret();
     else return 2;
     return 0;
 }

@@ -51,6 +51,13 @@ def test_regular_keys_spread_with_every_secret(request: pytest.FixtureRequest) -
     assert float(found[1]) < 1.7
 
 
+def test_every_process_has_a_secret_of_its_own(command: list[str]) -> None:
+    """Else whoever has the source could choose what collides: of types, of symbols, and of long texts."""
+    runs = [output_of(command, "secret").split() for _ in range(3)]
+    for hashes in zip(*runs, strict=True):
+        assert len(set(hashes)) == 3
+
+
 def test_a_table_is_copied_in_its_own_order_without_searching_through_itself(command: list[str]) -> None:
     """Without room made first it is thousands of slots a key: a client of many topics took a second to leave."""
     found = re.fullmatch(r"(\S+) slots\n", output_of(command, "copy", 100_000))
