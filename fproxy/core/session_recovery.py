@@ -5,6 +5,7 @@ from typing import Any
 
 from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.stream_position import parse_position
+from fproxy.core.unplaced_topics import UnplacedTopics
 from fproxy.core.upstream_effects import Effect, Recovered, Recovering, Unrecoverable
 
 _OF_AUTH = 0
@@ -26,6 +27,7 @@ class SessionRecovery:
         "_by_request",
         "_followed",
         "_interrupted",
+        "_is_peer",
         "_leaves_out",
         "_requests",
         "_unplaced",
@@ -44,11 +46,12 @@ class SessionRecovery:
         self._followed = followed
         self.is_asked = False  # and not answered
         self._by_request = False
+        self._is_peer = False  # else the server tells no place
         self._requests = 0
         # Whether topics are asked for again of which what was missed does not come; None before any are asked for.
         self._leaves_out: bool | None = None
         # The topics that had no place when the last connection was lost, as long as requests are to come.
-        self._unplaced: set[str] = set()
+        self._unplaced = UnplacedTopics()
         self._waiting: set[int] = set()  # the numbers of what is being recovered
         self._interrupted = False
 
@@ -68,6 +71,7 @@ class SessionRecovery:
         Args:
             is_peer: whether the upstream is a role of ours.
         """
+        self._is_peer = is_peer
         followed = self._followed
         if followed is None:
             return None, []
@@ -105,7 +109,7 @@ class SessionRecovery:
 
     def all_requested(self) -> list[Effect]:
         """All requests that the connection begins with have been sent."""
-        self._unplaced = set()
+        self._unplaced = UnplacedTopics()
         if (
             self.is_asked or not self._requests
         ):  # else the position is told behind this, or nothing is recovered
@@ -115,7 +119,11 @@ class SessionRecovery:
 
     def requested(self, topics: Collection[str]) -> None:
         """Topics are asked for, and what was missed of them is not."""
-        if self._followed is not None and not (self._followed.is_known and self._followed.is_counted):
+        if (
+            self._is_peer
+            and self._followed is not None
+            and not (self._followed.is_known and self._followed.is_counted)
+        ):
             self._followed.unplaced.requested(topics)
 
     def acknowledged(self, topics: Collection[str]) -> None:
@@ -204,7 +212,7 @@ class SessionRecovery:
     def lost(self, now: int) -> None:
         """The connection is lost, at a time in Unix milliseconds."""
         if self._followed is not None:
-            self._followed.unplaced.requested(self._unplaced)
+            self._followed.unplaced.put_back(self._unplaced)
             self._followed.lost(now)
 
     def _leaves_topics_out(self, followed: FollowedStream) -> bool:

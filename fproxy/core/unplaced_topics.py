@@ -6,59 +6,85 @@ the server had sent before it knew of them, behind what has come since.
 
 from collections.abc import Iterable
 
+from fproxy.core.spread import SpreadSet
+
 
 class UnplacedTopics:
-    """Those of one role and its server, from connection to connection."""
+    """Those of one role and its server, from connection to connection.
 
-    __slots__ = ("_acknowledged", "_requested")
+    Nothing here takes longer for more topics than are passed in: what is forgotten at once is freed little by little.
+    """
+
+    __slots__ = ("_acknowledged", "_forgotten", "_requested")
 
     def __init__(self) -> None:
         """Begin without any."""
-        self._requested: set[str] = set()
+        # Those that have been asked for, the latest first; and those that earlier servers had acknowledged.
+        self._requested: list[SpreadSet[str]] = [SpreadSet()]
         # The next place that is told is behind these.
-        self._acknowledged: set[str] = set()
+        self._acknowledged = SpreadSet[str]()
+        self._forgotten: list[set[str]] = []
 
     def __contains__(self, topic: str) -> bool:
         """Return whether a topic is one of them."""
-        return topic in self._requested or topic in self._acknowledged
+        return topic in self._acknowledged or any(topic in requested for requested in self._requested)
 
     def __bool__(self) -> bool:
         """Return whether there are any."""
-        return bool(self._requested or self._acknowledged)
+        return bool(self._acknowledged) or any(self._requested)
 
     def requested(self, topics: Iterable[str]) -> None:
         """Topics are asked for."""
-        self._requested.update(topics)
+        self._requested[0].update(topics)
+        self._free_some()
 
     def acknowledged(self, topics: Iterable[str]) -> None:
         """The server has acknowledged topics: those among them have a place once it tells the next one."""
         for topic in topics:
-            if topic in self._requested:
-                self._requested.discard(topic)
+            if any(topic in requested for requested in self._requested):
+                for requested in self._requested:
+                    requested.discard(topic)
                 self._acknowledged.add(topic)
+        self._free_some()
 
     def given_up(self, topics: Iterable[str]) -> None:
         """Topics are wanted no more, or were refused."""
         for topic in topics:
-            self._requested.discard(topic)
-            self._acknowledged.discard(topic)
+            for unplaced in (self._acknowledged, *self._requested):
+                unplaced.discard(topic)
+        self._free_some()
 
     def placed(self) -> None:
         """The server has said where its stream is."""
-        self._acknowledged.clear()
+        self._forgotten += self._acknowledged.parts
+        self._acknowledged = SpreadSet()
 
     def lost(self) -> None:
         """The connection is lost: what is told on the next one is not behind what came on this one."""
-        self._requested |= self._acknowledged
-        self._acknowledged.clear()
+        self._keep([self._acknowledged])
+        self._acknowledged = SpreadSet()
 
-    def take_all(self) -> set[str]:
+    def take_all(self) -> "UnplacedTopics":
         """Return all, and forget them."""
-        taken = self._requested | self._acknowledged
-        self.clear()
+        taken = UnplacedTopics()
+        taken._keep([self._acknowledged, *self._requested])
+        self._requested, self._acknowledged = [SpreadSet()], SpreadSet()
         return taken
+
+    def put_back(self, taken: "UnplacedTopics") -> None:
+        """Remember what was taken after all."""
+        self._keep(taken._requested)
 
     def clear(self) -> None:
         """Nothing depends on it any more."""
-        self._requested = set()
-        self._acknowledged = set()
+        for unplaced in (self._acknowledged, *self._requested):
+            self._forgotten += unplaced.parts
+        self._requested, self._acknowledged = [SpreadSet()], SpreadSet()
+
+    def _keep(self, more: list[SpreadSet[str]]) -> None:
+        first, *earlier = self._requested
+        self._requested = [first, *(requested for requested in (*earlier, *more) if requested)]
+
+    def _free_some(self) -> None:
+        if self._forgotten:
+            self._forgotten.pop()
