@@ -19,17 +19,17 @@ Nothing here knows of sockets or of time: times are passed in, and what must be 
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from fproxy.core.demand_changes import Changes
 from fproxy.core.flowing_topics import FlowingTopics
 from fproxy.core.lingering import Lingering
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.spread import SpreadDict, SpreadSet
 from fproxy.core.symbol_limits import SymbolLimits, is_want_of_room
 from fproxy.core.topic_queue import TopicQueue
-from fproxy.core.topics import WILDCARD, covering_topic
-from fproxy.core.visit import Visit
+from fproxy.core.topics import covering_topic, is_wildcard
+from fproxy.core.unasked_topics import UnaskedTopics
 
 DEFAULT_LINGER: Final = 30.0
 """How long a topic outlives the last client that wanted it, in seconds."""
@@ -40,32 +40,6 @@ MAX_DROPS: Final = 400
 
 MAX_ASKS: Final = 400
 """How many are asked for in one go."""
-
-_OF_ALL_SYMBOLS: Final = f".{WILDCARD}"
-
-
-class Changes(NamedTuple):
-    """What to say upstream: everything to subscribe before anything to unsubscribe, but for what makes room.
-
-    Attributes:
-        subscribe: topics to subscribe to, wildcards first.
-        unsubscribe: topics to unsubscribe from.
-        since: of the topics to subscribe to, those of which what has passed is wanted too, each with the time from
-            which on, in Unix milliseconds.
-        make_room: topics to unsubscribe from first, because the upstream would refuse others else.
-        are_all: whether everything that is wanted has been asked for with these.
-    """
-
-    subscribe: tuple[str, ...]
-    unsubscribe: tuple[str, ...]
-    since: Mapping[str, int] = MappingProxyType({})
-    make_room: tuple[str, ...] = ()
-    are_all: bool = True
-
-    @property
-    def given_up(self) -> tuple[str, ...]:
-        """All topics to unsubscribe from."""
-        return self.make_room + self.unsubscribe
 
 
 class Demand:
@@ -87,15 +61,11 @@ class Demand:
         "_covered",
         "_flows",
         "_holders",
-        "_is_looking",
         "_limited_lingering",
         "_limits",
         "_lingering",
         "_refused",
-        "_touched",
-        "_touched_wildcards",
-        "_unlooked",
-        "_unlooked_wildcards",
+        "_unasked",
         "_wildcards",
         "drops",
         "leftovers",
@@ -128,13 +98,8 @@ class Demand:
         self._lingering = Lingering()  # topics without holders, active or refused
         # Active wildcard -> wanted topics that are not active because it covers them.
         self._covered: dict[str, TopicQueue[None]] = {}
-        # Wanted topics that are neither active, covered nor refused yet, in the order of their acquisition, each with
-        # the time from when on what has passed is wanted too, or None.
-        self._touched_wildcards = TopicQueue[int | None]()
-        self._touched = TopicQueue[int | None]()
-        self._is_looking = False  # for more of them, in what follows
-        self._unlooked_wildcards = Visit()
-        self._unlooked = Visit()
+        # Wanted topics that are neither active, covered nor refused yet.
+        self._unasked = UnaskedTopics()
         self.leftovers: list[Collection[str]] = []
 
     def __len__(self) -> int:
@@ -153,7 +118,7 @@ class Demand:
     @property
     def has_more(self) -> bool:
         """Whether ``changes`` has more to ask for right now."""
-        return bool(self._touched.size or self._touched_wildcards.size or self._is_looking)
+        return self._unasked.has_more
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -185,15 +150,15 @@ class Demand:
         part[topic] = holders + 1
         if holders:
             if self._forget_want_of_room(topic):
-                self._touch(topic, None)
+                self._unasked.add(topic, None)
             return
-        if _is_wildcard(topic):
+        if is_wildcard(topic):
             self._wildcards[topic] = None
         self._limits.add(_type_of(topic))
         # A topic that lingers is as active, or as refused, as it was.
         if not self._lingering.discard(topic):
             self._flows.forget_before(topic)
-            self._touch(topic, since)
+            self._unasked.add(topic, since)
         else:
             self._forget_limited(topic)
 
@@ -215,7 +180,7 @@ class Demand:
             part[topic] = holders - 1
             return
         del part[topic]
-        if _is_wildcard(topic):
+        if is_wildcard(topic):
             self._wildcards.pop(topic)
         event_type = _type_of(topic)
         self._limits.discard(event_type)
@@ -225,7 +190,7 @@ class Demand:
             if topic in self._active and self._is_limited(topic):
                 self._limited_lingering.setdefault(event_type, OrderedDict())[topic] = None
             return
-        self._touched_of(topic).discard(topic)
+        self._unasked.discard(topic)
         self._flows.forget_before(topic)
         covered = self._covered.get(covering_topic(topic))
         if covered is not None:
@@ -241,7 +206,7 @@ class Demand:
             now: the time, in seconds; topics whose linger has passed by then are dropped.
             drop: whether to drop any.
         """
-        wildcards, others, asked = self._take_touched() if self.has_more else ([], [], {})
+        wildcards, others, asked = self._take_unasked() if self.has_more else ([], [], {})
         # A wildcard goes when all that it may cover has been looked at.
         unsubscribe, uncovered = self._expire(now) if drop and not self.has_more else ([], [])
         subscribe = wildcards + uncovered + others
@@ -289,7 +254,7 @@ class Demand:
 
     def awaits_past(self, topic: str) -> bool:
         """Return whether the upstream has still to bring what has passed of a topic."""
-        return self._flows.awaits(topic) or self._touched_of(topic).get(topic) is not None
+        return self._flows.awaits(topic) or self._unasked.since(topic) is not None
 
     def recovering(self, *, is_complete: bool, all_of: Iterable[str], gap_ahead: bool = False) -> None:
         """The upstream is about to bring what was missed while the connection was lost.
@@ -332,8 +297,7 @@ class Demand:
                 self._refused[topic] = message
                 covered = self._covered.pop(topic, None)
                 if covered:
-                    self._unlooked.add(covered.buckets())
-                    self._is_looking = True
+                    self._unasked.look_through(covered.buckets())
 
     def reset(self, *, is_recoverable: bool = False) -> None:
         """The connection is lost: nothing is active, and the next ``changes`` asks for all that is wanted.
@@ -342,64 +306,41 @@ class Demand:
             is_recoverable: whether the upstream may bring later what is missed now.
         """
         self.leftovers += (*self._active.parts, *self._refused.parts)
-        queues: tuple[TopicQueue[Any], ...] = (self._lingering, self._touched_wildcards, self._touched)
-        for queue in (*queues, *self._covered.values()):
+        self.leftovers += self._unasked.parts()
+        queues: list[TopicQueue[Any]] = [self._lingering, *self._covered.values()]
+        for queue in queues:
             self.leftovers += queue.parts()
         self._active = SpreadSet()
         self._refused = SpreadDict()
         self._lingering = Lingering()
         self._limited_lingering.clear()
         self._covered = {}
-        self._touched_wildcards, self._touched = TopicQueue(), TopicQueue()
-        self._unlooked_wildcards, self._unlooked = Visit(self._wildcards.parts), Visit(self._holders.parts)
-        self._is_looking = True
+        self._unasked = UnaskedTopics(self._wildcards.parts, self._holders.parts)
         self.leftovers += self._flows.lost(len(self._holders), is_recoverable=is_recoverable)
-
-    def _touched_of(self, topic: str) -> TopicQueue[int | None]:
-        return self._touched_wildcards if _is_wildcard(topic) else self._touched
-
-    def _touch(self, topic: str, since: int | None) -> None:
-        touched = self._touched_of(topic)
-        if not touched.size or topic not in touched:
-            touched.add(topic, since)
 
     def _is_to_be_asked(self, topic: str) -> bool:
         """Return whether a topic that was come across may have to be asked for."""
         return topic in self._holders and topic not in self._active and topic not in self._refused
 
-    def _take_touched(self) -> tuple[list[str], list[str], dict[str, int]]:
+    def _take_unasked(self) -> tuple[list[str], list[str], dict[str, int]]:
         """Take a bounded number of topics that are to be asked for: wildcards first, as they cover others.
 
         Returns:
             the wildcards, which are active now; the others that none covers; and of which of them what has passed is
             wanted too, from when on.
         """
-        wildcards: dict[str, None] = {}
-        others: dict[str, None] = {}
-        asked: dict[str, int] = {}
-        for topic, since in self._touched_wildcards.take(MAX_ASKS):
-            wildcards[topic] = None
-            if since is not None:
-                asked[topic] = since
-        if self._is_looking:
-            for topic in self._unlooked_wildcards.take(MAX_ASKS - len(wildcards)):
-                if self._is_to_be_asked(topic) and topic not in self._touched_wildcards:
-                    wildcards[topic] = None
+        wildcards = self._unasked.take_wildcards(MAX_ASKS, self._is_to_be_asked)
         self._active.update(wildcards)
-        if self._touched_wildcards.size or self._unlooked_wildcards:
-            return list(wildcards), [], asked
-        most = MAX_ASKS - len(wildcards)
-        for topic, since in self._touched.take(most):
-            if self._cover(topic):
-                continue
-            others[topic] = None
-            if since is not None:
-                asked[topic] = since
-        if self._is_looking:
-            for topic in self._unlooked.take(most - len(others)):
-                if self._is_to_be_asked(topic) and topic not in self._touched and not self._cover(topic):
-                    others[topic] = None
-            self._is_looking = bool(self._unlooked)
+        others: dict[str, int | None] = {}
+        if not self._unasked.has_wildcards:
+            found = self._unasked.take_others(MAX_ASKS - len(wildcards), self._is_to_be_asked)
+            others = {topic: since for topic, since in found.items() if not self._cover(topic)}
+        asked = {
+            topic: since
+            for taken in (wildcards, others)
+            for topic, since in taken.items()
+            if since is not None
+        }
         return list(wildcards), list(others), asked
 
     def _cover(self, topic: str) -> bool:
@@ -482,7 +423,3 @@ class Demand:
 
 def _type_of(topic: str) -> str:
     return topic.partition(".")[0]
-
-
-def _is_wildcard(topic: str) -> bool:
-    return topic.endswith(_OF_ALL_SYMBOLS)

@@ -153,3 +153,11 @@ def covering_topic(text: str) -> str:
     """Return the wildcard topic that covers an upstream topic: ``T.*`` for both ``T.AAPL`` and ``T.*``."""
     event_type, _, _ = text.partition(".")
     return f"{event_type}.{WILDCARD}"
+
+
+_OF_ALL_SYMBOLS: Final = f".{WILDCARD}"
+
+
+def is_wildcard(text: str) -> bool:
+    """Return whether an upstream topic is a wildcard: ``T.*`` is one."""
+    return text.endswith(_OF_ALL_SYMBOLS)

@@ -17,7 +17,8 @@ late, and in order. Whether they do is known when the upstream is back.
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from fproxy.core.demand import DEFAULT_LINGER, Changes, Demand
+from fproxy.core.demand import DEFAULT_LINGER, Demand
+from fproxy.core.demand_changes import Changes
 from fproxy.core.spread import SpreadDict, SpreadSet
 from fproxy.core.status_event import (
     INTERRUPTED_STATUS,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from fproxy.core.demand import Changes
+from fproxy.core.demand_changes import Changes
 from fproxy.core.topics import bar_interval
 
 MAX_TOPICS_PER_REQUEST: Final = 1_000

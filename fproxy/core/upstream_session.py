@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from fproxy.core.demand import Changes
+from fproxy.core.demand_changes import Changes
 from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.redaction import redact
 from fproxy.core.request_answers import Request, RequestAnswers

@@ -2,7 +2,7 @@
 
 from fproxy._bars import BarBuilder
 from fproxy.core.bar_wants import BarWants
-from fproxy.core.demand import Changes
+from fproxy.core.demand_changes import Changes
 from fproxy.core.trade_demand import TradeDemand
 
 

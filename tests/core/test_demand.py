@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from fproxy.core import demand as demand_module
-from fproxy.core.demand import MAX_ASKS, MAX_DROPS, Changes, Demand
+from fproxy.core.demand import MAX_ASKS, MAX_DROPS, Demand
+from fproxy.core.demand_changes import Changes
 from fproxy.core.market import MARKETS
 from fproxy.core.spread import PARTS
 from fproxy.core.topic_queue import IN_A_BUCKET

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from fproxy.core.demand import Changes
+from fproxy.core.demand_changes import Changes
 from fproxy.core.followed_stream import FollowedStream
 from fproxy.core.stream_position import PositionStatus, RecoveryStart, StreamPosition, recovered_event
 from fproxy.core.upstream_effects import Effect, Recovered, Recovering, Send, Whole

@@ -5,7 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fproxy.core.demand import Changes, Demand
+from fproxy.core.demand import Demand
+from fproxy.core.demand_changes import Changes
 from fproxy.core.market import MARKETS, EventType, Market
 from fproxy.core.symbol_limits import SymbolLimits
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fproxy.core.demand import Changes
+from fproxy.core.demand_changes import Changes
 from fproxy.core.request_answers import ANSWER_TIME, MAX_OUTSTANDING
 from fproxy.core.upstream_effects import (
     Abandon,
