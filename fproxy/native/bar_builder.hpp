@@ -91,7 +91,9 @@ class BarBuilder {
     // The same of a message that has been scanned, with the secrets of this module.
     void feed(const ScannedMessage &message, int64_t now) {
         rebuild();
+        const Event *fetched = message.events->begin();
         for (const Event &event : *message.events) {
+            if (&event == fetched && symbols_.is_large()) fetched = fetch(fetched, message.events->end());
             if (!source_.takes(event)) continue;
             const uint32_t index = symbols_.find(event.symbol);
             const bool wanted =
@@ -189,6 +191,7 @@ class BarBuilder {
     };
 
     static constexpr std::string_view kWildcard = "*";
+    static constexpr size_t kFetched = 32;       // trades at once
     static constexpr size_t kSwept = 64;         // as many symbols are looked at when the clock has moved on
     static constexpr size_t kConfirmations = 4;  // as many trades in a row dated far ahead are right
     static constexpr int64_t kHoldMs = 1'000;    // and so are fewer that nothing has contradicted for this long
@@ -211,6 +214,27 @@ class BarBuilder {
     std::vector<HeldTrade> held_;  // dated far ahead, and not confirmed yet
     int64_t held_since_ = 0;
     int behind_in_a_row_ = 0;
+
+    // Have the memory fetched that some trades need, step by step, so that it comes for all of them at once. Returns where the
+    // next ones begin.
+    const Event *fetch(const Event *event, const Event *end) const {
+        const Event *trades[kFetched];
+        uint32_t symbols[kFetched];
+        size_t count = 0;
+        for (; event != end && count < kFetched; ++event) {
+            if (!source_.takes(*event)) continue;
+            trades[count++] = event;
+            symbols_.fetch_slot(event->symbol);
+        }
+        size_t known = 0;
+        for (size_t i = 0; i < count; ++i) {
+            symbols[known] = symbols_.fetch_symbol(trades[i]->symbol);
+            known += symbols[known] != SymbolTable::kAbsent;
+        }
+        for (size_t i = 0; i < known; ++i) symbols_.fetch_whole(symbols[i]);
+        for (size_t i = 0; i < known; ++i) symbols_.fetch_series(symbols[i]);
+        return event;
+    }
 
     static Text text_of(std::string_view name) { return Text::of(name.data(), name.size()); }
 

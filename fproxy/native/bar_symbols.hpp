@@ -116,6 +116,27 @@ class SymbolTable {
         return found == nullptr ? kAbsent : found->index;
     }
 
+    // Whether there are more than caches hold: then what trades of them need is worth fetching beforehand, for many at once.
+    bool is_large() const { return slots_.size() > kCachedSymbols; }
+
+    // Have memory fetched, step by step, each for several symbols before the next: what find() looks at, what that leads to (and the
+    // number, as far as the key tells), the symbol itself, its series.
+    FPROXY_INLINE void fetch_slot(const Text &name) const { slots_.prefetch(KeyedHash::of_process().of(name.key, name.length)); }
+    uint32_t fetch_symbol(const Text &name) const {
+        const Slot *const found = slots_.find(KeyedHash::of_process().of(name.key, name.length), [&](const Slot &slot) {
+            return slot.key == name.key && slot.length == name.length;
+        });
+        if (found == nullptr) return kAbsent;
+        fetch_place(found->index);
+        return found->index;
+    }
+    FPROXY_INLINE void fetch_place(uint32_t index) const { __builtin_prefetch(&symbols_[index]); }
+    FPROXY_INLINE void fetch_whole(uint32_t index) const {
+        const char *const symbol = reinterpret_cast<const char *>(symbols_[index].get());
+        for (size_t at = 0; at < sizeof(Symbol); at += 64) __builtin_prefetch(symbol + at);
+    }
+    FPROXY_INLINE void fetch_series(uint32_t index) const { __builtin_prefetch(symbols_[index]->series.data()); }
+
     // Add a symbol that is not there.
     uint32_t add(const Text &name) {
         uint32_t index;
@@ -158,6 +179,8 @@ class SymbolTable {
     struct HashOfSlot {
         uint64_t operator()(const Slot &slot) const { return KeyedHash::of_process().of(slot.key, slot.length); }
     };
+
+    static constexpr size_t kCachedSymbols = 4 * 1024;
 
     const Separators separators_;
     OpenTable<Slot, HashOfSlot> slots_;

@@ -118,6 +118,8 @@ class BarWindows {
         std::vector<Window *> windows;
     };
 
+    static constexpr size_t kAhead = 4;
+
     const int64_t delay_;
     const size_t most_;
     const bool has_volume_;
@@ -138,11 +140,23 @@ class BarWindows {
         if (!std::is_sorted(windows.begin(), windows.end(), sooner)) std::sort(windows.begin(), windows.end(), sooner);
         const Interval &interval = *group.interval;
         const std::string ending = bar_ending(interval, end);
-        for (Window *window : windows) {
+        const bool is_large = symbols_.is_large();
+        for (size_t i = 0; i < windows.size(); ++i) {
+            if (is_large) fetch(windows, i);
+            Window *const window = windows[i];
             if (window->symbol != Window::kNoSymbol) close_window(interval, *window, ending);
             pool_.free(window);
         }
         open_ -= windows.size();
+    }
+
+    // Have the memory fetched that windows behind one need which is about to close: the more it takes, the longer before.
+    void fetch(const std::vector<Window *> &windows, size_t at) const {
+        const auto symbol_of = [&](size_t ahead) { return at + ahead < windows.size() ? windows[at + ahead]->symbol : Window::kNoSymbol; };
+        if (at + 4 * kAhead < windows.size()) __builtin_prefetch(windows[at + 4 * kAhead]);
+        if (const uint32_t symbol = symbol_of(3 * kAhead); symbol != Window::kNoSymbol) symbols_.fetch_place(symbol);
+        if (const uint32_t symbol = symbol_of(2 * kAhead); symbol != Window::kNoSymbol) symbols_.fetch_whole(symbol);
+        if (const uint32_t symbol = symbol_of(kAhead); symbol != Window::kNoSymbol) symbols_.fetch_series(symbol);
     }
 
     void close_window(const Interval &interval, Window &window, const std::string &ending) {

@@ -453,3 +453,19 @@ def test_messages_are_cut_between_bars() -> None:
     assert len(messages) > 10
     assert all(len(message) <= 1000 for message in messages)
     assert keys(messages) == [("1Ms", "A", time) for time in range(100)]
+
+
+def test_bars_of_more_symbols_than_caches_hold() -> None:
+    """With so many, memory is fetched ahead: by numbers of symbols, of which some are not there, or not any more."""
+    names = [f"S{number}" for number in range(6_000)]
+    builder = builder_of(*((100, name) for name in names))
+    feed(builder, ("S0", -1))
+    feed(builder, *((name, 10) for name in names), ("NOBODYS", 10))
+    for name in names[::3]:
+        builder.unwant(100, name)
+    builder.want(100, "NEW")
+    wanted = [name for number, name in enumerate(names) if number % 3]
+    feed(builder, *((name, 20) for name in names), ("NEW", 110), *((name, 110) for name in wanted))
+    assert keys(builder.collect()) == [("100Ms", name, 0) for name in wanted]
+    feed(builder, ("S1", 500))
+    assert keys(builder.collect()) == [("100Ms", name, 100) for name in ("NEW", *wanted)]
