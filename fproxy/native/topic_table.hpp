@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -23,6 +22,7 @@
 #include "growing_array.hpp"
 #include "kept_text.hpp"
 #include "keyed_hash.hpp"
+#include "known_types.hpp"
 #include "steady_table.hpp"
 #include "topic_types.hpp"
 
@@ -251,19 +251,9 @@ class TopicTable {
     };
     static uint32_t tag_of(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
 
-    // What matching needs of the few types that events have: found without a look at the table.
-    struct KnownType {
-        uint64_t key = 0;
-        uint32_t length = ~uint32_t{0};  // no type's: nothing is known here
-        bool has_exact = false;
-        uint64_t hash = 0;         // of the type
-        TopicId wildcard = kNone;  // the type's, or `*` when no topic has the type
-    };
-    static constexpr unsigned kKnownTypesLog2 = 6;
-
     KeyedHash hash_;
     KeyedHash fingerprint_;
-    KnownType known_types_[1 << kKnownTypesLog2];
+    KnownTypes known_types_;
     TopicTypes types_;
     SteadyTable<Slot, HashOfSlot> slots_;  // exact topics
     GrowingArray<Row> rows_;              // by TopicId, as topics_
@@ -276,7 +266,7 @@ class TopicTable {
 
     TopicType &type_of(const Text &text) {
         if (TopicType *const known = types_.find(text)) return *known;
-        forget_known_types();
+        known_types_.forget();
         TopicType &type = types_.make(text);
         if (type.is_bar) type.sources = bar_sources_;
         type.wildcard = new_topic(Kind::kWildcard, &type, Text{});
@@ -286,7 +276,7 @@ class TopicTable {
     }
 
     void forget(TopicType *type) {
-        forget_known_types();
+        known_types_.forget();
         free_topic(type->wildcard);
         types_.forget(type);
     }
@@ -365,17 +355,12 @@ class TopicTable {
     }
 
     const KnownType &known_type(const Text &type) {
-        KnownType &known = known_types_[type.key * 0x9E3779B97F4A7C15u >> (64 - kKnownTypesLog2)];
-        // Longer keys are hashes, which only the table tells apart.
-        if (__builtin_expect(known.key != type.key || known.length != type.length || type.length > Text::kPackedLength, 0)) {
+        return known_types_.of(type, [&] {
             const TopicType *const found = types_.find(type);
-            known = {type.key, type.length, found != nullptr && !found->exact.empty(), hash_of(type),
-                     found == nullptr ? everything_ : found->wildcard};
-        }
-        return known;
+            return KnownType{type.key, type.length, found != nullptr && !found->exact.empty(), hash_of(type),
+                             found == nullptr ? everything_ : found->wildcard};
+        });
     }
-
-    void forget_known_types() { std::fill(std::begin(known_types_), std::end(known_types_), KnownType{}); }
 
     uint64_t hash_of(const Text &type) const { return hash_.of(type.key, type.length); }
     uint64_t hash_of(const Text &type, const Text &symbol) const { return hash_.of(hash_of(type), symbol.key, symbol.length); }
@@ -409,12 +394,12 @@ class TopicTable {
     uint64_t hash_of(TopicId id) const { return hash_of(topics_[id].type->text, rows_[id].symbol.text()); }
 
     void insert(TopicId id) {
-        forget_known_types();
+        known_types_.forget();
         slots_.insert(Slot{tag_of(hash_of(id)), id});
     }
 
     void erase(TopicId id) {
-        forget_known_types();
+        known_types_.forget();
         slots_.erase(slots_.find(hash_of(id), [id](const Slot &found) { return found.topic == id; }));
     }
 };
