@@ -108,8 +108,8 @@ class TopicTable {
 
     // Give back some of the memory that the topics of a burst took, once most of it is free: what was made last is at the end, as
     // the lowest numbers are used first. Returns whether there is more to give back.
-    bool trim() {
-        for (size_t most = kTrimmedAtOnce; most != 0 && is_to_be_trimmed(); --most) {
+    bool trim(size_t most = kTrimmedAtOnce) {
+        for (; most != 0 && is_to_be_trimmed(); --most) {
             topics_.pop_back();
             rows_.pop_back();
         }
@@ -214,7 +214,7 @@ class TopicTable {
 
     static constexpr uint32_t kNone = ~uint32_t{0};
     static constexpr size_t kLeastTrimmed = 4096;
-    static constexpr size_t kTrimmedAtOnce = 16 * 1024;  // a tenth of a millisecond's work
+    static constexpr size_t kTrimmedAtOnce = 8 * 1024;  // a millisecond's work
     static constexpr size_t kCachedTopics = 16 * 1024;
 
     enum class Kind : uint8_t { kFree, kEverything, kWildcard, kExact };
@@ -287,8 +287,8 @@ class TopicTable {
         --used_;
         free_.push_back(id);
         std::push_heap(free_.begin(), free_.end(), std::greater<>());
-        // Few looks at whether it is worth it: trim() goes on with it.
-        if (used_ < 64 || (used_ & (used_ - 1)) == 0) trim();
+        // Few looks at whether it is worth it, and for little: who calls trim() goes on with it.
+        if ((used_ & (used_ - 1)) == 0) trim(kLeastTrimmed / 8);
     }
 
     bool is_to_be_trimmed() {
