@@ -30,6 +30,8 @@ from fproxy.face.supervisor import Supervisor, free_port
 
 SYMBOLS = ("AAPL", "TSLA", "NVDA")
 INTERVALS = (100, 250)
+BAR_DELAY = "2000"
+"""In milliseconds: longer than a trade takes on a busy machine, so that none is late."""
 TOPICS = ",".join(f"{kind}.{symbol}" for kind in ("T", "Q") for symbol in SYMBOLS)
 BAR_TOPICS = ",".join(f"{interval}Ms.{symbol}" for interval in INTERVALS for symbol in SYMBOLS)
 
@@ -258,7 +260,7 @@ class Demo:
             log_level="info",
             settings=known_settings(),
         )
-        own = {"FPROXY_ADMIN_PORT": "0"}
+        own = {"FPROXY_BAR_DELAY_MS": BAR_DELAY, "FPROXY_ADMIN_PORT": "0"}
         children = tuple(replace(child, environment={**child.environment, **own}) for child in children)
         self.url = f"ws://{LOOPBACK}:{ports.proxy}/stocks"
         self.lines: list[str] = []
