@@ -31,7 +31,9 @@ class Source:
         self.port = 0
         self._each_tick = max(1, round(rate * TICK))
         self.padded_bytes_per_second = padded_bytes_per_second
-        self._connections: set[ServerConnection] = set()
+        # In the order in which they came: who is measured connects first, and is sent to first. To send wakes whoever
+        # gets it, who may take this core over from the source before it sends to the next.
+        self._connections: dict[ServerConnection, None] = {}
         self._server: Any = None
         self._task: asyncio.Task[None] | None = None
         self._next = 0
@@ -68,7 +70,7 @@ class Source:
                     continue
                 topics = request["params"].split(",")
                 if request["action"] == "subscribe" and any(topic.startswith("T.") for topic in topics):
-                    self._connections.add(connection)
+                    self._connections[connection] = None
                 await connection.send(
                     json.dumps(
                         [
@@ -81,7 +83,7 @@ class Source:
                         ]
                     )
                 )
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
 
     async def _play(self) -> None:
         loop = asyncio.get_running_loop()

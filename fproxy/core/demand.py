@@ -35,10 +35,10 @@ DEFAULT_LINGER: Final = 30.0
 """How long a topic outlives the last client that wanted it, in seconds."""
 
 
-MAX_DROPS: Final = 400
-"""How many topics are dropped, or asked for in the place of a wildcard, in one go: about a millisecond's work."""
+MAX_DROPS: Final = 50
+"""How many topics are dropped, or asked for in the place of a wildcard, in one go: about half a millisecond's work."""
 
-MAX_ASKS: Final = 400
+MAX_ASKS: Final = 50
 """How many are asked for in one go."""
 
 

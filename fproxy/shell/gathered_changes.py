@@ -40,6 +40,11 @@ class GatheredChanges:
         if self._handle is None:
             self._handle = self._loop.call_soon(self._say_or_put_off)
 
+    def go_on(self) -> None:
+        """More has changed than was said: the rest is not put off."""
+        self._said = -INTERVAL
+        self.changed()
+
     def cancel(self) -> None:
         """Say nothing of what has changed so far."""
         if self._handle is not None:

@@ -45,7 +45,7 @@ from fproxy.shell.work_steps import Steps, WorkSteps
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DROP_INTERVAL: Final = 0.02
+DROP_INTERVAL: Final = 0.005
 """How long to wait before more topics are dropped than are in one go, in seconds: nobody is in a hurry for that."""
 
 MOST_AHEAD: Final = 64
@@ -358,7 +358,7 @@ class UpstreamLink(WSListener):
             self._call(self._listener.given_up, changes.given_up)
         if not changes.are_all:
             if self._session.outstanding < MOST_AHEAD:
-                self.poke()
+                self._changes.go_on()
             else:
                 self._loop.call_later(DROP_INTERVAL, self.poke)
         deadline = self._demand.deadline()

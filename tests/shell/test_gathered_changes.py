@@ -56,6 +56,17 @@ async def test_a_last_change_is_said_when_a_turn_brings_no_other() -> None:
     assert teller.said == [1, 1]
 
 
+async def test_what_is_said_in_pieces_is_not_put_off() -> None:
+    teller = Teller()
+    teller.change()
+    await turns()
+    for _ in range(3):
+        teller.change()
+        teller.changes.go_on()
+        await turns()
+    assert teller.said == [1, 1, 1, 1]
+
+
 async def test_what_is_cancelled_is_not_said() -> None:
     teller = Teller()
     teller.change()
