@@ -123,6 +123,10 @@ class UpstreamSession:
         """Yield the tables of topics in parts, which who has no use for them any more may free one by one."""
         return self._answers.parts()
 
+    def let_go(self) -> None:
+        """Forget the answers, which refer back: the session is over, and is not asked for anything any more."""
+        del self._answers
+
     def opened(self, *, is_peer: bool = False) -> list[Effect]:
         """The connection is open. Return what that asks for.
 

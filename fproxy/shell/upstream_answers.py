@@ -82,6 +82,10 @@ class UpstreamAnswers:
         self._statuses, self._next = [], 0
         self._release()
 
+    def let_go(self) -> None:
+        """Forget the reader, which refers back: nothing more comes."""
+        del self._reader
+
     def _renew(self) -> None:
         self._left = AT_ONCE
 

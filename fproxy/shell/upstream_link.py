@@ -209,6 +209,16 @@ class UpstreamLink(WSListener):
             self.ready = False
             self._call(self._listener.disconnected, reason)
 
+    def let_go(self) -> None:
+        """Refer to nothing any more that refers back: else all of it would stay until a garbage collection.
+
+        To be called once the connection is lost, and its counts are not asked for any more.
+        """
+        self._answers.let_go()
+        self._session.let_go()
+        del self.on_ws_frame, self._reader, self._answers, self._changes
+        self._reads = self._silence = None
+
     async def say_goodbye(self, transport: WSTransport) -> None:
         """Close the connection in order, and wait until it is closed."""
         self._ending = True

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import gc
 import hashlib
 import json
 import logging
@@ -24,11 +25,13 @@ from websockets.exceptions import ConnectionClosed
 from fproxy._fastpath import FrameError
 from fproxy.core.demand import MAX_DROPS, Demand
 from fproxy.core.upstream_effects import Recovering
+from fproxy.core.upstream_session import UpstreamSession
 from fproxy.core.urls import UrlError
 from fproxy.metrics import Metrics
 from fproxy.shell import upstream_link
 from fproxy.shell.tls import UpstreamTls
 from fproxy.shell.upstream import UpstreamConnection, UpstreamOptions
+from fproxy.shell.upstream_link import UpstreamLink
 
 KEY = "kEy-5e83a"
 PATIENCE = 20.0
@@ -722,6 +725,25 @@ class TestReconnecting:
                 await log.line(
                     rf"WARNING Failed to connect to firehose at {url}: connection refused; next try in 1\.0 s"
                 )
+
+    async def test_a_lost_connection_leaves_nothing_behind_for_the_garbage_collector(self) -> None:
+        def links() -> int:
+            return sum(isinstance(each, UpstreamLink | UpstreamSession) for each in gc.get_objects())
+
+        async with Upstream() as upstream, Harness(f"ws://127.0.0.1:{upstream.port}", "T.A") as harness:
+            await harness.listener.until(lambda: harness.listener.acknowledged == ["T.A"])
+            gc.collect()
+            before = links()
+            gc.disable()
+            try:
+                for number in range(2, 5):
+                    upstream.kill()
+                    await harness.listener.until(
+                        lambda count=number: len(harness.listener.acknowledged) == count
+                    )
+                assert links() == before
+            finally:
+                gc.enable()
 
     async def test_killed_and_restarted_in_mid_stream(self, log: LogWatch) -> None:
         async def stream(upstream: Upstream, connection: ServerConnection) -> None:
