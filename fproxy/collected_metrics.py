@@ -17,17 +17,8 @@ NAMESPACE: Final = "fproxy"
 T = TypeVar("T")
 
 
-class FanoutCounts(Protocol):
+class FanoutCounts(ObservedDistributor, Protocol):
     """What a fan-out counts by itself, without Python objects on its hot path."""
-
-    @property
-    def events_in(self) -> int: ...  # noqa: D102
-
-    @property
-    def deliveries(self) -> int: ...  # noqa: D102
-
-    @property
-    def sent_bytes(self) -> int: ...  # noqa: D102
 
     @property
     def events_collected(self) -> int: ...  # noqa: D102

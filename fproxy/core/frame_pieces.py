@@ -34,9 +34,8 @@ class FramePieces:
         """
         self._max_bytes = max_bytes
         self._header = bytearray()  # the part of a header that has come
-        self._left = (
-            0  # bytes of the present frame's payload that are still to come, or to come behind this fragment
-        )
+        # Bytes of the payload of the frame that is being cut that come behind the present fragment.
+        self._left = 0
         self._left_of_fragment = 0  # bytes of the present fragment's payload that are still to come
         self._mask = b""  # of the frame that is being cut
         self._first_byte = 0  # of the next fragment's header, but for the bit that says that it is the last
@@ -83,11 +82,11 @@ class FramePieces:
         header = self._header
         if len(header) < 2:
             return 2
-        end = 2 + _LENGTH_BYTES.get(header[1] & _LENGTH, 0)
-        if end == 2 or len(header) < end:
+        end = _length_end(header)
+        if len(header) < end:
             return end
         is_cut = (
-            FRAGMENT_BYTES < int.from_bytes(header[2:end]) <= self._max_bytes
+            FRAGMENT_BYTES < _payload_bytes(header) <= self._max_bytes
             and header[1] & _MASKED
             and header[0] & _OPCODE in _DATA_OPCODES
         )
@@ -95,8 +94,7 @@ class FramePieces:
 
     def _begin(self, parts: list[bytes]) -> None:
         header = self._header
-        end = 2 + _LENGTH_BYTES.get(header[1] & _LENGTH, 0)
-        length = int.from_bytes(header[2:end]) if end > 2 else header[1] & _LENGTH
+        end, length = _length_end(header), _payload_bytes(header)
         if len(header) > end:
             self._left = length
             self._mask = bytes(header[end:])
@@ -115,3 +113,14 @@ class FramePieces:
         # Those behind the first continue it, and are the last when the whole frame was.
         self._first_byte &= _FINAL
         return bytes((first_byte, _MASKED | 126)) + length.to_bytes(2) + self._mask
+
+
+def _length_end(header: bytearray) -> int:
+    """Return where the length ends in a header of which at least two bytes have come (RFC 6455, section 5.2)."""
+    return 2 + _LENGTH_BYTES.get(header[1] & _LENGTH, 0)
+
+
+def _payload_bytes(header: bytearray) -> int:
+    """Return how long the payload is, from a header whose length has come."""
+    end = _length_end(header)
+    return int.from_bytes(header[2:end]) if end > 2 else header[1] & _LENGTH

@@ -103,21 +103,19 @@ def decode_long_request(message: LongMessage) -> Generator[None, None, tuple[dic
         yield
         end = pending.find(closing)
         cut = behind_a_topic.search(pending, PIECE, end if end >= 0 else len(pending))
-        if cut is not None:
-            parts += _parts(pending[: cut.end() - 1], is_array, at)
-            pending, at = pending[cut.end() :], at + cut.end()
-        elif end >= 0:
-            parts += _parts(pending[:end], is_array, at)
-        elif len(pending) > 2 * LONG_MESSAGE:
-            raise MessageError(f"malformed message: no topic ends from character {at} on, in 'params'")
-        elif (piece := next(pieces, None)) is None:
-            raise MessageError("malformed message: 'params' does not end")
-        else:
+        if cut is None and end < 0:
+            if len(pending) > 2 * LONG_MESSAGE:
+                raise MessageError(f"malformed message: no topic ends from character {at} on, in 'params'")
+            if (piece := next(pieces, None)) is None:
+                raise MessageError("malformed message: 'params' does not end")
             pending += piece
+            continue
+        parts += _parts(pending[: end if cut is None else cut.end() - 1], is_array, at)
         if len(parts) > MAX_TOPICS_PER_MESSAGE:
             raise too_many_topics()
-        if cut is None and end >= 0:
+        if cut is None:
             break
+        pending, at = pending[cut.end() :], at + cut.end()
     rest = pending[end + 1 :]
     while len(rest) <= LONG_MESSAGE and (piece := next(pieces, None)) is not None:
         rest += piece

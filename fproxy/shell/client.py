@@ -552,9 +552,9 @@ class Client(asyncio.BufferedProtocol):
             if not frame:
                 ends = True
             else:
-                self.write(
-                    frame
-                )  # no pong while it is closing: a client that does not read could ask without end
+                # While it is closing this writes nothing, no pong either: a client that does not read could ask for
+                # them without end.
+                self.write(frame)
         if protocol.close_expected():
             if self._stage < _Stage.CLOSING:
                 self._ending = closed_text(protocol)
