@@ -17,6 +17,12 @@ MAX_BAR_INTERVALS: Final = 256
 DEFAULT_MAX_BAR_INTERVALS: Final = 32
 """At how many intervals a client may have the bars of one symbol: others want some, too."""
 
+CLIENT: Final = "a client"
+"""Who has a limit, as refusals say it."""
+
+ALL_CLIENTS: Final = "all clients together"
+"""The same where the client is a filtered proxy, whose own clients are told what it is refused."""
+
 
 class BarAllowance:
     """How many intervals a client has of each symbol, and of all.
@@ -25,15 +31,17 @@ class BarAllowance:
     because it was refused later, is found out when it matters.
     """
 
-    __slots__ = ("_fresh", "_max_intervals", "_max_wildcards", "_topics")
+    __slots__ = ("_fresh", "_holder", "_max_intervals", "_max_wildcards", "_topics")
 
-    def __init__(self, *, max_wildcards: int, max_intervals: int) -> None:
+    def __init__(self, *, max_wildcards: int, max_intervals: int, holder: str = CLIENT) -> None:
         """Begin without topics.
 
         Args:
             max_wildcards: at how many intervals the client may have the bars of all symbols.
             max_intervals: at how many intervals it may have the bars of one symbol.
+            holder: who has these limits, as a refusal says it.
         """
+        self._holder = holder
         self._max_intervals = max_intervals
         self._max_wildcards = max_wildcards
         self._topics: dict[str, tuple[Topic, ...]] = {}  # of millisecond bars, by symbol
@@ -62,7 +70,7 @@ class BarAllowance:
             topics = tuple(other for other in topics if other in held or other in self._fresh)
             if len(topics) >= most:
                 of = "all symbols" if is_wildcard else "one symbol"
-                return f"too many intervals, a client may have {most} of {of}"
+                return f"too many intervals, {self._holder} may have {most} of {of}"
         self._topics[symbol] = (*topics, topic)
         self._fresh.add(topic)
         return None

@@ -15,7 +15,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
 
-from fproxy.core.bar_allowance import DEFAULT_MAX_BAR_INTERVALS, DEFAULT_MAX_BAR_WILDCARDS, BarAllowance
+from fproxy.core.bar_allowance import (
+    CLIENT,
+    DEFAULT_MAX_BAR_INTERVALS,
+    DEFAULT_MAX_BAR_WILDCARDS,
+    BarAllowance,
+)
 from fproxy.core.client_key import ClientKey
 from fproxy.core.client_keys import ClientKeys
 from fproxy.core.client_request import (
@@ -44,6 +49,10 @@ turn."""
 
 DEFAULT_MAX_TOPICS: Final = 100_000
 """The most topics that a client may have at once, unless its server is told otherwise: each takes memory."""
+
+DEFAULT_MAX_TOPICS_OF_ROLES: Final = 1_000_000
+"""The same where the client is a filtered proxy, which has what all its own clients want: one of them, with all that it
+may have, must leave room for the others."""
 
 MAX_ERRORS_BEFORE_AUTH: Final = 10
 """How many mistakes a client may make before it has authenticated; then the connection closes."""
@@ -150,6 +159,7 @@ class Session:
         "_denial",
         "_errors_before_auth",
         "_greets",
+        "_holder",
         "_keys",
         "_market",
         "_max_topics",
@@ -168,6 +178,7 @@ class Session:
         max_topics: int = DEFAULT_MAX_TOPICS,
         max_bar_wildcards: int = DEFAULT_MAX_BAR_WILDCARDS,
         max_bar_intervals: int = DEFAULT_MAX_BAR_INTERVALS,
+        holder: str = CLIENT,
     ) -> None:
         """Prepare a session.
 
@@ -179,10 +190,14 @@ class Session:
             max_topics: how many topics the client may have at once.
             max_bar_wildcards: at how many intervals it may have the millisecond bars of all symbols.
             max_bar_intervals: at how many it may have those of one symbol.
+            holder: who has these limits, as refusals say it.
         """
         self.authenticated = False
         self.key: ClientKey | None = None
-        self._bars = BarAllowance(max_wildcards=max_bar_wildcards, max_intervals=max_bar_intervals)
+        self._holder = holder
+        self._bars = BarAllowance(
+            max_wildcards=max_bar_wildcards, max_intervals=max_bar_intervals, holder=holder
+        )
         self._prefixes = PrefixAllowance()
         self._keys = keys
         self._greets = greets
@@ -259,7 +274,11 @@ class Session:
         """
         if action == "subscribe":
             since, recover, snapshot = since_of(request), recover_number_of(request), snapshot_of(request)
-            room = None if held is None else TopicRoom(held, self._topic_limit, self._bars, self._prefixes)
+            room = (
+                None
+                if held is None
+                else TopicRoom(held, self._topic_limit, self._bars, self._prefixes, self._holder)
+            )
             allowed = self.key.allows_topic if self.key and self.key.topics else None
             subscribe = partial(Subscribe, since=since, recover=recover, snapshot=snapshot)
             return _change(action, topics or topics_of(request), subscribe, self._market, room, allowed)

@@ -2,7 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 
-from fproxy.core.bar_allowance import BarAllowance
+from fproxy.core.bar_allowance import CLIENT, BarAllowance
 from fproxy.core.prefix_allowance import PrefixAllowance
 from fproxy.core.topics import Topic
 
@@ -10,10 +10,15 @@ from fproxy.core.topics import Topic
 class TopicRoom:
     """The room for the topics of one request, which are subscribed to in parts."""
 
-    __slots__ = ("_bars", "_held", "_is_tight", "_left", "_limit", "_prefixes")
+    __slots__ = ("_bars", "_held", "_holder", "_is_tight", "_left", "_limit", "_prefixes")
 
     def __init__(
-        self, held: AbstractSet[Topic], limit: int, bars: BarAllowance, prefixes: PrefixAllowance
+        self,
+        held: AbstractSet[Topic],
+        limit: int,
+        bars: BarAllowance,
+        prefixes: PrefixAllowance,
+        holder: str = CLIENT,
     ) -> None:
         """Prepare for a request.
 
@@ -22,9 +27,11 @@ class TopicRoom:
             limit: how many it may have.
             bars: what it may have of millisecond bars.
             prefixes: what it may have of prefixes.
+            holder: who has the limit, as a refusal says it.
         """
         self._held = held
         self._limit = limit
+        self._holder = holder
         self._bars = bars
         self._prefixes = prefixes
         self._left = 0
@@ -39,8 +46,10 @@ class TopicRoom:
 
     def refusal(self, topic: Topic) -> str | None:
         """Take the room that a topic needs, or return why there is none; one that is held takes none."""
-        if self._is_tight and topic not in self._held:
-            if self._left <= 0:
-                return f"too many topics, a client may have {self._limit}"
+        takes_room = self._is_tight and topic not in self._held
+        if takes_room and self._left <= 0:
+            return f"too many topics, {self._holder} may have {self._limit}"
+        refusal = self._prefixes.refusal(topic, self._held) or self._bars.refusal(topic, self._held)
+        if takes_room and refusal is None:
             self._left -= 1
-        return self._prefixes.refusal(topic, self._held) or self._bars.refusal(topic, self._held)
+        return refusal

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fproxy.core.bar_allowance import MAX_BAR_INTERVALS, MAX_BAR_WILDCARDS
+from fproxy.core.bar_allowance import ALL_CLIENTS, MAX_BAR_INTERVALS, MAX_BAR_WILDCARDS
 from fproxy.core.client_key import ClientKey
+from fproxy.core.control import DEFAULT_MAX_TOPICS_OF_ROLES
 from fproxy.core.loopback import is_loopback
 from fproxy.core.market import STOCKS, Market
 from fproxy.shell.client_limits import ClientLimits
@@ -21,6 +22,15 @@ from fproxy.shell.upstream_options import UpstreamOptions
 
 ANY_KEY: Final = "*"
 """As the only client key: accept whatever key a client sends."""
+
+
+# Where the clients are filtered proxies, each with what all its own clients want.
+_LIMITS_OF_ROLES: Final = ClientLimits(
+    max_topics=DEFAULT_MAX_TOPICS_OF_ROLES,
+    max_bar_wildcards=MAX_BAR_WILDCARDS,
+    max_bar_intervals=MAX_BAR_INTERVALS,
+    holder=ALL_CLIENTS,
+)
 
 
 class OpenServerError(ValueError):
@@ -186,7 +196,7 @@ class FirehoseSettings:
 
     markets: tuple[Market, ...] = (STOCKS,)
     own_of_markets: Mapping[Market, Mapping[str, Any]] = field(default_factory=dict)
-    server: ServerSettings = ServerSettings(port=8767)
+    server: ServerSettings = ServerSettings(port=8767, limits=_LIMITS_OF_ROLES)
     upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
     feed: str = ""
     vendor_url: str = "wss://socket.massive.com/stocks"
@@ -217,11 +227,7 @@ class AggregatorSettings:
 
     markets: tuple[Market, ...] = (STOCKS,)
     own_of_markets: Mapping[Market, Mapping[str, Any]] = field(default_factory=dict)
-    # Its clients are filtered proxies, each with what all its own clients want.
-    server: ServerSettings = ServerSettings(
-        port=8768,
-        limits=ClientLimits(max_bar_wildcards=MAX_BAR_WILDCARDS, max_bar_intervals=MAX_BAR_INTERVALS),
-    )
+    server: ServerSettings = ServerSettings(port=8768, limits=_LIMITS_OF_ROLES)
     upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
     firehose_url: str = "ws://localhost:8767"
     polygon_api_key: str = field(default="", repr=False)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fproxy.core.bar_allowance import DEFAULT_MAX_BAR_INTERVALS, DEFAULT_MAX_BAR_WILDCARDS
+from fproxy.core.bar_allowance import CLIENT, DEFAULT_MAX_BAR_INTERVALS, DEFAULT_MAX_BAR_WILDCARDS
 from fproxy.core.control import DEFAULT_MAX_TOPICS
 from fproxy.core.slow_client_policy import SlowClientPolicy
 
@@ -28,6 +28,7 @@ class ClientLimits:
             number.
         max_bar_wildcards: at how many intervals it may have the millisecond bars of all symbols.
         max_bar_intervals: at how many it may have those of one symbol.
+        holder: who has the limits of topics, as refusals say it.
     """
 
     handshake_timeout: float = 10.0
@@ -44,3 +45,4 @@ class ClientLimits:
     max_connections_per_key: int | None = None
     max_bar_wildcards: int = DEFAULT_MAX_BAR_WILDCARDS
     max_bar_intervals: int = DEFAULT_MAX_BAR_INTERVALS
+    holder: str = CLIENT

@@ -86,6 +86,7 @@ class ClientSession:
             max_topics=shared.limits.max_topics,
             max_bar_wildcards=shared.limits.max_bar_wildcards,
             max_bar_intervals=shared.limits.max_bar_intervals,
+            holder=shared.limits.holder,
         )
         self._bytes_before_auth = 0
         self._rate = MessageRate(shared.connection_limits.max_control_rate, shared.loop.time)

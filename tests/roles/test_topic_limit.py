@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from scripted_upstream import ScriptedUpstream, is_notice
@@ -130,3 +131,46 @@ async def test_a_client_may_have_bars_at_few_intervals() -> None:
                 "subscribed to: T.*",
             ]
         await role.stop()
+
+
+@pytest.mark.parametrize("upstream", [AggregatorSettings(), FirehoseSettings()])
+def test_one_client_with_all_its_topics_leaves_room_upstream_for_nine_more(
+    upstream: AggregatorSettings | FirehoseSettings,
+) -> None:
+    of_a_client = FilteredProxySettings().server.limits.max_topics
+    assert upstream.server.limits.max_topics >= 10 * of_a_client
+
+
+async def test_a_client_is_told_when_it_is_all_clients_together_who_have_too_much() -> None:
+    limits = replace(AggregatorSettings().server.limits, max_bar_wildcards=1, max_topics=2)
+    async with ScriptedUpstream() as firehose:
+        bars = Aggregator(
+            AggregatorSettings(server=ServerSettings(port=0, limits=limits), firehose_url=firehose.url),
+            Metrics(),
+        )
+        await bars.start()
+        url = f"ws://127.0.0.1:{bars.port}"
+        proxy = FilteredProxy(
+            FilteredProxySettings(
+                server=ServerSettings(port=0), firehose_url=firehose.url, aggregator_url=url
+            ),
+            Metrics(),
+        )
+        await proxy.start()
+        try:
+            async with connect(f"ws://127.0.0.1:{proxy.port}/") as client:
+                await client.send(json.dumps({"action": "auth", "params": "any"}))
+                await client.recv()
+                await client.send(json.dumps({"action": "subscribe", "params": "1Ms.*,2Ms.*,3Ms.X,3Ms.Y"}))
+                refused: set[str] = set()
+                while len(refused) < 2:
+                    refused |= {
+                        e["message"] for e in json.loads(await client.recv()) if e["status"] == "error"
+                    }
+                assert refused == {
+                    "too many intervals, all clients together may have 1 of all symbols: 2Ms.*",
+                    "too many topics, all clients together may have 2: 3Ms.Y",
+                }
+        finally:
+            await proxy.stop()
+            await bars.stop()
