@@ -61,15 +61,15 @@ def regularly(watches: Iterable[Watch], interval: float = INTERVAL) -> Iterator[
     """Have each of ``watches`` look again and again on the running loop, while the context lasts.
 
     Args:
-        watches: what to call, more of which may come. None of them may raise.
+        watches: what to call, more of which may come. None of them should raise.
         interval: the seconds between two calls.
     """
     loop = asyncio.get_running_loop()
 
     def turn() -> None:
+        handles[0] = loop.call_later(interval, turn)  # first: whatever goes wrong, keys go on expiring
         for watch in watches:
             watch.look()
-        handles[0] = loop.call_later(interval, turn)
 
     handles = [loop.call_later(interval, turn)]
     try:

@@ -1,10 +1,12 @@
 """The keys file: who may connect, and what each may do. Read, checked, and added to."""
 
+import fcntl
 import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -81,27 +83,62 @@ def add_key(path: Path, name: str) -> str:
     """
     if not _is_name(name):
         raise TomlFileError(f"{name!r} is not {_NAMES}")
-    before = ""
-    mode = 0o600
-    if path.exists():
+    target = Path(os.path.realpath(path))  # a symbolic link goes on leading to it
+    try:
+        with _one_at_a_time(target.parent):
+            return _add_key(path, target, name)
+    except OSError as error:
+        raise TomlFileError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _add_key(path: Path, target: Path, name: str) -> str:
+    before, mode, owner = "", 0o600, None
+    if target.exists():
         if any(file_key.key.name == name for file_key in read_keys_file(path)):
             raise TomlFileError(f"{path} has a key named {name!r} already")
-        before = path.read_text(encoding="utf-8-sig")
-        mode = stat.S_IMODE(path.stat().st_mode)
+        before = target.read_text(encoding="utf-8-sig")
+        owner = target.stat()
+        mode = stat.S_IMODE(owner.st_mode)
     key = new_key()
     quoted = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{name}"'
     gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
     text = f'{before}{gap}[keys.{quoted}]\nsha256 = "{key_digest(key).hex()}"\n'
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
             file.write(text)
+        if not _has_key(fresh, name):
+            raise TomlFileError(
+                f"{path} takes no table at its end: write what it has as tables such as [keys.alice], first"
+            )
         fresh.chmod(mode)
-        fresh.replace(path)  # at once: whoever reads it meanwhile finds the old one whole, or the new one
-    except OSError as error:
+        if owner is not None:
+            with suppress(PermissionError):  # root gives it back to whom it belongs to; others may not
+                os.chown(fresh, owner.st_uid, owner.st_gid)
+        fresh.replace(target)  # at once: whoever reads it meanwhile finds the old one whole, or the new one
+    except BaseException:
         fresh.unlink(missing_ok=True)
-        raise TomlFileError(f"cannot write {path}: {error.strerror}") from error
+        raise
     return key
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until nobody else adds a key to a file in a folder: of two that write what they have read, one is lost."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # as on a network's file system, which may have no such locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _has_key(path: Path, name: str) -> bool:
+    try:
+        return any(file_key.key.name == name for file_key in read_keys_file(path))
+    except TomlFileError:
+        return False
 
 
 _NAMES: Final = (

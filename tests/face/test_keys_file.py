@@ -1,9 +1,12 @@
 """The keys file: what it may say, what is said of a mistake in it, and how it is read again."""
 
+import asyncio
 import logging
+import os
 import re
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 from fproxy.core.client_key import ClientKey, TopicPatterns, key_digest
 from fproxy.core.slow_client_policy import SlowClientPolicy
 from fproxy.face.cli import fproxy
+from fproxy.face.file_watch import regularly
 from fproxy.face.keys_file import ENTRIES, add_key, read_keys_file
 from fproxy.face.keys_watch import KeysWatch
 from fproxy.face.settings.config_file import read_config_file
@@ -251,7 +255,72 @@ def test_a_key_that_cannot_be_added_is_refused(arguments: list[str], message: st
     assert path.read_text() == FULL
 
 
+def test_a_symbolic_link_to_the_file_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "keys.toml").write_text(FULL)
+    link = tmp_path / "keys.toml"
+    link.symlink_to("there/keys.toml")
+    add_key(link, "carol")
+    assert link.is_symlink()
+    assert len(read_keys_file(tmp_path / "there" / "keys.toml")) == 3
+
+
+def test_a_file_that_takes_no_table_at_its_end_is_left_as_it_is(tmp_path: Path) -> None:
+    path = write('keys = { alice = { key = "sesame" } }\n')
+    with pytest.raises(TomlFileError, match=r"keys\.toml takes no table at its end"):
+        add_key(path, "carol")
+    assert path.read_text() == 'keys = { alice = { key = "sesame" } }\n'
+    assert [found.name for found in tmp_path.iterdir()] == ["keys.toml"]
+
+
+def test_of_keys_that_are_added_at_the_same_time_none_is_lost(tmp_path: Path) -> None:
+    names = [f"client-{number}" for number in range(16)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        keys = list(pool.map(partial(add_key, tmp_path / "keys.toml"), names))
+    found = read_keys_file(tmp_path / "keys.toml")
+    assert {file_key.key.name for file_key in found} == set(names)
+    assert {file_key.key.digest for file_key in found} == set(map(key_digest, keys))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_root_leaves_the_file_to_whom_it_belongs_to() -> None:
+    path = write(FULL)
+    os.chown(path, 12345, 12346)
+    add_key(path, "carol")
+    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12346)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("keys = " + "[" * 100_000, "something in it is nested too deeply"),
+        ("a." * 3_000 + "b = 1", "something in it is nested too deeply"),
+        ("[keys.a]\nkey = 'x'\nmax-topics = " + "9" * 5_000, "a number in it has too many digits"),
+    ],
+)
+def test_what_the_parser_gives_up_is_refused_by_name(text: str, message: str) -> None:
+    with pytest.raises(TomlFileError, match=f"keys.toml cannot be used: {message}"):
+        read_keys_file(write(text))
+
+
 # While the program runs
+
+
+async def test_a_watch_that_fails_is_asked_again() -> None:
+    asked = asyncio.Event()
+    again = asyncio.Event()
+
+    class Failing:
+        def look(self) -> None:
+            (again if asked.is_set() else asked).set()
+            raise RuntimeError("as nobody expects")
+
+        def read_again(self) -> None:
+            raise AssertionError
+
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    with regularly([Failing()], interval=0.001):
+        await asyncio.wait_for(again.wait(), 10)
 
 
 def test_a_changed_file_is_applied_and_a_broken_one_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:

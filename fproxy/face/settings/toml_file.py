@@ -47,9 +47,13 @@ def read_toml_file(path: Path) -> TomlFile:
         raise TomlFileError(f"{path} is not UTF-8 text (at byte {error.start})") from None
     try:
         values = tomllib.loads(text)
+        return TomlFile(path, values, _lines(text))
     except tomllib.TOMLDecodeError as error:
         raise TomlFileError(f"{path} is not TOML: {error}") from None
-    return TomlFile(path, values, _lines(text))
+    except RecursionError:
+        raise TomlFileError(f"{path} cannot be used: something in it is nested too deeply") from None
+    except ValueError:  # of int(), which refuses more digits than it would read in a moment
+        raise TomlFileError(f"{path} cannot be used: a number in it has too many digits") from None
 
 
 def _lines(text: str) -> dict[KeyPath, int]:
