@@ -40,6 +40,11 @@ class FramePieces:
         self._mask = b""  # of the frame that is being cut
         self._first_byte = 0  # of the next fragment's header, but for the bit that says that it is the last
 
+    @property
+    def bytes_left(self) -> int:
+        """How many bytes the present frame or fragment still has: so many contain no other frame."""
+        return self._left_of_fragment
+
     def feed(self, data: bytes) -> bytes:
         """Return frames that say what those of ``data`` do, as far as they have come.
 

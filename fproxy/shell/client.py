@@ -12,11 +12,11 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from functools import partial
+from itertools import groupby
 from typing import Any, Final, cast
 
 import aiofastnet
 from websockets.frames import CloseCode
-from websockets.protocol import Protocol as WebSocketProtocol
 from websockets.protocol import State
 
 from fproxy._fastpath import FrameSink
@@ -56,6 +56,11 @@ class _Stage(enum.IntEnum):
     CLOSING = enum.auto()
     """Nothing more is written; what still comes in only matters to the closing handshake."""
     CLOSED = enum.auto()
+
+
+def _first_byte(frame: bytes) -> bytes:
+    """Return what says of which kind a frame is; nothing of what ends a connection, which is empty."""
+    return frame[:1]
 
 
 def _discard(frame: bytes) -> None:
@@ -130,7 +135,7 @@ class Client(asyncio.BufferedProtocol):
         self._input: ClientInput | None = None
         self._keep_alive: KeepAlive | None = None
         self._writer: SocketWriter | None = None
-        self._protocol: WebSocketProtocol | None = None
+        self._protocol: ClientProtocol | None = None
 
     def __repr__(self) -> str:
         return f"<Client {self.peer} {self._stage.name.lower()}>"
@@ -441,7 +446,7 @@ class Client(asyncio.BufferedProtocol):
 
     # The session.
 
-    def _receive(self, protocol: WebSocketProtocol, data: bytes) -> Iterator[None]:
+    def _receive(self, protocol: ClientProtocol, data: bytes) -> Iterator[None]:
         if self._session is None:
             protocol.receive_data(data)
             protocol.events_received()  # only the closing handshake matters now
@@ -545,16 +550,17 @@ class Client(asyncio.BufferedProtocol):
 
     # The end.
 
-    def _send_protocol_frames(self, protocol: WebSocketProtocol) -> None:
+    def _send_protocol_frames(self, protocol: ClientProtocol) -> None:
         """Send what the protocol has to say, and follow it when it is closing."""
         ends = False
-        for frame in protocol.data_to_send():
-            if not frame:
+        # Those of a kind in one go: one read may have asked for hundreds of pongs.
+        for kind, frames in groupby(protocol.data_to_send(), key=_first_byte):
+            if not kind:
                 ends = True
             else:
                 # While it is closing this writes nothing, no pong either: a client that does not read could ask for
                 # them without end.
-                self.write(frame)
+                self.write(b"".join(frames))
         if protocol.close_expected():
             if self._stage < _Stage.CLOSING:
                 self._ending = closed_text(protocol)

@@ -35,6 +35,8 @@ def end_output(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *,
             the kernel answers what comes then with a reset.
     """
     if peer_is_done or not transport.can_write_eof():
+        # With TLS the peer has a last word, which a transport that is paused would wait for in vain.
+        transport.resume_reading()
         transport.close()
     else:
         # From the loop, after the role's client_left: whoever still has the old write has none to use by then.

@@ -21,6 +21,11 @@ class ClientProtocol(Protocol):
         super().__init__(Side.SERVER, state=State.OPEN, max_size=max_message_bytes, logger=quiet_logger)
         self._frame_pieces = FramePieces(max_message_bytes)
 
+    @property
+    def bytes_left(self) -> int:
+        """How many bytes the present frame or fragment still has: so many contain no other frame."""
+        return self._frame_pieces.bytes_left
+
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Take what was read. See ``Protocol``."""
         super().receive_data(self._frame_pieces.feed(bytes(data)))

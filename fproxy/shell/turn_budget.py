@@ -2,7 +2,7 @@
 
 from typing import Final
 
-LEAST: Final = 0.0001
+LEAST: Final = 0.00005
 """What may go to it in any turn, in seconds: for so long data that has just come may wait for it."""
 
 MOST: Final = 0.002

@@ -23,7 +23,17 @@ class Turns:
     So data that has just come waits for that time, and for the rest of one step.
     """
 
-    __slots__ = ("__weakref__", "_asked", "_budget", "_clock", "_end", "_loop", "_scheduled", "_workers")
+    __slots__ = (
+        "__weakref__",
+        "_asked",
+        "_budget",
+        "_clock",
+        "_end",
+        "_loop",
+        "_scheduled",
+        "_worked",
+        "_workers",
+    )
 
     def __init__(
         self,
@@ -31,17 +41,21 @@ class Turns:
         *,
         budget: TurnBudget | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        worked: Callable[[], float] = time.thread_time,
     ) -> None:
         """Begin without any worker.
 
         Args:
             loop: the event loop whose turns count.
             budget: how long steps may take in one turn; None for the usual one.
-            clock: the time, in seconds.
+            clock: the time, in seconds: what data waits for.
+            worked: for how long this thread has worked, in seconds: what the share of a turn goes by. When another
+                program had the core meanwhile, market data has taken none of that time.
         """
         self._loop = loop
         self._budget = budget or TurnBudget()
         self._clock = clock
+        self._worked = worked
         # Those who have work, in the order of their turns, and the same as a set.
         self._workers: deque[Worker] = deque()
         self._asked: set[Worker] = set()
@@ -68,7 +82,7 @@ class Turns:
         self._asked.add(worker)
         self._workers.append(worker)
         if not self._scheduled and self._end is None:
-            self._budget.rested(self._clock())
+            self._budget.rested(self._worked())
             self._schedule()
 
     def begin(self, worker: Worker) -> None:
@@ -78,9 +92,8 @@ class Turns:
             return
         self._asked.add(worker)
         self._workers.append(worker)
-        now = self._clock()
-        self._budget.rested(now)
-        self._work(now)
+        self._budget.rested(self._worked())
+        self._work()
 
     def _schedule(self) -> None:
         self._scheduled = True
@@ -88,11 +101,11 @@ class Turns:
 
     def _turn(self) -> None:
         self._scheduled = False
-        self._work(self._clock())
+        self._work()
 
-    def _work(self, now: float) -> None:
-        self._budget.begin(now)
-        self._end = now + self._budget.allowed
+    def _work(self) -> None:
+        self._budget.begin(self._worked())
+        self._end = self._clock() + self._budget.allowed
         try:
             while self._workers:
                 worker = self._workers.popleft()
@@ -100,10 +113,10 @@ class Turns:
                 if worker.step() and worker not in self._asked:
                     self._asked.add(worker)
                     self._workers.append(worker)
-                if (now := self._clock()) >= self._end:
+                if self._clock() >= self._end:
                     break
         finally:
-            self._budget.end(now)
+            self._budget.end(self._worked())
             self._end = None
             if self._workers and not self._scheduled:
                 self._schedule()

@@ -14,9 +14,11 @@ from server_harness import KEY, UPGRADE, RawClient, Server, ask, serving, soon, 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidMessage
 
+from fproxy.shell import turns
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.connection_limits import ConnectionLimits
 from fproxy.shell.tls import ServerTls, TlsError, UpstreamTls
+from fproxy.shell.turn_budget import TurnBudget
 
 AUTHORITY = trustme.CA()
 
@@ -67,6 +69,15 @@ async def test_clients_are_served_over_tls(tmp_path: Path) -> None:
         assert await talk(server) == SUBSCRIBED
         await server.emptied()
         assert server.metric("tls_failures_total") == 0
+
+
+async def test_a_close_that_has_to_wait_for_its_turn_ends_the_connection_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TurnBudget", lambda: TurnBudget(1e-12, share=0.0))
+    async with serving(ssl_context=files(tmp_path).context()) as server:
+        assert await talk(server) == SUBSCRIBED
+        await server.emptied()
 
 
 async def test_old_tls_and_no_tls_are_refused_and_counted(

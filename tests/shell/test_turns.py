@@ -102,6 +102,23 @@ async def test_there_is_time_only_within_a_turn_and_until_it_is_over(clock: Cloc
     assert not turns.time_is_left
 
 
+async def test_there_is_no_more_time_because_another_program_had_the_core(clock: Clock) -> None:
+    log: list[str] = []
+    worked = Clock()
+    turns = Turns(
+        asyncio.get_running_loop(), budget=TurnBudget(1.0, most=10.0, share=1.0), clock=clock, worked=worked
+    )
+    turns.ask(Counting(log, "a", 20, clock))
+    await a_turn()
+    clock.now += 5.0
+    await a_turn()
+    assert len(log) == 2
+    clock.now += 5.0
+    worked.now += 5.0
+    await a_turn()
+    assert len(log) == 2 + 5
+
+
 async def test_a_step_that_fails_costs_the_others_nothing(clock: Clock) -> None:
     class Failing:
         def step(self) -> bool:
