@@ -21,7 +21,8 @@ cdef extern from "backlog.hpp" namespace "fproxy" nogil:
     cdef cppclass SharedBlocks:
         size_t spare_bytes() const
         void give_back(size_t blocks)
-        void tidy()
+        void look_at_use()
+        bool_t tidy()
 
     cdef cppclass CppBacklogPool "fproxy::BacklogPool":
         SharedBlocks blocks
@@ -79,8 +80,11 @@ cdef class BacklogPool:
     def spare_bytes(self):
         return self._pool.blocks.spare_bytes()
 
+    def look_at_use(self):
+        self._pool.blocks.look_at_use()
+
     def tidy(self):
-        self._pool.blocks.tidy()
+        return self._pool.blocks.tidy()
 
     def evict_lagging(self, double max_lag):
         if max_lag < 0:

@@ -44,10 +44,13 @@ class BacklogPool:
 
     @property
     def spare_bytes(self) -> int:
-        """The memory that is kept ready for what will wait, at most 32 MiB: never more than the limit leaves."""
+        """The memory that is kept ready for what will wait, in bytes: never more than the limit leaves."""
 
-    def tidy(self) -> None:
-        """Give back some of what is kept ready, as far as it was not needed since the last time."""
+    def look_at_use(self) -> None:
+        """See what of the memory that is kept ready was not needed since the last look. It is to go back, but for 1 MiB."""
+
+    def tidy(self) -> bool:
+        """Give back some of what is to go, at most 4 MiB: some tenths of a millisecond. Return whether there is more."""
 
     @property
     def waiting_bytes(self) -> int:

@@ -6,7 +6,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -310,7 +310,10 @@ class Cell:
             self.material.oracle.deliveries(wanted, base, target) for wanted in self.material.lists
         )
         timeout = PLAY_TIMEOUT + (events / rate if rate else 0)
-        played = self._source.expect("played", timeout)
+        with self._clients.paused() if self.workload.lagging else nullcontext():
+            played = self._source.expect("played", timeout)
+            if self.workload.lagging:
+                wait_until_quiet(pids, 0.05, timeout)  # it has read all, and sent what sockets take
         # Without a delivery to wait for, the end is when the program has nothing left to do.
         quiet_ns = wait_until_quiet(pids, 0.05, timeout) if expected == 0 else 0
         self._clients.say("finish")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -118,6 +118,15 @@ class Process:
             self._popen.stdin.flush()
         except OSError as error:
             raise CellError(self.obituary()) from error
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have it do nothing meanwhile: what others send it waits."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def expect(self, word: str, timeout: float) -> list[str]:
         """Wait for a line of its standard output that starts with a word; other lines are kept for later.

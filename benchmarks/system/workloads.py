@@ -23,6 +23,7 @@ class Workload:
         idle_clients: clients that connect while the tape plays and that nothing is for.
         windowed: whether the source waits for clients that fall behind; else it plays as fast as the program reads.
         events: how many to play flat out, instead of what fits the time asked for; None leaves it to that.
+        lagging: whether clients read nothing before the program has read all.
         market: whose events they are. Peers know that of stocks only.
         storm: topics that another client subscribes to meanwhile: so many in big messages, so many one a message.
     """
@@ -37,6 +38,7 @@ class Workload:
     storm: tuple[int, int] | None = None
     windowed: bool = True
     events: int | None = None
+    lagging: bool = False
 
 
 def _of_symbols(names: list[str]) -> Topics:
@@ -75,6 +77,14 @@ def all_workloads(rates: Sequence[int] = (20_000, 100_000)) -> dict[str, Workloa
             (("T.*",),) * 4 + (("Q.*",),) * 3 + (("*",),) * 3,
             windowed=False,
             events=400_000,
+        ),
+        Workload(
+            "lag",
+            "burst, and clients read nothing before all of it is there",
+            (("T.*",),) * 4 + (("Q.*",),) * 3 + (("*",),) * 3,
+            windowed=False,
+            events=400_000,
+            lagging=True,
         ),
         Workload(
             "nobody",

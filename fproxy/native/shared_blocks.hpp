@@ -1,8 +1,9 @@
 // Pieces of memory for bytes that wait to be sent, with counted references.
 //
 // One copy serves every client that the bytes wait for. A full block is mapped memory, so that what a burst took can go back
-// to the system. It does so when it was not needed for a while: pages that are touched for the first time are a quarter of
-// what a burst costs, and while clients lag some blocks become free and others are needed all the time.
+// to the system. It does so when it was not needed for a while, however much it is: to map pages, to touch them for the first
+// time and to unmap them is a third of what lagging clients cost, and while they lag some blocks become free and others are
+// needed all the time.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
-#include <vector>
 
 #include "mapped_memory.hpp"
 
@@ -31,12 +31,10 @@ class SharedBlocks {
   public:
     static constexpr size_t kFullBlock = 64 * 1024;
 
-    SharedBlocks() { spares_.reserve(kMostSpares); }
+    SharedBlocks() = default;
     SharedBlocks(const SharedBlocks &) = delete;
     SharedBlocks &operator=(const SharedBlocks &) = delete;
-    ~SharedBlocks() {
-        give_back(spares_.size());
-    }
+    ~SharedBlocks() { give_back(spare_count_); }
 
     // A block with these bytes and one reference.
     Block *make(const char *bytes, size_t size) {
@@ -83,35 +81,60 @@ class SharedBlocks {
     size_t bytes() const { return bytes_; }
 
     // The memory of those kept ready.
-    size_t spare_bytes() const { return spares_.size() * kFullBlock; }
+    size_t spare_bytes() const { return spare_count_ * kFullBlock; }
 
     // Give back so many of those kept ready, as far as there are.
     void give_back(size_t blocks) {
-        for (blocks = std::min(blocks, spares_.size()); blocks != 0; --blocks) {
-            unmap_memory(spares_.back(), kFullBlock);
-            spares_.pop_back();
-        }
-        fewest_ = std::min(fewest_, spares_.size());
+        for (blocks = std::min(blocks, spare_count_); blocks != 0; --blocks) unmap_memory(take_spare(), kFullBlock);
     }
 
-    // To be called now and then: give back what was not needed since the last time, some of it if it is much.
-    void tidy() {
-        const size_t unused = std::min(fewest_, spares_.size());
-        give_back(std::min(unused - std::min(unused, kFewSpares), kTidied));
-        fewest_ = spares_.size();
+    // To be called now and then: see which of those kept ready were not needed since the last time. They are to go back.
+    void look_at_use() {
+        unused_ = beyond_few(fewest_);
+        fewest_ = spare_count_;
+    }
+
+    // Give back some of what is to go; returns whether there is more.
+    bool tidy() {
+        const size_t some = std::min(unused_, kTidied);
+        unused_ -= some;
+        give_back(some);
+        return unused_ != 0;
     }
 
   private:
     static constexpr size_t kSmallBlock = 4 * 1024;
     static constexpr size_t kMediumBlock = 16 * 1024;
     static constexpr size_t kPage = 4 * 1024;
-    static constexpr size_t kFewSpares = 16;    // are always kept
-    static constexpr size_t kMostSpares = 512;  // 32 MiB
-    static constexpr size_t kTidied = 64;       // at a time: half a millisecond
+    static constexpr size_t kFewSpares = 16;  // are always kept
+    static constexpr size_t kTidied = 64;     // at a time: half a millisecond
+
+    // A block that is kept ready has the address of the next one in its first bytes.
+    struct Spare {
+        Spare *next;
+    };
 
     size_t bytes_ = 0;
-    std::vector<char *> spares_;
-    size_t fewest_ = 0;  // how many there were at least since they were tidied
+    Spare *spares_ = nullptr;
+    size_t spare_count_ = 0;
+    size_t fewest_ = 0;  // how many were kept ready at least since somebody looked
+    size_t unused_ = 0;  // how many of them are to go back
+
+    static size_t beyond_few(size_t count) { return count - std::min(count, kFewSpares); }
+
+    void add_spare(char *bytes) {
+        spares_ = new (bytes) Spare{spares_};
+        ++spare_count_;
+    }
+
+    char *take_spare() {
+        Spare *const spare = spares_;
+        spares_ = spare->next;
+        --spare_count_;
+        fewest_ = std::min(fewest_, spare_count_);
+        unused_ = std::min(unused_, beyond_few(spare_count_));
+        return reinterpret_cast<char *>(spare);
+    }
 
     static size_t capacity_for(size_t size) {
         if (size <= kSmallBlock) return kSmallBlock;
@@ -126,20 +149,15 @@ class SharedBlocks {
             if (bytes == nullptr) throw std::bad_alloc();
             return static_cast<char *>(bytes);
         }
-        if (capacity == kFullBlock && !spares_.empty()) {
-            char *const spare = spares_.back();
-            spares_.pop_back();
-            fewest_ = std::min(fewest_, spares_.size());
-            return spare;
-        }
+        if (capacity == kFullBlock && spare_count_ != 0) return take_spare();
         return map_memory(capacity);
     }
 
     void free(char *bytes, size_t capacity) {
         if (capacity < kFullBlock)
             std::free(bytes);
-        else if (capacity == kFullBlock && spares_.size() < kMostSpares)
-            spares_.push_back(bytes);
+        else if (capacity == kFullBlock)
+            add_spare(bytes);
         else
             unmap_memory(bytes, capacity);
     }

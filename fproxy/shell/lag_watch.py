@@ -12,7 +12,10 @@ SHORTEST_INTERVAL: Final = 0.005
 """Seconds between two looks, at least."""
 
 TIDYING_INTERVAL: Final = 1.0
-"""Seconds between two looks where clients may lag for any time: at memory alone."""
+"""Seconds for which memory that is kept ready must not have been needed, before it goes back."""
+
+TIDYING_PAUSE: Final = 0.02
+"""Seconds between two steps in which it goes back."""
 
 
 class LagWatch:
@@ -32,18 +35,32 @@ class LagWatch:
         self._loop = loop
         self._pool = pool
         self._max_lag = max_lag
-        self._timer = loop.call_later(self._interval, self._look)
+        self._looking: asyncio.TimerHandle | None = None
+        if max_lag:
+            self._looking = loop.call_later(self._interval, self._look)
+        self._tidying = loop.call_later(TIDYING_INTERVAL, self._tidy)
 
     def stop(self) -> None:
         """Watch no more."""
-        self._timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+        self._tidying.cancel()
 
     @property
     def _interval(self) -> float:
-        return max(SHORTEST_INTERVAL, self._max_lag / LOOKS) if self._max_lag else TIDYING_INTERVAL
+        return max(SHORTEST_INTERVAL, self._max_lag / LOOKS)
 
     def _look(self) -> None:
-        self._timer = self._loop.call_later(self._interval, self._look)
-        if self._max_lag:
-            self._pool.evict_lagging(self._max_lag)
-        self._pool.tidy()
+        self._looking = self._loop.call_later(self._interval, self._look)
+        self._pool.evict_lagging(self._max_lag)
+
+    def _tidy(self) -> None:
+        self._pool.look_at_use()
+        self._tidy_on(self._loop.time() + TIDYING_INTERVAL)
+
+    def _tidy_on(self, next_look: float) -> None:
+        """Do a step; look at what was needed again at a time, by the loop's clock, when there is nothing left to do."""
+        if self._pool.tidy():
+            self._tidying = self._loop.call_later(TIDYING_PAUSE, self._tidy_on, next_look)
+        else:
+            self._tidying = self._loop.call_at(next_look, self._tidy)

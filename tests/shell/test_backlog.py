@@ -5,6 +5,7 @@ import gc
 import random
 import ssl
 from contextlib import AsyncExitStack
+from itertools import pairwise
 
 import pytest
 import trustme
@@ -231,11 +232,34 @@ async def test_memory_that_a_burst_took_is_ready_for_the_next_and_goes_back_when
             await server.emptied()
             assert server.backlog.bytes == 0
             assert server.backlog.spare_bytes > 9 << 20
-            server.backlog.tidy()  # it was needed just now
+            server.backlog.look_at_use()
+            assert not server.backlog.tidy(), "it was needed just now"
             assert server.backlog.spare_bytes > 9 << 20
-        for _ in range(20):
-            server.backlog.tidy()
+        server.backlog.look_at_use()
+        steps = [server.backlog.spare_bytes]
+        while server.backlog.tidy():
+            steps.append(server.backlog.spare_bytes)
+        assert all(before - after <= 4 << 20 for before, after in pairwise(steps)), "in steps"
+        assert len(steps) > 2
         assert server.backlog.spare_bytes == 1 << 20
+
+
+async def test_of_memory_that_is_to_go_back_what_is_needed_after_all_stays() -> None:
+    async with serving_slowly() as server:
+        async with stalled(server) as (_, sink):
+            while sink.unsent_bytes < 10 << 20:
+                sink.write(text_frame(b"r" * 60_000))
+        await server.emptied()
+        server.backlog.look_at_use()
+        server.backlog.look_at_use()
+        async with stalled(server) as (_, sink):
+            while sink.unsent_bytes < 6 << 20:
+                sink.write(text_frame(b"s" * 60_000))
+            while server.backlog.tidy():
+                pass
+            assert server.backlog.spare_bytes == 1 << 20
+        await server.emptied()
+        assert server.backlog.spare_bytes > 6 << 20
 
 
 async def test_memory_is_given_back_while_clients_may_lag_for_any_time(
