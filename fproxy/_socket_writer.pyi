@@ -47,10 +47,10 @@ class BacklogPool:
         """The memory that is kept ready for what will wait, in bytes: never more than the limit leaves."""
 
     def look_at_use(self) -> None:
-        """See what of the memory that is kept ready was not needed since the last look. It is to go back, but for 1 MiB."""
+        """Note what of the memory kept ready was not needed since the last look: it is to go back, but for 1 MiB."""
 
     def tidy(self) -> bool:
-        """Give back some of what is to go, at most 4 MiB: some tenths of a millisecond. Return whether there is more."""
+        """Give back some of that, at most 4 MiB: about half a millisecond. Return whether there is more."""
 
     @property
     def waiting_bytes(self) -> int:
