@@ -110,12 +110,11 @@ class SessionRecovery:
     def all_requested(self) -> list[Effect]:
         """All requests that the connection begins with have been sent."""
         self._unplaced = UnplacedTopics()
-        if (
-            self.is_asked or not self._requests
-        ):  # else the position is told behind this, or nothing is recovered
-            self._waiting.discard(_TO_COME)
-            return []
-        return self._no_longer_waits_for(_TO_COME)
+        if self._requests and not self.is_asked:
+            return self._no_longer_waits_for(_TO_COME)
+        # The position is told behind this, or nothing is recovered.
+        self._waiting.discard(_TO_COME)
+        return []
 
     def requested(self, topics: Collection[str]) -> None:
         """Topics are asked for, and what was missed of them is not."""

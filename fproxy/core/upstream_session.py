@@ -46,6 +46,7 @@ from fproxy.core.upstream_effects import (
 )
 from fproxy.core.upstream_failure import UpstreamFailure
 from fproxy.core.upstream_requests import SUBSCRIBE, request_message, requests_of, split_topics
+from fproxy.core.weak_method import weak_method
 
 _ANSWERS: Final = frozenset({"success", "error"})
 """The statuses that answer requests."""
@@ -69,6 +70,7 @@ class UpstreamSession:
     """
 
     __slots__ = (
+        "__weakref__",
         "_answers",
         "_api_key",
         "_first_requests",
@@ -105,7 +107,7 @@ class UpstreamSession:
         self._peer_key = peer_key
         self._secrets = (api_key, peer_key, *other_secrets)
         self._over = False
-        self._answers = RequestAnswers(self._shown, self._dropped)
+        self._answers = RequestAnswers(weak_method(self._shown), weak_method(self._dropped))
         # The requests that the connection began with and that lack answers; more of them follow until all are sent.
         self._first_requests: set[Request] = set()
         self._has_begun = False
@@ -122,10 +124,6 @@ class UpstreamSession:
     def parts(self) -> Iterator[Collection[str]]:
         """Yield the tables of topics in parts, which who has no use for them any more may free one by one."""
         return self._answers.parts()
-
-    def let_go(self) -> None:
-        """Forget the answers, which refer back: the session is over, and is not asked for anything any more."""
-        del self._answers
 
     def opened(self, *, is_peer: bool = False) -> list[Effect]:
         """The connection is open. Return what that asks for.

@@ -3,11 +3,9 @@
 import asyncio
 import logging
 import math
-import time
-from collections.abc import Callable
 from typing import Final, Protocol
 
-from fproxy.shell.turn_budget import LEAST
+from fproxy.shell.turns import Turns
 
 logger: Final = logging.getLogger("fproxy.server")
 
@@ -28,27 +26,24 @@ class TimedItem(Protocol):
 class TimerWheel:
     """A set of timeouts that share one timer of the event loop, which runs only while there are any.
 
-    A timeout comes no earlier than asked for and up to two resolutions later; of very many at once, some later still.
+    A timeout comes no earlier than asked for and up to two resolutions later; of very many at once, some later still:
+    they are handled in turns.
     """
 
-    __slots__ = ("_buckets", "_clock", "_handle", "_loop", "_resolution")
+    __slots__ = ("_buckets", "_handle", "_loop", "_resolution", "_turns")
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        resolution: float,
-        *,
-        clock: Callable[[], float] = time.perf_counter,
+        self, loop: asyncio.AbstractEventLoop, resolution: float, turns: Turns | None = None
     ) -> None:
         """Prepare a wheel.
 
         Args:
             loop: the event loop to run on.
             resolution: the length of a tick, in seconds.
-            clock: measures how long handling what is due takes, in seconds.
+            turns: when what is due is handled; None for the turns of the loop.
         """
         self._loop = loop
-        self._clock = clock
+        self._turns = turns or Turns.of(loop)
         self._resolution = resolution
         self._buckets: dict[int, set[TimedItem]] = {}
         self._handle: asyncio.TimerHandle | None = None
@@ -59,8 +54,7 @@ class TimerWheel:
         tick = math.floor((self._loop.time() + delay) / self._resolution) + 1
         item.timer_tick = tick
         self._buckets.setdefault(tick, set()).add(item)
-        if self._handle is None:
-            self._handle = self._loop.call_later(self._resolution, self._turn)
+        self._run()
 
     def cancel(self, item: TimedItem) -> None:
         """Let ``item`` not expire, if it was to."""
@@ -81,27 +75,26 @@ class TimerWheel:
             self._handle.cancel()
             self._handle = None
 
-    def _turn(self) -> None:
-        """Let expire what is due, as far as the time of a turn of the loop goes: thousands may have come at once."""
-        self._handle = None
-        now = math.floor(self._loop.time() / self._resolution)
-        end = self._clock() + LEAST
-        for tick in sorted(tick for tick in self._buckets if tick <= now):
-            # What one item does may cancel or move others of the same bucket, so look again after each.
-            while bucket := self._buckets.get(tick):
-                item = next(iter(bucket))
-                self.cancel(item)
-                try:
-                    item.timer_expired()
-                except Exception:
-                    logger.exception("a timeout could not be handled")
-                if self._clock() >= end:
-                    self._run_again(0.0)
-                    return
-        if self._buckets:
-            self._run_again(self._resolution)
+    def step(self) -> bool:
+        """Let one of those expire that are due. Return whether there may be more. See ``Worker``."""
+        tick = min(self._buckets, default=None)
+        if tick is None:
+            return False
+        if tick * self._resolution > self._loop.time():
+            self._run()
+            return False
+        item = next(iter(self._buckets[tick]))
+        self.cancel(item)
+        try:
+            item.timer_expired()
+        except Exception:
+            logger.exception("a timeout could not be handled")
+        return True
 
-    def _run_again(self, delay: float) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-        self._handle = self._loop.call_later(delay, self._turn)
+    def _run(self) -> None:
+        if self._handle is None:
+            self._handle = self._loop.call_later(self._resolution, self._look)
+
+    def _look(self) -> None:
+        self._handle = None
+        self._turns.begin(self)

@@ -278,7 +278,6 @@ class UpstreamConnection:
             self._earlier_messages += link.messages
             self._earlier_bytes += link.bytes_read
             self._link = None
-            link.let_go()
 
     def _became_ready(self) -> None:
         self._was_ready = True

@@ -8,11 +8,8 @@ from fproxy._message_reader import MessageReader
 from fproxy.shell.work_steps import Steps, WorkSteps
 
 AT_ONCE: Final = 50
-"""How many status events are taken as they come, in one turn of the loop: well under a millisecond's work."""
-
-IN_A_STEP: Final = 50
-"""How many of the others are taken in one step. What came behind them waits for all: in steps of ten it waited three
-times as long."""
+"""How many status events are taken as they come, in one turn of the loop, and in one step of those that wait: well
+under a millisecond's work. What came behind them waits for all: in steps of ten it waited three times as long."""
 
 
 class UpstreamAnswers:
@@ -25,7 +22,17 @@ class UpstreamAnswers:
         waiting: whether some wait.
     """
 
-    __slots__ = ("_left", "_next", "_pause", "_reader", "_statuses", "_steps", "_take", "waiting")
+    __slots__ = (
+        "__weakref__",
+        "_left",
+        "_next",
+        "_pause",
+        "_reader",
+        "_statuses",
+        "_steps",
+        "_take",
+        "waiting",
+    )
 
     def __init__(
         self,
@@ -82,10 +89,6 @@ class UpstreamAnswers:
         self._statuses, self._next = [], 0
         self._release()
 
-    def let_go(self) -> None:
-        """Forget the reader, which refers back: nothing more comes."""
-        del self._reader
-
     def _renew(self) -> None:
         self._left = AT_ONCE
 
@@ -96,7 +99,7 @@ class UpstreamAnswers:
 
     def _take_some(self) -> bool:
         """Take some status events, or hand on the next message; return whether there was anything."""
-        begin, end = self._next, self._next + IN_A_STEP
+        begin, end = self._next, self._next + AT_ONCE
         if begin >= len(self._statuses):
             return self._reader.take_held()
         self._next = end

@@ -31,6 +31,7 @@ from fproxy.core.upstream_effects import (
 from fproxy.core.upstream_failure import UpstreamFailure
 from fproxy.core.upstream_requests import shown_topics
 from fproxy.core.upstream_session import UpstreamSession
+from fproxy.core.weak_method import weak_method
 from fproxy.shell.clock import unix_ms
 from fproxy.shell.gathered_changes import GatheredChanges
 from fproxy.shell.link_end import LinkEnd, end_of, too_big
@@ -109,14 +110,16 @@ class UpstreamLink(WSListener):
         self._transport: WSTransport | None = None
         self._reads: BoundedReads | None = None
         self._steps = WorkSteps(self._loop)
-        self._answers = UpstreamAnswers(self._steps, self._take_statuses, pause=self._pause)
+        self._answers = UpstreamAnswers(
+            self._steps, weak_method(self._take_statuses), pause=weak_method(self._pause)
+        )
         self._reader = MessageReader(
             take=listener.take,
-            statuses_came=self._answers.came,
+            statuses_came=weak_method(self._answers.came),
             drained=listener.drained,
-            other_frame=self._take_other_frame,
-            unsound=self._refuse_message,
-            failed=self._report_exception,
+            other_frame=weak_method(self._take_other_frame),
+            unsound=weak_method(self._refuse_message),
+            failed=weak_method(self._report_exception),
             timer=listener.timer,
         )
         self._answers.prepare(self._reader)
@@ -134,7 +137,7 @@ class UpstreamLink(WSListener):
         self._demand_timer: asyncio.TimerHandle | None = None
         self._drops_more = False  # whether that is for more topics than are dropped in one go
         self._abort_timer: asyncio.TimerHandle | None = None
-        self._changes = GatheredChanges(self._loop, self._say_changes)
+        self._changes = GatheredChanges(self._loop, weak_method(self._say_changes))
 
     @property
     def messages(self) -> int:
@@ -152,8 +155,12 @@ class UpstreamLink(WSListener):
         self._reads = BoundedReads(transport.underlying_transport, self._reader)
         self._auth_timer = self._loop.call_later(self._options.auth_wait, self._auth_wait_over)
         if self._options.silence > 0:
+            reader = self._reader
             self._silence = SilenceWatch(
-                transport, self._options.silence, heard=lambda: self.messages, silent=self._fell_silent
+                transport,
+                self._options.silence,
+                heard=lambda: reader.messages,
+                silent=weak_method(self._fell_silent),
             )
         self._carry_out(self._session.opened(is_peer=is_peer(transport)))
         self._pause()
@@ -208,16 +215,6 @@ class UpstreamLink(WSListener):
         if self.ready:
             self.ready = False
             self._call(self._listener.disconnected, reason)
-
-    def let_go(self) -> None:
-        """Refer to nothing any more that refers back: else all of it would stay until a garbage collection.
-
-        To be called once the connection is lost, and its counts are not asked for any more.
-        """
-        self._answers.let_go()
-        self._session.let_go()
-        del self.on_ws_frame, self._reader, self._answers, self._changes
-        self._reads = self._silence = None
 
     async def say_goodbye(self, transport: WSTransport) -> None:
         """Close the connection in order, and wait until it is closed."""

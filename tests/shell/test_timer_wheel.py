@@ -7,6 +7,8 @@ from itertools import pairwise
 import pytest
 
 from fproxy.shell.timer_wheel import NO_TICK, TimerWheel
+from fproxy.shell.turn_budget import TurnBudget
+from fproxy.shell.turns import Turns
 
 RESOLUTION = 0.005
 
@@ -129,7 +131,9 @@ async def test_very_many_timeouts_at_once_are_spread_over_turns_of_the_loop() ->
         nonlocal now
         now += 0.001  # what handling one takes
 
-    timers = TimerWheel(asyncio.get_running_loop(), RESOLUTION, clock=lambda: now)
+    loop = asyncio.get_running_loop()
+    turns = Turns(loop, budget=TurnBudget(0.001, share=0.0), clock=lambda: now)
+    timers = TimerWheel(loop, RESOLUTION, turns)
     items = [Item(handling) for _ in range(50)]
     for item in items:
         timers.schedule(item, 0.0)

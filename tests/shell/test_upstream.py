@@ -31,6 +31,7 @@ from fproxy.metrics import Metrics
 from fproxy.shell import upstream_link
 from fproxy.shell.tls import UpstreamTls
 from fproxy.shell.upstream import UpstreamConnection, UpstreamOptions
+from fproxy.shell.upstream_answers import UpstreamAnswers
 from fproxy.shell.upstream_link import UpstreamLink
 
 KEY = "kEy-5e83a"
@@ -728,7 +729,8 @@ class TestReconnecting:
 
     async def test_a_lost_connection_leaves_nothing_behind_for_the_garbage_collector(self) -> None:
         def links() -> int:
-            return sum(isinstance(each, UpstreamLink | UpstreamSession) for each in gc.get_objects())
+            kinds = UpstreamLink | UpstreamSession | UpstreamAnswers
+            return sum(isinstance(each, kinds) for each in gc.get_objects())
 
         async with Upstream() as upstream, Harness(f"ws://127.0.0.1:{upstream.port}", "T.A") as harness:
             await harness.listener.until(lambda: harness.listener.acknowledged == ["T.A"])
