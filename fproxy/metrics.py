@@ -44,7 +44,7 @@ class Metrics:
         connections: client connections accepted.
         dropped_log_lines: lines of the log dropped because whoever reads it did not keep up.
         refused_origins: web pages of other hosts refused because any key would have let them in.
-        auth_failures: clients refused, by ``reason`` (``bad_key``, ``timeout``, ``expired`` or ``market``).
+        auth_failures: clients refused, by ``reason`` (``bad_key``, ``timeout``, ``expired``, ``market``, ``shut_out``).
         key_clients: clients connected and authenticated now with a ``key`` that has a name.
         held_inputs: times that a client was not read for a while, as it had sent too many messages.
         tls_failures: connections of clients whose TLS handshake failed.

@@ -1,9 +1,24 @@
 """Whose connection it is: the address that limits go by, behind reverse proxies too."""
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
+
+
+def plain_address(address: str | bytes) -> IPv4Address | IPv6Address:
+    """Return an address, the IPv4 one that ``::ffff:192.0.2.1`` stands for (RFC 4291, section 2.5.5.2).
+
+    Args:
+        address: its text, or its 4 or 16 bytes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = ip_address(address)
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        return found.ipv4_mapped
+    return found
 
 
 class TrustedProxies:
@@ -25,11 +40,9 @@ class TrustedProxies:
     def trust(self, host: str) -> bool:
         """Return whether the word of a host is taken; of what is no address it is not."""
         try:
-            address = ip_address(host)
+            address = plain_address(host)
         except ValueError:
             return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
         return any(address in network for network in self._networks)
 
     def forwarded_for(self, headers: Sequence[str]) -> str | None:
@@ -44,7 +57,7 @@ class TrustedProxies:
         addresses = [text.strip() for header in headers for text in header.split(",")]
         for text in reversed(addresses):
             try:
-                address = str(ip_address(_without_port(text)))
+                address = str(plain_address(_without_port(text)))
             except ValueError:
                 return None
             if not self.trust(address):
@@ -63,11 +76,9 @@ def _without_port(text: str) -> str:
 def limit_group(host: str) -> str:
     """Return what limits by address count for one: an IPv4 address, or the /64 of an IPv6 one, as one site has that."""
     try:
-        address = ip_address(host)
+        address = plain_address(host)
     except ValueError:
         return host
-    if not isinstance(address, IPv6Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
+    if isinstance(address, IPv4Address):
+        return str(address)
     return str(IPv6Network((address, 64), strict=False))

@@ -54,6 +54,8 @@ DEFAULT_MAX_TOPICS_OF_ROLES: Final = 1_000_000
 """The same where the client is a filtered proxy, which has what all its own clients want: one of them, with all that it
 may have, must leave room for the others."""
 
+_SHUT_OUT: Final = "authentication failed: too many wrong keys have come from this address of late"
+
 MAX_ERRORS_BEFORE_AUTH: Final = 10
 """How many mistakes a client may make before it has authenticated; then the connection closes."""
 
@@ -87,7 +89,7 @@ class Refused:
         reason: why, as the metrics name it.
     """
 
-    reason: Literal["bad_key", "timeout", "expired", "market"]
+    reason: Literal["bad_key", "timeout", "expired", "market", "shut_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ class Session:
     Attributes:
         authenticated: whether the client has authenticated.
         key: after that, what its holder may do; it may be replaced.
+        is_shut_out: whether no key is looked at, right or wrong, as its address has sent too many wrong ones of late.
     """
 
     __slots__ = (
@@ -165,6 +168,7 @@ class Session:
         "_max_topics",
         "_prefixes",
         "authenticated",
+        "is_shut_out",
         "key",
     )
 
@@ -193,6 +197,7 @@ class Session:
             holder: who has these limits, as refusals say it.
         """
         self.authenticated = False
+        self.is_shut_out = False
         self.key: ClientKey | None = None
         self._holder = holder
         self._bars = BarAllowance(
@@ -304,6 +309,8 @@ class Session:
         return Unsubscribe(topics)
 
     def _authenticate(self, key: str, recovery: RecoveryRequest | None) -> list[Effect]:
+        if self.is_shut_out:
+            return self._refuse("shut_out", _SHUT_OUT)
         found = self._keys.find(key)
         if found is None:
             return self._refuse("bad_key", "authentication failed")
@@ -320,7 +327,7 @@ class Session:
             effects.append(Authenticated(self._keys.account(key), found, recovery))
         return effects
 
-    def _refuse(self, reason: Literal["bad_key", "expired", "market"], text: str) -> list[Effect]:
+    def _refuse(self, reason: Literal["bad_key", "expired", "market", "shut_out"], text: str) -> list[Effect]:
         self._closed = True
         return [
             Refused(reason),

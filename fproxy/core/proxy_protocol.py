@@ -6,6 +6,8 @@ The rules are HAProxy's (doc/proxy-protocol.txt): version 1 is a line of text, v
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
+from fproxy.core.client_address import plain_address
+
 V1_PREFIX: Final = b"PROXY "
 V2_SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 
@@ -53,6 +55,11 @@ def parse_header(data: bytes) -> ProxyHeader | None:
     return ProxyHeader(0, None)
 
 
+def is_header(data: bytes) -> bool:
+    """Return whether something begins as a header of the protocol does, sound or not."""
+    return data.startswith((V1_PREFIX, V2_SIGNATURE))
+
+
 def _version_1(data: bytes) -> ProxyHeader | None:
     end = data.find(b"\r\n", 0, MAX_V1_BYTES)
     if end < 0:
@@ -71,7 +78,7 @@ def _version_1(data: bytes) -> ProxyHeader | None:
         raise ProxyProtocolError("a PROXY line with a malformed address") from None
     if address.version != int(words[1][3]):
         raise ProxyProtocolError("a PROXY line with an address of another family")
-    return ProxyHeader(size, str(address))
+    return ProxyHeader(size, str(plain_address(words[2])))
 
 
 def _version_2(data: bytes) -> ProxyHeader | None:
@@ -93,4 +100,4 @@ def _version_2(data: bytes) -> ProxyHeader | None:
         )  # the proxy's own check of our health, or a family that is not of the internet
     if size < _V2_HEADER_BYTES + 2 * width + 4:
         raise ProxyProtocolError("a PROXY block that ends before its addresses do")
-    return ProxyHeader(size, str(ip_address(data[_V2_HEADER_BYTES : _V2_HEADER_BYTES + width])))
+    return ProxyHeader(size, str(plain_address(data[_V2_HEADER_BYTES : _V2_HEADER_BYTES + width])))

@@ -132,6 +132,10 @@ class Admission:
         """A connection has sent a wrong key. Return how long its answer is to be held back, in seconds."""
         return self._failures.failed(self._group_of[connection], self._clock())
 
+    def shuts_out(self, connection: Connection) -> bool:
+        """Return whether the address of a connection has sent too many wrong keys of late for another attempt."""
+        return self._failures.is_refused(self._group_of.get(connection, ""), self._clock())
+
     def left(self, connection: Connection) -> None:
         """A connection is gone."""
         name = self._group_of.pop(connection, None)

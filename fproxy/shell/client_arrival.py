@@ -97,6 +97,9 @@ class ClientArrival:
                 self._tell_of_origin(outcome.refused_origin)
             elif outcome.is_malformed:
                 self._shared.metrics.refused_connections.labels("protocol").inc()
+                if outcome.proxy_error:
+                    shown = peer.shown(self._transport, self.forwarded)
+                    self._shared.proxy_log.log("%s dropped: %s", shown, outcome.proxy_error)
             end_output(self._transport, self._shared.loop, peer_is_done=False)
         return outcome
 

@@ -46,6 +46,7 @@ _REFUSALS: Final[Mapping[str, str]] = {
     "bad_key": "authentication failed",
     "expired": "its key has expired",
     "market": "its key is not for this market",
+    "shut_out": "its address has sent too many wrong keys of late",
 }
 """What the log says of a client that failed to authenticate, by the reason."""
 
@@ -181,6 +182,8 @@ class ClientSession:
         client = self._client
         self._after_reply = []
         held = self._endpoint.handler.topics(client) if client.authenticated else None
+        if not client.authenticated:
+            self._rules.is_shut_out = self._shared.admission.shuts_out(client)
         has_changed = False
         for effect in self._rules.received(message, held):
             if client.closing:

@@ -17,7 +17,7 @@ from websockets.server import ServerProtocol
 from fproxy.core.client_address import TrustedProxies
 from fproxy.core.frames import SERVER_NAME
 from fproxy.core.loopback import is_loopback_origin
-from fproxy.core.proxy_protocol import ProxyProtocolError, parse_header
+from fproxy.core.proxy_protocol import ProxyProtocolError, is_header, parse_header
 from fproxy.shell.endpoint import Endpoint
 
 MAX_REQUEST_BYTES: Final = 16 * 1024
@@ -40,6 +40,9 @@ UNLISTED_PAGE: Final = "This page's origin is not among those that may connect (
 ANY_ORIGIN: Final = "*"
 """Among the origins that are let in: every page."""
 
+STRANGE_PROXY: Final = "it sent a PROXY header, and FPROXY_TRUSTED_PROXIES does not name it"
+"""What the log says of a reverse proxy whose word is not taken."""
+
 _END_OF_REQUEST: Final = b"\r\n\r\n"
 
 # websockets' own log holds every header and message at debug level, clients' keys among them.
@@ -58,6 +61,7 @@ class Outcome:
         rest: what the client sent behind its request.
         refused_origin: the origin for which it was refused; None when it was not for that.
         forwarded: the client's address as a trusted reverse proxy has named it; None when none has.
+        proxy_error: what is wrong with how a reverse proxy began; empty when nothing is.
     """
 
     response: bytes
@@ -66,6 +70,7 @@ class Outcome:
     rest: bytes = b""
     refused_origin: str | None = None
     forwarded: str | None = None
+    proxy_error: str = ""
 
     @property
     def is_malformed(self) -> bool:
@@ -128,14 +133,16 @@ class Handshake:
         if self._proxy_header is not None:
             try:
                 header = parse_header(self._proxy_header + data)
-            except ProxyProtocolError:
-                return Outcome(b"", accepted=False)
+            except ProxyProtocolError as error:
+                return Outcome(b"", accepted=False, proxy_error=f"it sent {error}")
             if header is None:
                 self._proxy_header += data
                 return None
             data = (self._proxy_header + data)[header.size :]
             self._proxy_header = None
             self._forwarded = header.address
+        elif not self._received and is_header(data):
+            return Outcome(b"", accepted=False, proxy_error=STRANGE_PROXY)
         # The request is cut off at its end: the parser would go on to read frames, but is dropped now.
         seen = self._tail + data
         end = seen.find(_END_OF_REQUEST)

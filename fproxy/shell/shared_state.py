@@ -78,6 +78,7 @@ class SharedState:
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     auth_failure_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING))
     tls_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.INFO, 10.0))
+    proxy_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING, 10.0))
     origin_log: LogThrottle = field(default_factory=lambda: LogThrottle(logger, logging.WARNING, 10.0))
 
     def next_number(self) -> int:

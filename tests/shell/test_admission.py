@@ -251,6 +251,30 @@ async def test_nobody_else_is_believed_about_addresses() -> None:
             assert (await third.head()).startswith(b"HTTP/1.1 429"), "made-up addresses help nobody"
 
 
+@pytest.mark.parametrize(
+    ("trusted", "begin", "said"),
+    [
+        ((), version_1("1.1.1.1"), "it sent a PROXY header, and FPROXY_TRUSTED_PROXIES does not name it"),
+        ((), version_2("1.1.1.1"), "it sent a PROXY header, and FPROXY_TRUSTED_PROXIES does not name it"),
+        (
+            ("127.0.0.1",),
+            b"PROXY TCP4 nobody 1.1.1.1 1 2\r\n",
+            "it sent a PROXY line with a malformed address",
+        ),
+    ],
+)
+async def test_the_log_says_what_is_wrong_with_a_proxys_header(
+    caplog: pytest.LogCaptureFixture, trusted: tuple[str, ...], begin: bytes, said: str
+) -> None:
+    async with serving(trusted_proxies=trusted) as server, raw_client(server) as raw:
+        raw.writer.write(begin + UPGRADE.format(path="/").encode())
+        assert await raw.ended()
+        assert server.metric("refused_connections_total", reason="protocol") == 1
+    (line,) = (record.getMessage() for record in caplog.records if "PROXY" in record.getMessage())
+    assert line.startswith("127.0.0.1:")
+    assert line.endswith(f" dropped: {said}")
+
+
 async def test_wrong_keys_are_answered_slowly_and_the_right_one_at_once() -> None:
     loop = asyncio.get_running_loop()
     async with serving(max_auth_failures=3) as server:
@@ -280,6 +304,28 @@ async def test_an_address_that_tries_keys_is_shut_out_and_nobody_else() -> None:
         assert server.metric("refused_connections_total", reason="auth_failures") == 1
         async with joined_client(server, additional_headers={"X-Forwarded-For": "1.1.1.1"}):
             pass
+
+
+async def test_connections_that_were_open_before_get_a_shut_out_address_no_further_guesses() -> None:
+    async with (
+        serving(max_auth_failures=2, trusted_proxies=("127.0.0.1",)) as server,
+        AsyncExitStack() as stack,
+    ):
+        headers = {"additional_headers": {"X-Forwarded-For": "6.6.6.6"}}
+        opened = [await stack.enter_async_context(client_of(server, **headers)) for _ in range(5)]
+        other = await stack.enter_async_context(
+            client_of(server, additional_headers={"X-Forwarded-For": "1.1.1.1"})
+        )
+        for client in opened[:2]:
+            assert (await ask(client, "auth", "wrong"))[0] == ("auth_failed", "authentication failed")
+        for client, key in zip(opened[2:], ("wrong", "also wrong", KEY), strict=True):
+            assert (await ask(client, "auth", key))[0] == (
+                "auth_failed",
+                "authentication failed: too many wrong keys have come from this address of late",
+            ), "not even the right key: nothing is told about any"
+        assert server.metric("auth_failures_total", reason="bad_key") == 2
+        assert server.metric("auth_failures_total", reason="shut_out") == 3
+        assert (await ask(other, "auth", KEY))[0][0] == "auth_success"
 
 
 async def test_a_flood_of_messages_waits_and_loses_nothing() -> None:
