@@ -18,7 +18,7 @@ Nothing here knows of sockets or of time: times are passed in, and what must be 
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from fproxy.core.demand_changes import Changes
@@ -100,7 +100,7 @@ class Demand:
         self._covered: dict[str, TopicQueue[None]] = {}
         # Wanted topics that are neither active, covered nor refused yet.
         self._unasked = UnaskedTopics()
-        self.leftovers: list[Collection[str]] = []
+        self.leftovers: list[dict[str, Any]] = []
 
     def __len__(self) -> int:
         """Return how many topics are wanted."""

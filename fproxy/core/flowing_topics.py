@@ -1,7 +1,7 @@
 """Since when the topics of one upstream flow: nothing of them is missing since then."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from fproxy.core.spread import SpreadDict
 from fproxy.core.topics import covering_topic
@@ -101,7 +101,7 @@ class FlowingTopics:
         """It will not bring that."""
         self._before = []
 
-    def lost(self, wanted: int, *, is_recoverable: bool) -> list[Collection[str]]:
+    def lost(self, wanted: int, *, is_recoverable: bool) -> list[dict[str, Any]]:
         """The connection is lost. What flows may flow on from before, if what is missed is recovered.
 
         Args:
@@ -109,7 +109,7 @@ class FlowingTopics:
             is_recoverable: whether it may be.
 
         Returns:
-            what is of no use any more, in parts, to be freed one after the other.
+            what is of no use any more, in parts, to be freed little by little.
         """
         flowed = [self._since, *self._before]
         self._before = []

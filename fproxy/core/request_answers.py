@@ -17,8 +17,8 @@ a line in the log.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
 
 from fproxy.core.market import KNOWN_EVENT_TYPES
 from fproxy.core.spread import SpreadDict, SpreadSet
@@ -41,7 +41,8 @@ class Request:
 
     def __init__(self, action: str, topics: Iterable[str], sent_at: float) -> None:
         self.action = action
-        self.awaited = dict.fromkeys(topics)  # topics without an answer that names them
+        # Topics without an answer that names them, each with the very string that others keep, too.
+        self.awaited = {topic: topic for topic in topics}
         self.errors = 0  # errors that named no topic
         self.first_error = ""
         self.sent_at = sent_at
@@ -90,12 +91,20 @@ class RequestAnswers:
         """Return how many requests lack answers; at most ``MAX_OUTSTANDING``."""
         return len(self._outstanding)
 
-    def parts(self) -> Iterator[Collection[str]]:
-        """Yield the tables of topics in parts, which who has no use for them any more may free one by one."""
-        for table in (self.confirmed, self._subscribed):
-            yield from table.parts
-        for awaiting in self._awaiting.values():
-            yield from awaiting.parts
+    def forget_all(self) -> list[dict[str, Any]]:
+        """Expect nothing any more, and know of no topic.
+
+        Returns:
+            what was known of topics, in parts, to be freed little by little.
+        """
+        parts: list[dict[str, Any]] = [request.awaited for request in self._outstanding]
+        parts += (*self.confirmed.parts, *self._subscribed.parts)
+        self._outstanding.clear()
+        self.confirmed, self._subscribed = SpreadSet(), SpreadSet()
+        for action, awaiting in self._awaiting.items():
+            parts += awaiting.parts
+            self._awaiting[action] = SpreadDict()
+        return parts
 
     def expect(self, action: str, topics: Sequence[str], now: float) -> Request:
         """A request was sent, at a time in seconds. Return it."""
@@ -122,8 +131,9 @@ class RequestAnswers:
             request = self._first_awaiting(action, word)
             if request is not None:
                 if action == SUBSCRIBE and word in self._subscribed:
-                    self.confirmed.add(word)
-                    yield Confirmed((word,))
+                    topic = request.awaited[word]
+                    self.confirmed.add(topic)
+                    yield Confirmed((topic,))
                 yield from self._settle(request, word)
 
     def complained(self, text: str, now: float) -> Iterator[Effect]:

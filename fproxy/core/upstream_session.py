@@ -14,9 +14,9 @@ that leaves requests unanswered is taken at its silence after a wait.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 from fproxy.core.demand_changes import Changes
 from fproxy.core.followed_stream import FollowedStream
@@ -121,10 +121,6 @@ class UpstreamSession:
         """How many requests lack answers; at most ``MAX_OUTSTANDING``."""
         return len(self._answers)
 
-    def parts(self) -> Iterator[Collection[str]]:
-        """Yield the tables of topics in parts, which who has no use for them any more may free one by one."""
-        return self._answers.parts()
-
     def opened(self, *, is_peer: bool = False) -> list[Effect]:
         """The connection is open. Return what that asks for.
 
@@ -136,9 +132,14 @@ class UpstreamSession:
         key = (is_peer and self._peer_key) or self._api_key
         return [Send(request_message("auth", key, recover=recover)), *effects]
 
-    def lost(self, now: int) -> None:
-        """The connection is lost, at a time in Unix milliseconds."""
+    def lost(self, now: int) -> list[dict[str, Any]]:
+        """The connection is lost, at a time in Unix milliseconds.
+
+        Returns:
+            what was known of topics, in parts, to be freed little by little.
+        """
         self._recovery.lost(now)
+        return self._answers.forget_all()
 
     def auth_wait_over(self) -> list[Effect]:
         """The upstream had its time to answer auth. Return what that asks for: going on, if it did not."""

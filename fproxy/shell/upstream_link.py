@@ -3,7 +3,7 @@
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, ParamSpec, TypeVar
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
@@ -41,7 +41,7 @@ from fproxy.shell.upstream_answers import UpstreamAnswers
 from fproxy.shell.upstream_dial import hang_up, is_peer
 from fproxy.shell.upstream_listener import UpstreamListener
 from fproxy.shell.upstream_options import UpstreamOptions
-from fproxy.shell.work_steps import Steps, WorkSteps
+from fproxy.shell.work_steps import WorkSteps, freed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -208,10 +208,11 @@ class UpstreamLink(WSListener):
         self._changes.cancel()
         self._reader.at_message_start = False
         self._ending = True
-        self._session.lost(unix_ms())
+        leftovers = self._session.lost(unix_ms())
         self._demand.reset(is_recoverable=self._session.is_recoverable)
-        leftovers, self._demand.leftovers = [*self._demand.leftovers, *self._session.parts()], []
-        self._steps.add(self._demand, _freed(leftovers))
+        leftovers += self._demand.leftovers
+        self._demand.leftovers = []
+        self._steps.add(self._demand, freed(leftovers))
         if self.ready:
             self.ready = False
             self._call(self._listener.disconnected, reason)
@@ -445,10 +446,3 @@ class UpstreamLink(WSListener):
         self._errors.log(
             "The listener to %s raised an exception; %s\n%s", self._name, consequence, traceback.format_exc()
         )
-
-
-def _freed(parts: list[Collection[str]]) -> Steps:
-    """Free what very many topics have left behind, part by part."""
-    while parts:
-        parts.pop()
-        yield None

@@ -5,8 +5,9 @@ import logging
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from fproxy.core.spread import free_some
 from fproxy.shell.turns import Turns
 
 logger: Final = logging.getLogger("fproxy.server")
@@ -18,6 +19,9 @@ Steps = Iterator[float | None]
 PIECE: Final = 10
 """How many items of a long list one step takes, where each takes some microseconds."""
 
+FREED_IN_A_STEP: Final = 1_000
+"""How many entries of what is of no use any more are freed in one step: a tenth of a millisecond's work."""
+
 T = TypeVar("T")
 
 
@@ -26,6 +30,13 @@ def pieces(items: Iterable[T], size: int = PIECE) -> Iterator[tuple[T, ...]]:
     rest = iter(items)
     while piece := tuple(islice(rest, size)):
         yield piece
+
+
+def freed(parts: list[dict[str, Any]]) -> Steps:
+    """Free what very many topics have left behind, little by little; nobody else may have it any more."""
+    while parts:
+        free_some(parts, FREED_IN_A_STEP)
+        yield None
 
 
 class Work:

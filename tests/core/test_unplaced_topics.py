@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fproxy.core.spread import PARTS
-from fproxy.core.unplaced_topics import UnplacedTopics
+from fproxy.core.unplaced_topics import FREED, FREED_FOR_EACH, UnplacedTopics
 
 TOPICS = ("T.A", "T.B", "T.C", "T.D")
 some = st.lists(st.sampled_from(TOPICS), max_size=3)
@@ -58,16 +58,19 @@ def test_they_are_two_sets(happened: list[tuple[str, list[str]]]) -> None:
         assert bool(unplaced) is bool(requested | acknowledged)
 
 
-def test_what_is_forgotten_is_freed_in_parts() -> None:
+def test_what_is_forgotten_is_freed_little_by_little_and_no_more_slowly_than_it_is_made() -> None:
     unplaced = UnplacedTopics()
     topics = [f"T.S{number}" for number in range(100 * PARTS)]
     unplaced.requested(topics)
     unplaced.acknowledged(topics)
     unplaced.placed()
     assert not unplaced
-    left = list(map(len, unplaced._forgotten))
-    assert sum(left) == len(topics)
-    assert max(left) < len(topics) / 10
-    for _ in range(PARTS):
-        unplaced.given_up(())
+    left = sum(map(len, unplaced._forgotten))
+    assert left >= len(topics) - FREED
+    for topic in topics[: len(topics) // 2]:
+        unplaced.requested([topic])
+        unplaced.acknowledged([topic])
+        now = sum(map(len, unplaced._forgotten))
+        assert left - now <= 2 * (FREED + FREED_FOR_EACH), "50 topics are answered for in a step"
+        left = now
     assert not unplaced._forgotten

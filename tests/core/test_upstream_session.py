@@ -496,3 +496,25 @@ def test_topics_of_an_upstream_that_answers_nothing_take_little_memory() -> None
     finally:
         tracemalloc.stop()
     assert taken < 450 * len(topics)
+
+
+def test_what_a_lost_session_knew_of_topics_is_handed_over_and_not_kept() -> None:
+    """Else the parts that are freed one after the other stay until the session goes, and are freed then all at once."""
+    session = a_ready_session()
+    topics = [f"T.S{number}" for number in range(1_000)]
+    subscribe(session, *topics)
+    session.received(subscribed(*topics[:-10]), 0.0)
+    given = session.lost(1)
+    assert {topic for part in given for topic in part} == set(topics)
+    assert not any(session.lost(2))
+    assert not session.has_acknowledged
+    assert session.outstanding == 0
+
+
+def test_what_is_acknowledged_is_the_very_string_that_was_asked_for() -> None:
+    """A copy of a million topics for each connection takes 60 MB, and 100 ms to be freed."""
+    session = a_ready_session()
+    topic = "".join(("T.", "AAPL"))
+    subscribe(session, topic)
+    effects = session.received(subscribed("T.AAPL"), 0.0)
+    assert next(effect for effect in effects if isinstance(effect, Confirmed)).topics[0] is topic
