@@ -336,12 +336,20 @@ cdef class FanoutInput(MessageSink):
     cdef public bint keeps_all
 
     def __init__(self, Fanout fanout not None, unsigned int source):
-        if source >= 32:
-            raise ValueError(f"source {source} is not below 32")
         self._fanout = fanout
-        self._source = source
+        self.source = source
         self.is_live = True
         self.keeps_all = True
+
+    @property
+    def source(self):
+        return self._source
+
+    @source.setter
+    def source(self, unsigned int source):
+        if source >= 32:
+            raise ValueError(f"source {source} is not below 32")
+        self._source = source
 
     cdef object take_message(self, const char *begin, Py_ssize_t size):
         return self._fanout._take_message(self, begin, size)

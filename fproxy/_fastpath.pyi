@@ -392,10 +392,12 @@ class FanoutInput(MessageSink):
     Attributes:
         is_live: whether clients get the events; else the messages are kept only, as those that came before.
         keeps_all: whether messages are kept whole; else of each just the events that count.
+        source: what the fan-out calls what comes next, from 0 to 31.
     """
 
     is_live: bool
     keeps_all: bool
+    source: int
 
     def leave_out(self, history: History, start: int) -> None:
         """Leave out, from now on, what this upstream repeats of the events that are kept from a message on.

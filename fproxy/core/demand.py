@@ -25,6 +25,7 @@ from fproxy.core.demand_changes import Changes
 from fproxy.core.flowing_topics import FlowingTopics
 from fproxy.core.lingering import Lingering
 from fproxy.core.market import STOCKS, Market
+from fproxy.core.past_requests import PastRequests
 from fproxy.core.spread import SpreadDict, SpreadSet
 from fproxy.core.symbol_limits import SymbolLimits, is_want_of_room
 from fproxy.core.topic_queue import TopicQueue
@@ -54,6 +55,7 @@ class Demand:
         linger: how long an active topic stays active after its last release, in seconds.
         drops: how many topics have been given up upstream.
         leftovers: what earlier connections have left behind, for nothing but to be freed piece by piece.
+        past: of which topics that are active, or covered, what has passed is asked for.
     """
 
     __slots__ = (
@@ -65,11 +67,13 @@ class Demand:
         "_limits",
         "_lingering",
         "_refused",
+        "_surplus",
         "_unasked",
         "_wildcards",
         "drops",
         "leftovers",
         "linger",
+        "past",
     )
 
     def __init__(self, *, linger: float = DEFAULT_LINGER, market: Market = STOCKS) -> None:
@@ -101,6 +105,9 @@ class Demand:
         # Wanted topics that are neither active, covered nor refused yet.
         self._unasked = UnaskedTopics()
         self.leftovers: list[dict[str, Any]] = []
+        self.past = PastRequests()
+        # Covered topics that were asked for all the same, for what has passed of them: to be dropped again.
+        self._surplus: list[str] = []
 
     def __len__(self) -> int:
         """Return how many topics are wanted."""
@@ -187,10 +194,12 @@ class Demand:
         self._forget_want_of_room(topic)
         if topic in self._active or topic in self._refused:
             self._lingering.add(topic, now + self.linger)
+            self.past.discard(topic)
             if topic in self._active and self._is_limited(topic):
                 self._limited_lingering.setdefault(event_type, OrderedDict())[topic] = None
             return
         self._unasked.discard(topic)
+        self.past.discard(topic)
         self._flows.forget_before(topic)
         covered = self._covered.get(covering_topic(topic))
         if covered is not None:
@@ -216,8 +225,11 @@ class Demand:
         make_room += self._make_room(subscribe)
         for topic in make_room:
             self._flows.stop(topic)
+            self.past.stopped(topic)
         self.drops += len(unsubscribe) + len(make_room)
         self._active.update(subscribe)
+        if self._surplus:
+            unsubscribe += self._take_surplus()
         return Changes(tuple(subscribe), tuple(unsubscribe), asked, tuple(make_room), not self.has_more)
 
     def confirm(self, topics: Iterable[str], now: int) -> None:
@@ -254,7 +266,13 @@ class Demand:
 
     def awaits_past(self, topic: str) -> bool:
         """Return whether the upstream has still to bring what has passed of a topic."""
-        return self._flows.awaits(topic) or self._unasked.since(topic) is not None
+        return self._flows.awaits(topic) or self._unasked.since(topic) is not None or self.past.awaits(topic)
+
+    def past_came(self, *, is_complete: bool) -> None:
+        """The upstream has brought what ``past`` asked for, all there was or not."""
+        self._surplus += (
+            topic for topic in self.past.came(is_complete=is_complete) if topic not in self._active
+        )
 
     def recovering(self, *, is_complete: bool, all_of: Iterable[str], gap_ahead: bool = False) -> None:
         """The upstream is about to bring what was missed while the connection was lost.
@@ -272,6 +290,7 @@ class Demand:
     def unrecoverable(self) -> None:
         """The upstream will not bring what was missed."""
         self._flows.unrecoverable()
+        self.past.forget()
 
     def deadline(self) -> float | None:
         """Return when ``changes`` will next have something to drop, in seconds; None when nothing lingers."""
@@ -293,6 +312,7 @@ class Demand:
             if topic in self._active:
                 self._active.discard(topic)
                 self._flows.refuse(topic)
+                self.past.stopped(topic)
                 self._forget_limited(topic)
                 self._refused[topic] = message
                 covered = self._covered.pop(topic, None)
@@ -310,6 +330,8 @@ class Demand:
         queues: list[TopicQueue[Any]] = [self._lingering, *self._covered.values()]
         for queue in queues:
             self.leftovers += queue.parts()
+        self.past.lost()
+        self._surplus = []
         self._active = SpreadSet()
         self._refused = SpreadDict()
         self._lingering = Lingering()
@@ -385,8 +407,15 @@ class Demand:
             if self._refused.pop(topic) is None:
                 self._active.discard(topic)
                 self._flows.stop(topic)
+                self.past.stopped(topic)
                 dropped.append(topic)
         return dropped, uncovered
+
+    def _take_surplus(self) -> list[str]:
+        """Take what was asked for only because of what had passed of it, and has come."""
+        surplus = [topic for topic in dict.fromkeys(self._surplus) if topic not in self._active]
+        self._surplus = [topic for topic in surplus if self.past.awaits(topic)]
+        return [topic for topic in surplus if topic not in self._surplus]
 
     def _forget_want_of_room(self, topic: str) -> bool:
         """Forget that a topic was refused for want of room; return whether it was."""
@@ -417,6 +446,7 @@ class Demand:
                 self._lingering.discard(topic)
                 self._active.discard(topic)
                 self._flows.stop(topic)
+                self.past.stopped(topic)
                 dropped.append(topic)
         return dropped
 

@@ -47,6 +47,12 @@ class Request:
         self.first_error = ""
         self.sent_at = sent_at
 
+    def is_acknowledged_by(self, text: str) -> bool:
+        """Return whether the success that says ``text`` is about one of its topics."""
+        return answers_unsubscribe(text) is (self.action == UNSUBSCRIBE) and any(
+            word in self.awaited for word in words(text)
+        )
+
 
 class RequestAnswers:
     """The requests of one session that lack answers, in the order of sending.

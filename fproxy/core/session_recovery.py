@@ -65,6 +65,11 @@ class SessionRecovery:
         """Whether the next connection may bring what is missed until then."""
         return self._followed is not None and self._followed.is_known
 
+    @property
+    def is_by_topic(self) -> bool:
+        """Whether the upstream keeps what has passed, and brings of it what it is asked for, topic by topic."""
+        return self._followed is not None and self._followed.is_known and not self._followed.is_counted
+
     def opened(self, *, is_peer: bool) -> tuple[str | None, list[Effect]]:
         """The connection is open. Return what auth has to say under ``recover``, and what else is to be done.
 

@@ -107,6 +107,22 @@ class Replayed:
 
 
 @dataclass(frozen=True, slots=True)
+class PastBegins:
+    """What follows, until ``PastCame``, has passed: what was asked for of topics that flow already."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastCame:
+    """The upstream has brought that.
+
+    Attributes:
+        is_complete: whether it was all there was since the time asked for.
+    """
+
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Unrecoverable:
     """What was missed stays missing: this upstream does not keep it, or does not say where it stands."""
 
@@ -145,6 +161,8 @@ Effect = (
     | Recovering
     | Recovered
     | Replayed
+    | PastBegins
+    | PastCame
     | Unrecoverable
     | Notice
     | Abandon

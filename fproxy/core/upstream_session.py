@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from fproxy.core.demand_changes import Changes
 from fproxy.core.followed_stream import FollowedStream
+from fproxy.core.past_requests import PastRequest
 from fproxy.core.redaction import redact
 from fproxy.core.request_answers import Request, RequestAnswers
 from fproxy.core.session_recovery import SessionRecovery
@@ -38,6 +39,8 @@ from fproxy.core.upstream_effects import (
     Effect,
     Interrupted,
     Notice,
+    PastBegins,
+    PastCame,
     Ready,
     Refused,
     Replayed,
@@ -75,7 +78,9 @@ class UpstreamSession:
         "_api_key",
         "_first_requests",
         "_has_begun",
+        "_is_at_rest",
         "_over",
+        "_past",
         "_peer_key",
         "_recovery",
         "_replays",
@@ -113,7 +118,12 @@ class UpstreamSession:
         self._has_begun = False
         self._recovery = SessionRecovery(followed)
         self.is_peer = False
-        self._replays: deque[tuple[str, ...]] = deque()  # topics of which what has passed is still to come
+        # The topics of which what has passed is still to come, request by request; None for those of ``request_past``.
+        self._replays: deque[tuple[str, ...] | None] = deque()
+        self._past: Request | None = None  # that request, until the upstream has acknowledged any of it
+        self._is_at_rest = (
+            False  # whether the upstream, which numbers its messages, brings nothing that has passed
+        )
         self._whole = False
 
     @property
@@ -157,6 +167,21 @@ class UpstreamSession:
     def is_recoverable(self) -> bool:
         """Whether the next connection may bring what is missed until then."""
         return self._recovery.is_recoverable
+
+    @property
+    def takes_past_requests(self) -> bool:
+        """Whether the upstream can be asked now for what has passed of topics that flow already."""
+        return self._whole and self._is_at_rest and self._recovery.is_by_topic
+
+    def request_past(self, request: PastRequest, now: float) -> list[Effect]:
+        """Return the message that asks for what has passed of topics that flow, at a time in seconds.
+
+        ``PastBegins`` and ``PastCame`` come of it.
+        """
+        self._is_at_rest = False
+        self._replays.append(None)
+        self._past = self._answers.expect(SUBSCRIBE, request.topics, now)
+        return [Send(request_message(SUBSCRIBE, ",".join(request.topics), request.since))]
 
     @property
     def awaits_first_answers(self) -> bool:
@@ -213,6 +238,7 @@ class UpstreamSession:
             self._recovery.requested(topics)
         if since is not None and self.is_peer:
             self._replays.append(tuple(topics))
+            self._is_at_rest = False
         return self._answers.expect(action, topics, now)
 
     def received(self, statuses: Iterable[bytes], now: float) -> list[Effect]:
@@ -234,6 +260,9 @@ class UpstreamSession:
             if status in _ANSWERS:
                 effects.extend(self._recovery.answered())
             if status == "success":
+                if self._past is not None and self._past.is_acknowledged_by(text):
+                    self._past = None
+                    effects.append(PastBegins())
                 effects.extend(self._placed(self._answers.answered(text)))
             elif status == "error":
                 effects.extend(self._placed(self._answers.complained(text, now)))
@@ -248,8 +277,10 @@ class UpstreamSession:
                 effects.extend(self._become_whole())
             elif status == POSITION_STATUS:
                 effects.extend(self._recovery.positioned(fields))
+                # To who is brought what has passed it is told where the stream is when that has come.
+                self._is_at_rest = not self._replays and not self._recovery.is_pending
             elif status == REPLAYED_STATUS and self._replays:
-                effects.append(Replayed(self._replays.popleft(), fields.get("complete") is True))
+                effects.append(self._replayed(fields.get("complete") is True))
             elif status == RECOVERED_STATUS:
                 effects.extend(self._recovery.recovered(fields))
                 effects.extend(self._become_whole())
@@ -259,6 +290,11 @@ class UpstreamSession:
                 effects.append(Abandon(failure, f"{meaning} (it says: {self._shown(text)})"))
         effects = list(_joined(effects))
         return effects if self._over else effects + self._become_whole()
+
+    def _replayed(self, is_complete: bool) -> Effect:
+        """What has passed has come, for the oldest request that lacks it."""
+        topics = self._replays.popleft()
+        return PastCame(is_complete) if topics is None else Replayed(topics, is_complete)
 
     def _placed(self, answers: Iterable[Effect]) -> Iterator[Effect]:
         """Yield what answers ask for, as they come before the next place in the stream that is told."""

@@ -14,11 +14,12 @@ from fproxy.core.spelling import matcher
 from fproxy.core.stream import Stream
 from fproxy.core.topics import Topic
 from fproxy.metrics import Metrics
+from fproxy.roles.brought_past import BroughtPast
 from fproxy.roles.filtered_recovery import FilteredRecovery
 from fproxy.roles.filtered_replays import FilteredReplays
 from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.kept_snapshots import kept_snapshots
-from fproxy.roles.market_fanouts import SOURCES, filtered_fanout
+from fproxy.roles.market_fanouts import SOURCES, filtered_fanout, past_fanout
 from fproxy.roles.replay_start import ReplayStart
 from fproxy.roles.resumption import EndedConnection, Resumption
 from fproxy.roles.served_markets import ServedMarket
@@ -143,7 +144,18 @@ class FilteredMarket(ServedMarket):
         route = filtered_proxy_route(market)
         self._subscriptions = Subscriptions(route, demands, self._upstreams)
         self._replays: FilteredReplays | None = None
+        self._past: BroughtPast | None = None
         if self._history is not None:
+            self._past = BroughtPast(
+                demands[Upstream.AGGREGATOR],
+                self._recovery.inputs[Upstream.AGGREGATOR],
+                self._history,
+                route=route,
+                fanout=partial(past_fanout, market),
+                flows_since=self._flows_since,
+                is_kept=partial(self._recovery.is_kept_by, Upstream.AGGREGATOR),
+                asked=self._upstreams[Upstream.AGGREGATOR].poke,
+            )
             self._replays = FilteredReplays(
                 self._fanout,
                 self._history,
@@ -152,6 +164,7 @@ class FilteredMarket(ServedMarket):
                 is_complete=self._is_complete,
                 metrics=counters,
                 awaits=self._subscriptions.await_past,
+                past=self._past,
             )
         self._snapshot_always = settings.snapshot
         self._snapshots: SnapshotSender | None = None
@@ -286,13 +299,19 @@ class FilteredMarket(ServedMarket):
             client.refuse_replay()
             return self._subscribe(client, topics)
         state: _ClientState = client.context
-        concerns = self._subscriptions.subscribe(client, topics, since=since, since_of=[Upstream.AGGREGATOR])
+        assert self._past is not None, "there are replays"
+        concerns = self._subscriptions.subscribe(
+            client,
+            topics,
+            since=since,
+            since_of=() if self._past.is_busy else [Upstream.AGGREGATOR],
+            asked_apart=self._past.is_apart,
+        )
         topics = [topic for topic in topics if topic not in concerns.unserved]
         self._fanout.subscribe(state.number, self._notices.topics(concerns.fresh))
         self._notices.tell_late(client, concerns.serving)
-        replayed = self._replays.ask(
-            client, state.number, topics, ReplayStart(since), anew=self._comes_anew(topics)
-        )
+        apart = self._past.fetch(topics, since, held=self._subscriptions.topics(client))
+        replayed = self._replays.ask(client, state.number, topics, ReplayStart(since), apart=apart)
         self._fanout.subscribe(state.number, topics)  # it is muted until it has caught up
         return _Admission(concerns.unserved, Brought(frozenset(topics), replayed))
 
@@ -344,13 +363,10 @@ class FilteredMarket(ServedMarket):
 
     def _is_complete(self, client: Client, start: ReplayStart, topics: Collection[Topic]) -> bool:
         """Return whether no event of topics is missing since then: neither for a gap nor for want of a subscription."""
-        return self._subscriptions.flow_since(topics, start.time, self._whole_since)
+        return self._flows_since(topics, start.time)
 
-    def _comes_anew(self, topics: Sequence[Topic]) -> frozenset[Topic]:
-        """Return the topics of which the aggregator is asked for what has passed, and has it: it brings all of that."""
-        if not self._recovery.is_kept_by(Upstream.AGGREGATOR):
-            return frozenset()
-        return frozenset(topic for topic in topics if self._subscriptions.await_past([topic]))
+    def _flows_since(self, topics: Collection[Topic], time: int) -> bool:
+        return self._subscriptions.flow_since(topics, time, self._whole_since)
 
     def _whole_since(self, upstream: Upstream) -> float:
         return (

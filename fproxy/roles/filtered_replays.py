@@ -6,6 +6,7 @@ from functools import partial
 from fproxy._fastpath import Fanout, History
 from fproxy.core.topics import Topic
 from fproxy.metrics import MarketMetrics
+from fproxy.roles.brought_past import BroughtPast
 from fproxy.roles.replay import (
     FilteredReplay,
     Rebuild,
@@ -37,6 +38,7 @@ class FilteredReplays:
         metrics: MarketMetrics,
         awaits: Callable[[Collection[Topic]], bool] = awaits_nothing,
         rebuild: Rebuild = rebuilds_nothing,
+        past: BroughtPast | None = None,
         caught_up: Callable[[Client], None] = lambda _: None,
     ) -> None:
         """Begin with nobody.
@@ -50,6 +52,7 @@ class FilteredReplays:
             metrics: where to count.
             awaits: returns whether an upstream is about to bring what it has of topics.
             rebuild: builds bars that are neither kept nor to come.
+            past: what an upstream has brought of topics apart; None for nothing.
             caught_up: a client gets what is live again.
         """
         self._caught_up = caught_up
@@ -61,6 +64,7 @@ class FilteredReplays:
         self._metrics = metrics
         self._awaits = awaits
         self._rebuild = rebuild
+        self._past = past
         self._steps: WorkSteps
         self._numbers: dict[Client, int] = {}
         self._queues: dict[Client, ReplayQueue[FilteredReplay]] = {}
@@ -77,7 +81,7 @@ class FilteredReplays:
         number: int,
         topics: Sequence[Topic],
         start: ReplayStart,
-        anew: Collection[Topic] = (),
+        apart: Collection[Topic] = (),
     ) -> Replayed:
         """Bring a client what is kept of topics first; it is muted from now on until it has caught up.
 
@@ -86,7 +90,7 @@ class FilteredReplays:
             number: the client's, in the fan-out.
             topics: what of. It is to be subscribed to them behind this.
             start: from when on.
-            anew: those of them of which an upstream brings all that has passed: nothing that is kept is sent of them.
+            apart: those of them of which an upstream brings what has passed beside what came live.
 
         Returns:
             what that has brought, once it is carried out.
@@ -100,7 +104,7 @@ class FilteredReplays:
                 make=partial(self._new_replay, client),
                 live=partial(self._go_live, client),
             )
-        return self._queues[client].ask(topics, start, anew)
+        return self._queues[client].ask(topics, start, apart)
 
     def subscribe(self, client: Client, topics: Iterable[Topic]) -> None:
         """A client gets topics from now on, without what has passed."""
@@ -143,9 +147,10 @@ class FilteredReplays:
             start=start,
             asked_at=asked_at,
             is_complete=partial(self._is_complete, client, start),
-            matching=self._matching(),
+            matching=self._matching,
             awaits=self._awaits,
             rebuild=self._rebuild,
+            past=self._past,
             metrics=self._metrics,
             ended=ended,
         )

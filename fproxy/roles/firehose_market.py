@@ -249,7 +249,7 @@ class FirehoseMarket(ServedMarket):
             start=start,
             asked_at=asked_at,
             is_complete=partial(self._is_complete, start),
-            matching=Fanout(event_topics=matcher(self.market)),
+            matching=lambda: Fanout(event_topics=matcher(self.market)),
             metrics=self._metrics,
             ended=ended,
         )

@@ -10,6 +10,9 @@ from fproxy.core.topics import BARS
 SOURCES: Final = {Upstream.FIREHOSE: 0, Upstream.AGGREGATOR: 1}
 """What a filtered proxy's fan-out calls the upstreams."""
 
+PAST_SOURCE: Final = 2
+"""What it calls what the aggregator brings once more because somebody has asked for what has passed."""
+
 FIREHOSE_SOURCE: Final = 0
 """What an aggregator's calls the firehose."""
 
@@ -25,6 +28,17 @@ def filtered_fanout(
     for event_type in market.event_types.values():
         fanout.set_sources(event_type.name, [SOURCES[event_type.upstream]])
     fanout.set_sources(BARS, [SOURCES[Upstream.AGGREGATOR]])
+    return fanout
+
+
+def past_fanout(market: Market) -> Fanout:
+    """Return a filtered proxy's of that alone."""
+    fanout = Fanout(event_topics=matcher(market))
+    for event_type in market.event_types.values():
+        fanout.set_sources(
+            event_type.name, [PAST_SOURCE] if event_type.upstream is Upstream.AGGREGATOR else []
+        )
+    fanout.set_sources(BARS, [PAST_SOURCE])
     return fanout
 
 

@@ -17,23 +17,13 @@ from fproxy._fastpath import Broadcast, Fanout, History
 from fproxy.core.rebuilt_bars import RebuiltBars
 from fproxy.core.stream_notice import notice_message
 from fproxy.core.stream_position import recovered_event
-from fproxy.core.topics import Topic
+from fproxy.core.topics import WILDCARD, Topic, is_covered
 from fproxy.metrics import MarketMetrics
+from fproxy.roles.brought_past import BroughtPast, Passage
+from fproxy.roles.passage_reading import PAUSE, PIECE_BYTES, PIECE_TOPICS, UNSENT_BYTES, PassageReading
 from fproxy.roles.replay_start import Replayed, ReplayStart, replayed_message
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import Steps, Work, WorkSteps
-
-PIECE_BYTES: Final = 64 * 1024
-"""About how much is read in one step, in bytes of upstream messages: some tenths of a millisecond."""
-
-PIECE_TOPICS: Final = 500
-"""How many topics a reader takes in one step: about as long."""
-
-UNSENT_BYTES: Final = 128 * 1024
-"""A client with more than this waiting to be sent gets no more for the moment."""
-
-PAUSE: Final = 0.01
-"""For how long, in seconds."""
 
 UPSTREAM_PATIENCE: Final = 5.0
 """How long an upstream may take to bring what it has of topics that nobody had before, in seconds."""
@@ -72,11 +62,12 @@ class Replay(ABC):
         start: ReplayStart,
         asked_at: int,
         is_complete: Callable[[Collection[Topic]], bool],
-        matching: Fanout,
+        matching: Callable[[], Fanout],
         metrics: MarketMetrics,
         ended: Callable[["Replay"], None],
         awaits: Callable[[Collection[Topic]], bool] = awaits_nothing,
         rebuild: Rebuild = rebuilds_nothing,
+        past: BroughtPast | None = None,
     ) -> None:
         """Prepare a replay. The client must get nothing live from now on, until ``ended``.
 
@@ -86,11 +77,13 @@ class Replay(ABC):
             start: from when on.
             asked_at: the number that the next message had when the client asked.
             is_complete: returns whether nothing of topics is missing since then, as far as the streams go.
-            matching: matches the kept events: a fan-out without clients, which routes and spells as the live one does.
+            matching: returns what matches the kept events: a fan-out without clients, which routes and spells as the
+                live one does.
             metrics: where to count what was brought.
             ended: the client has caught up, and has to get what is live from this very moment on.
             awaits: returns whether an upstream is about to bring what it has of topics.
             rebuild: builds bars that are neither kept nor to come.
+            past: what an upstream has brought of topics apart; None for nothing.
         """
         self._client = client
         self._history = history
@@ -101,15 +94,16 @@ class Replay(ABC):
         self._ended = ended
         self._awaits = awaits
         self._rebuild = rebuild
-        self._rebuilt_events = 0
-        self._rebuilt_whole: set[Topic] = set()  # topics of whose bars none is missing
+        self._events_apart = 0  # that are neither live nor among what the reader has taken
+        self._whole: set[Topic] = set()  # topics of whose events none is missing, whatever else is
         self._rebuilt_in_part: set[Topic] = set()
         if start.number is not None:
             self._cursor = start.number
         else:
             self._cursor = history.received_from(start.time) if start.resumes else history.first
         self._boundary = self._live_from = asked_at
-        self._kept = matching
+        self._matching = matching
+        self._kept = matching()
         self._reader = self._kept.add_client(client.sink)
         # What the reader is to take, each from a message's number on.
         self._joins: deque[tuple[int, deque[Topic]]] = deque()
@@ -118,6 +112,13 @@ class Replay(ABC):
         # What to tell the client, each before a message's number.
         self._notices: deque[tuple[int, bytes]] = deque()
         self._asked: set[Topic] = set()
+        self._past = past
+        self._apart: set[Topic] = (
+            set()
+        )  # those that the reader must not take yet, for what has passed of them
+        self._apart_wildcards: set[Topic] = set()  # those of them that bring others
+        self._left_apart: set[Topic] = set()  # nor ever, as another replay brings what comes of them
+        self._passage_reading: PassageReading | None = None
         self._work: Work | None = None
         self.replayed = Replayed.of(start)
 
@@ -126,20 +127,18 @@ class Replay(ABC):
         """Whether it has begun to send."""
         return self._work is not None
 
-    def ask(self, topics: Iterable[Topic], anew: Collection[Topic] = ()) -> None:
+    def ask(self, topics: Iterable[Topic], apart: Collection[Topic] = ()) -> None:
         """Bring what is kept of topics; to be called before ``start``.
 
         Args:
             topics: which.
-            anew: those of them of which an upstream brings all that has passed, and so what is kept once more.
+            apart: those of them of which an upstream brings what has passed, or has brought it, beside what came live.
         """
         asked = tuple(topics)
         self._asked.update(asked)
-        self._joins.appendleft((self._cursor, deque(topic for topic in asked if topic not in anew)))
-        later = deque(topic for topic in asked if topic in anew)
-        if later:
-            before = sum(number <= self._boundary for number, _ in self._joins)
-            self._joins.insert(before, (self._boundary, later))
+        self._apart.update(apart)
+        self._apart_wildcards.update(topic for topic in apart if topic.symbol.endswith(WILDCARD))
+        self._joins.appendleft((self._cursor, deque(topic for topic in asked if topic not in self._apart)))
 
     def start(self, steps: WorkSteps) -> None:
         """Begin to send."""
@@ -152,6 +151,10 @@ class Replay(ABC):
         """The client gives topics up, at once."""
         gone = frozenset(topics)
         self._asked -= gone
+        self._apart -= gone
+        self._apart_wildcards -= gone
+        if self._passage_reading is not None:
+            self._passage_reading.drop(gone)
         for index, (position, joining) in enumerate(self._joins):
             self._joins[index] = (position, deque(topic for topic in joining if topic not in gone))
         self._kept.unsubscribe(self._reader, gone)
@@ -176,6 +179,7 @@ class Replay(ABC):
             self._cursor = max(self._cursor, self._live_from)
             if self._from.number is None:
                 yield from self._await_upstreams()
+                yield from self._bring_passages()
                 yield from self._tell_replayed()
             while self._lags:
                 yield self._read_on()
@@ -195,13 +199,13 @@ class Replay(ABC):
         for topic, rebuilt in self._rebuild(tuple(self._asked), self._from.bars_from):
             while self._client.unsent_bytes > UNSENT_BYTES:
                 yield PAUSE
-            (self._rebuilt_whole if rebuilt.complete else self._rebuilt_in_part).add(topic)
+            (self._whole if rebuilt.complete else self._rebuilt_in_part).add(topic)
             if topic in self._asked:  # and was not given up meanwhile
                 for message in rebuilt.messages:
                     self._client.send_message(message)
-                self._rebuilt_events += rebuilt.bars
+                self._events_apart += rebuilt.bars
             yield None
-        self._rebuilt_whole -= self._rebuilt_in_part
+        self._whole -= self._rebuilt_in_part
 
     def _read_kept(self) -> Steps:
         """Send what was kept when the client asked."""
@@ -238,15 +242,54 @@ class Replay(ABC):
         while self._cursor < brought:
             yield self._read_on()
 
+    def _bring_passages(self) -> Steps:
+        """Send what has been brought apart, and what has come of the same topics since; then the reader takes them."""
+        if not self._apart or self._past is None:
+            return
+        passages: dict[tuple[Passage | None, int], list[Topic]] = {}
+        for count, topic in enumerate(tuple(self._apart)):
+            passage = self._past.passage(self._brought_by(topic), self._from.time)
+            first = 0 if topic in self._asked else self._boundary
+            passages.setdefault((passage, first), []).append(topic)
+            if count % PIECE_TOPICS == PIECE_TOPICS - 1:
+                yield None
+        for (passage, first), topics in passages.items():
+            reading = self._passage_reading = PassageReading(
+                self._client, self._history, topics, past=self._past.fanout(), live=self._matching()
+            )
+            reading.drop([topic for topic in topics if topic not in self._apart])
+            # What came live before the passage is in it.
+            while passage is not None and self._cursor < passage.end:
+                yield self._read_on()
+            yield from reading.read(passage, first, self._cursor, since=0 if first else self.replayed.since)
+            self._events_apart += reading.events
+            self._apart.difference_update(topics)
+            self._apart_wildcards.difference_update(topics)
+            self._joins.appendleft((self._cursor, deque(reading.topics - self._left_apart)))
+            if passage is not None and passage.is_complete:
+                self._whole.update(topics)
+        self._passage_reading = None
+
+    def _brought_by(self, topic: Topic) -> Topic:
+        """Return the wildcard or prefix by which a topic comes; itself for none."""
+        beginnings = (topic.symbol[:length] for length in range(len(topic.symbol)))
+        wildcards = (Topic(topic.event_type, beginning + WILDCARD) for beginning in beginnings)
+        return next((wildcard for wildcard in wildcards if wildcard in self._apart_wildcards), topic)
+
+    def _is_apart(self, topic: Topic) -> bool:
+        if self._apart_wildcards and is_covered(topic, self._apart_wildcards):
+            self._apart.add(topic)  # it comes with the wildcard
+        return topic in self._apart
+
     def _tell_replayed(self) -> Steps:
         complete = self._reaches_back
         asked = tuple(self._asked)
         for first in range(0, len(asked), PIECE_TOPICS):
             piece = asked[first : first + PIECE_TOPICS]
-            piece = tuple(topic for topic in piece if topic not in self._rebuilt_whole)
+            piece = tuple(topic for topic in piece if topic not in self._whole)
             complete = complete and (not piece or self._is_complete(piece))
             yield None
-        count = self._kept.events_collected + self._rebuilt_events
+        count = self._kept.events_collected + self._events_apart
         self._metrics.replayed_events.inc(count)
         self._client.send_status(replayed_message(self._from, count, complete=complete))
 
@@ -278,9 +321,8 @@ class Replay(ABC):
         """Do a piece of what has to be done before the next message. Return whether there was something."""
         if self._joins and self._joins[0][0] <= self._cursor:
             topics = self._joins[0][1]
-            self._kept.subscribe(
-                self._reader, [topics.popleft() for _ in range(min(PIECE_TOPICS, len(topics)))]
-            )
+            piece = [topics.popleft() for _ in range(min(PIECE_TOPICS, len(topics)))]
+            self._kept.subscribe(self._reader, [topic for topic in piece if not self._is_apart(topic)])
             if not topics:
                 self._joins.popleft()
             return True
@@ -313,7 +355,9 @@ class FilteredReplay(Replay):
 
     def leave(self, topics: Iterable[Topic]) -> None:
         """What comes of topics from now on is brought by another replay, which follows this one."""
-        self._leaves.append((self._history.next, frozenset(topics)))
+        gone = frozenset(topics)
+        self._left_apart |= gone & self._apart
+        self._leaves.append((self._history.next, gone))
 
     def _read_live(self, start: int, stop: int) -> int:
         return self._kept.replay(self._history, start, stop, live_only=True, max_bytes=PIECE_BYTES)

@@ -21,14 +21,14 @@ class _Request(NamedTuple):
         start: from when on.
         asked_at: the number that the next message had then.
         topics: what of.
-        anew: those of them of which an upstream brings all that has passed.
+        apart: those of them of which an upstream brings what has passed beside what came live.
         replayed: what will have been brought then.
     """
 
     start: ReplayStart
     asked_at: int
     topics: list[Topic]
-    anew: set[Topic]
+    apart: set[Topic]
     replayed: Replayed
 
 
@@ -76,13 +76,13 @@ class ReplayQueue(Generic[R]):
         """What is brought by requests that wait for others to be carried out."""
         return frozenset(topic for request in self._waiting for topic in request.topics)
 
-    def ask(self, topics: Sequence[Topic], start: ReplayStart, anew: Collection[Topic] = ()) -> Replayed:
+    def ask(self, topics: Sequence[Topic], start: ReplayStart, apart: Collection[Topic] = ()) -> Replayed:
         """Bring what has passed of topics, behind the acknowledgement, and then what is live.
 
         Args:
             topics: which.
             start: from when on.
-            anew: those of them of which an upstream brings all that has passed: nothing that is kept is sent of them.
+            apart: those of them of which an upstream brings what has passed beside what came live.
 
         Returns:
             what that has brought, once it is carried out.
@@ -92,7 +92,7 @@ class ReplayQueue(Generic[R]):
             self._prepare(start, self._history.next)
         assert self.current is not None
         if not self.current.started:
-            self.current.ask(topics, anew)
+            self.current.ask(topics, apart)
             return self.current.replayed
         self.current.leave(topics)
         if not self._gathering:
@@ -101,7 +101,7 @@ class ReplayQueue(Generic[R]):
             self._waiting.append(_Request(start, self._history.next, [], set(), replayed))
             self._client.after_reply(self._gathered)
         self._waiting[-1].topics.extend(topics)
-        self._waiting[-1].anew.update(anew)
+        self._waiting[-1].apart.update(apart)
         return self._waiting[-1].replayed
 
     def recover(self, start: ReplayStart) -> None:
@@ -144,4 +144,4 @@ class ReplayQueue(Generic[R]):
         request = self._waiting.popleft()
         replay = self._prepare(request.start, request.asked_at)
         replay.replayed = request.replayed
-        replay.ask(request.topics, request.anew)
+        replay.ask(request.topics, request.apart)

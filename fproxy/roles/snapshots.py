@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypedDict
 
 from fproxy._fastpath import Snapshots
 from fproxy.core.topics import WILDCARD, Topic, is_covered
-from fproxy.roles.replay import PAUSE, UNSENT_BYTES
+from fproxy.roles.passage_reading import PAUSE, UNSENT_BYTES
 from fproxy.roles.replay_start import Replayed
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import Steps, Work, WorkSteps

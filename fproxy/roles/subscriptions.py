@@ -93,6 +93,7 @@ class Subscriptions:
         *,
         since: int | None = None,
         since_of: Collection[Upstream] = (),
+        asked_apart: Callable[[Topic], bool] = lambda _: False,
     ) -> Concerns:
         """Ask the upstreams for the topics that are new; topics that they have refused before are refused again.
 
@@ -102,6 +103,7 @@ class Subscriptions:
             since: from when on upstreams are to bring what has passed of those that nobody else has, in Unix
                 milliseconds; None for nothing.
             since_of: which upstreams.
+            asked_apart: returns whether what has passed of a topic is asked for in another way.
 
         Returns:
             the upstreams that serve the new topics, those among them that served the client nothing before, and the
@@ -126,7 +128,8 @@ class Subscriptions:
                 serving.add(upstream)
                 concerned[upstream] += 1
                 self._index.add((upstream, text), client)
-                self._demands[upstream].acquire(text, since=since if upstream in since_of else None)
+                brings = since is not None and upstream in since_of and not asked_apart(topic)
+                self._demands[upstream].acquire(text, since=since if brings else None)
                 if self._connections[upstream].refusal(text) is not None:
                     refused.append(text)
         self._changed()

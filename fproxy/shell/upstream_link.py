@@ -19,6 +19,8 @@ from fproxy.core.upstream_effects import (
     Effect,
     Interrupted,
     Notice,
+    PastBegins,
+    PastCame,
     Ready,
     Recovered,
     Recovering,
@@ -271,6 +273,7 @@ class UpstreamLink(WSListener):
     def _take_statuses(self, statuses: list[bytes]) -> None:
         if not self._ending:  # else it has been abandoned half way through
             self._carry_out(self._session.received(statuses, time.monotonic()))
+            self._ask_for_past()
 
     def _refuse_message(self, error: FrameError) -> None:
         self._call(self._listener.unsound, redact(str(error), self._secrets))
@@ -303,6 +306,11 @@ class UpstreamLink(WSListener):
                     self._call(self._listener.recovered)
                 case Replayed(topics, is_complete):
                     self._demand.replayed(topics, is_complete=is_complete, now=unix_ms())
+                case PastBegins():
+                    self._demand.past.begins()
+                case PastCame(is_complete):
+                    self._demand.past_came(is_complete=is_complete)
+                    self.poke()
                 case Unrecoverable():
                     self._demand.unrecoverable()
                     self._call(self._listener.unrecoverable)
@@ -369,6 +377,7 @@ class UpstreamLink(WSListener):
                 self._changes.go_on()
             else:
                 self._loop.call_later(DROP_INTERVAL, self.poke)
+        self._ask_for_past()
         deadline = self._demand.deadline()
         # A timer that is running is not late: deadlines only ever move on.
         if deadline is not None and self._demand_timer is None:
@@ -376,6 +385,15 @@ class UpstreamLink(WSListener):
             self._drops_more = deadline <= now
             wait = DROP_INTERVAL if self._drops_more else deadline - now + UNSUBSCRIBE_GRAIN
             self._demand_timer = self._loop.call_later(wait, self._demand_is_due)
+
+    def _ask_for_past(self) -> None:
+        """Ask for what has passed of topics that flow, if that is wanted, and now is the time."""
+        past = self._demand.past
+        if not past or not self._session.takes_past_requests or self._ending:
+            return
+        request = past.next_request(lambda topic: self._demand.flows_since(topic) is not None)
+        if request is not None:
+            self._carry_out(self._session.request_past(request, time.monotonic()))
 
     def _demand_is_due(self) -> None:
         self._demand_timer = None

@@ -6,8 +6,9 @@ from typing import Any
 
 from fproxy.core.demand_changes import Changes
 from fproxy.core.followed_stream import FollowedStream
+from fproxy.core.past_requests import PastRequest
 from fproxy.core.stream_position import PositionStatus, RecoveryStart, StreamPosition, recovered_event
-from fproxy.core.upstream_effects import Effect, Recovered, Recovering, Send, Whole
+from fproxy.core.upstream_effects import Effect, PastBegins, PastCame, Recovered, Recovering, Send, Whole
 from fproxy.core.upstream_session import UpstreamSession
 
 OLD, NEW = "100Ms.OLD", "100Ms.NEW"
@@ -182,3 +183,34 @@ def test_of_a_later_piece_too_what_has_no_place_begins_anew_and_makes_all_incomp
     assert role.ask(NEW) == [{"action": "subscribe", "params": NEW}]
     role.acknowledge(OLD, NEW)
     assert role.hear(recovered_event(1)) == [Recovered(), Whole(recovered=False)]
+
+
+def test_what_has_passed_is_asked_for_when_nothing_else_that_has_passed_is_on_its_way() -> None:
+    """It is between the acknowledgement and the status behind it; then the server says where the stream is."""
+    role = role_with(OLD)
+    assert role.session.takes_past_requests
+    asked = role.session.request_past(PastRequest((OLD,), 7), 0.0)
+    assert requests(asked) == [{"action": "subscribe", "params": OLD, "since": 7}]
+    assert not role.session.takes_past_requests
+    role.ask(NEW)
+    assert PastBegins() in role.acknowledge(OLD)
+    assert PastBegins() not in role.acknowledge(NEW)
+    role.hear_position(101)
+    assert not role.session.takes_past_requests
+    assert role.hear(b'{"ev":"status","status":"replayed","complete":true}') == [PastCame(is_complete=True)]
+    # The server may still be sending what came meanwhile: what is asked of it now waits there.
+    assert not role.session.takes_past_requests
+    role.hear_position(102)
+    assert role.session.takes_past_requests
+    role.session.request(Changes(("100Ms.X",), (), since={"100Ms.X": 7}), 0.0)
+    assert not role.session.takes_past_requests
+
+
+def test_what_has_passed_is_not_asked_of_a_server_that_keeps_nothing_or_is_not_whole() -> None:
+    role = Role()
+    role.connect(OLD)
+    role.acknowledge(OLD)
+    assert not role.session.takes_past_requests
+    role = role_with(OLD)
+    role.hear(status("upstream_disconnected", "gone"))
+    assert not role.session.takes_past_requests

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import pytest
 from bar_oracle import BarOracle, Trade, payload
 from cut_line import CutLine
 from scripted_upstream import PATIENCE, ScriptedUpstream, until_state, until_up
@@ -303,3 +304,84 @@ async def test_bars_that_the_proxy_has_kept_do_not_come_twice_when_it_asks_the_a
             assert told["count"] == len(bars_of(client, "A", 100))
             await until_all(client, market, "A", [100])
             assert bars_of(client, "A", 100) == market.bars("A", 100, ending_from=since)
+
+
+async def test_who_asks_a_proxy_for_the_past_of_bars_that_others_have_gets_all_of_it() -> None:
+    """As when a proxy is started again: some clients ask since their last event, others just subscribe.
+
+    Nobody gets anything twice.
+    """
+    async with (
+        filled_firehose() as (market, firehose, _),
+        aggregator_behind(firehose.port, bar_delay_ms=DELAY) as aggregator,
+        proxy_behind(firehose.port, aggregator) as proxy,
+    ):
+        await until_up(proxy.markets["stocks"].streams[Upstream.AGGREGATOR])
+        async with AsyncExitStack() as stack:
+            first = await stack.enter_async_context(client_of(proxy, TOPICS))
+            wide = await stack.enter_async_context(client_of(proxy, "100Ms.*"))
+            await until_all(first, market, "A", INTERVALS)
+            asking: dict[int, Client] = {}
+            # One that asks for more than has been brought, ones that ask for less, and one under a wildcard.
+            for since in (TIME + 8_000, TIME + 7_000, TIME + 7_500, TIME + 9_000):
+                client = asking[since] = await stack.enter_async_context(client_of(proxy))
+                told = await replayed(client, f"{TOPICS},100Ms.B", since)
+                assert told["complete"], told
+                assert told["count"] == len([event for event in client.received if event["ev"] != "status"])
+                await until_all(client, market, "A", INTERVALS)
+            for client in (first, wide):
+                last = market.bars("A", 100)[-1]
+                await client.until(lambda client=client, last=last: bars_of(client, "A", 100)[-1:] == [last])
+                bars = bars_of(client, "A", 100)
+                assert bars == market.bars("A", 100, ending_from=bars[0]["e"])
+            for since, client in asking.items():
+                expected = {i: market.bars("A", i, ending_from=since) for i in INTERVALS}
+                await client.until(lambda c=client, e=expected: bars_of(c, "A", 100)[-1:] == e[100][-1:])
+                assert {i: bars_of(client, "A", i) for i in INTERVALS} == expected
+                expected_b = market.bars("B", 100, ending_from=since)
+                await client.until(lambda c=client, e=expected_b: bars_of(c, "B", 100)[-1:] == e[-1:])
+                assert bars_of(client, "B", 100) == expected_b
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_however_requests_for_the_past_of_bars_cross_each_other_all_comes_once_and_in_order(
+    seed: int,
+) -> None:
+    """Some clients ask since a time, at any moment and for topics that others have or have not; bars flow meanwhile."""
+    chance = random.Random(seed)
+    async with (
+        filled_firehose() as (market, firehose, _),
+        aggregator_behind(firehose.port, bar_delay_ms=DELAY) as aggregator,
+        proxy_behind(firehose.port, aggregator, unsubscribe_linger=0.0) as proxy,
+    ):
+        await until_up(proxy.markets["stocks"].streams[Upstream.AGGREGATOR])
+        earliest = TIME + 7_000
+
+        async def be_a_client() -> None:
+            async with client_of(proxy) as client:
+                topics = [f"{i}Ms.{symbol}" for i in INTERVALS for symbol in "ABC" if chance.random() < 0.5]
+                if chance.random() < 0.4:
+                    await client.ask("subscribe", ",".join(topics or ["100Ms.A"]))
+                    await client.until_status("success")
+                since = chance.randrange(earliest, earliest + 4_000)
+                told = await replayed(client, "100Ms.A,250Ms.B", since)
+                assert told["complete"], told
+                client.received = client.received[asked_at(client) :]
+                for interval, symbol in ((100, "A"), (250, "B")):
+                    await client.until(lambda i=interval, s=symbol: len(bars_of(client, s, i)) > 60)
+                    bars = bars_of(client, symbol, interval)
+                    assert bars == market.bars(symbol, interval, ending_from=since)[: len(bars)]
+
+        clients = [asyncio.ensure_future(be_a_client()) for _ in range(12)]
+        while not all(client.done() for client in clients):
+            await market.send(9)
+            await asyncio.sleep(chance.choice([0, 0.001, 0.003]))
+        await asyncio.gather(*clients)
+
+
+def asked_at(client: Client) -> int:
+    """Return where the acknowledgement of its last request begins in what a client got: live events end there."""
+    last = [
+        at for at, event in enumerate(client.received) if event.get("message") == "subscribed to: 100Ms.A"
+    ]
+    return last[-1]

@@ -6,7 +6,8 @@ from typing import Any, cast
 from fproxy._fastpath import Fanout, History
 from fproxy.core.topics import Topic
 from fproxy.metrics import Metrics
-from fproxy.roles.replay import PIECE_BYTES, UNSENT_BYTES, FilteredReplay
+from fproxy.roles.passage_reading import PIECE_BYTES, UNSENT_BYTES
+from fproxy.roles.replay import FilteredReplay
 from fproxy.roles.replay_start import ReplayStart
 from fproxy.shell.client import Client
 from fproxy.shell.work_steps import Steps, Work, WorkSteps
@@ -67,7 +68,7 @@ def replay_of(history: History, reader: Reader) -> ByHand:
         start=ReplayStart(NOW),
         asked_at=history.next,
         is_complete=lambda topics: True,
-        matching=Fanout(),
+        matching=Fanout,
         metrics=Metrics().of("stocks"),
         ended=lambda replay: None,
     )
