@@ -1,6 +1,7 @@
 """Which connections are let in, and which have to go for others: limits in all, by address, and before auth."""
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -48,6 +49,10 @@ class Connection(Protocol):
         """End at once."""
 
 
+SILENCE: Final = 2.0
+"""After how many seconds without authentication a connection goes for a newcomer of its own address, too."""
+
+
 class _Group:
     """The connections of one address."""
 
@@ -59,12 +64,39 @@ class _Group:
         self.pending: dict[Connection, float] = {}
 
 
+class _Ranking:
+    """The addresses with connections that have not authenticated, by how many: each look and change takes one step."""
+
+    __slots__ = ("_by_count",)
+
+    def __init__(self) -> None:
+        # By the count; those with as many in the order in which they came to have so many.
+        self._by_count: list[OrderedDict[_Group, None]] = [OrderedDict()]
+
+    @property
+    def busiest(self) -> _Group:
+        """The address that has the most; of several the one that has had so many for longest. There must be one."""
+        return next(iter(self._by_count[-1]))
+
+    def change(self, group: _Group, before: int) -> None:
+        """An address has one more than ``before``, or one less."""
+        count = len(group.pending)
+        if before:
+            del self._by_count[before][group]
+        if count:
+            if count == len(self._by_count):
+                self._by_count.append(OrderedDict())
+            self._by_count[count][group] = None
+        while len(self._by_count) > 1 and not self._by_count[-1]:
+            self._by_count.pop()
+
+
 class Admission:
     """Counts a server's connections, from the first moment of each to its last.
 
     When too many connections have not authenticated, or no place is left, the next one is let in at the cost of the
-    oldest of these, of the address that has the most of them, unless that is its own: so nobody who connects and stays
-    silent keeps out those who have a key.
+    oldest of these, of the address that has the most of them; if that is its own, only of one that has been silent for
+    a while. So nobody who connects and stays silent keeps out those who have a key.
     """
 
     def __init__(
@@ -87,7 +119,7 @@ class Admission:
         self._failures = AuthFailures(limits.max_auth_failures)
         self._groups: dict[str, _Group] = {}
         self._group_of: dict[Connection, str] = {}
-        self._waiting: dict[_Group, None] = {}  # those with connections that have not authenticated
+        self._ranking = _Ranking()
         self._pending = 0
         self._log = LogThrottle(logger, logging.WARNING, 10.0)
 
@@ -156,7 +188,7 @@ class Admission:
         group = self._groups.setdefault(name, _Group())
         group.connections += 1
         group.pending[connection] = self._clock() if since is None else since
-        self._waiting[group] = None
+        self._ranking.change(group, len(group.pending) - 1)
         self._group_of[connection] = name
         self._pending += 1
         return name
@@ -164,8 +196,7 @@ class Admission:
     def _no_longer_pending(self, group: _Group, connection: Connection) -> None:
         if group.pending.pop(connection, None) is not None:
             self._pending -= 1
-            if not group.pending:
-                del self._waiting[group]
+            self._ranking.change(group, len(group.pending) + 1)
 
     def _reason(self, connection: Connection, name: str) -> str | None:
         limit = self._limits.max_connections_per_address
@@ -181,13 +212,10 @@ class Admission:
             reason = "unauthenticated"
         else:
             return None
-        own = self._groups[self._group_of[connection]]
-        busiest = max(
-            self._waiting, key=lambda group: (len(group.pending), -next(iter(group.pending.values())))
-        )
-        if busiest is own or len(busiest.pending) < len(own.pending):
+        busiest = self._ranking.busiest
+        oldest, since = next(iter(busiest.pending.items()))
+        if busiest is self._groups[self._group_of[connection]] and self._clock() - since < SILENCE:
             return reason
-        oldest = next(iter(busiest.pending))
         self.refused(reason, "a connection that has not authenticated has to go: there are too many")
         self.left(oldest)
         oldest.abort()

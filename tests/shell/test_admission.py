@@ -2,11 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from proxy_headers import version_1, version_2
 from server_harness import (
     KEY,
@@ -24,7 +27,7 @@ from server_harness import serving as serving_any
 from websockets.exceptions import InvalidStatus
 
 from fproxy.metrics import Metrics
-from fproxy.shell.admission import Admission
+from fproxy.shell.admission import SILENCE, Admission
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.connection_limits import ConnectionLimits
 from fproxy.shell.message_rate import MessageRate
@@ -40,6 +43,22 @@ class Caller:
         self.aborted = True
 
 
+def count_calls(action: Callable[[], object]) -> int:
+    """Return how many functions of Python and C are called, those of loops over all addresses among them."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
 class Door:
     """An admission whose time is set by hand."""
 
@@ -50,8 +69,8 @@ class Door:
             ConnectionLimits(**limits), max_clients=max_clients, metrics=self.metrics, clock=lambda: self.now
         )
 
-    def call(self, host: str) -> tuple[Caller, str | None]:
-        self.now += 1.0
+    def call(self, host: str, after: float = 1.0) -> tuple[Caller, str | None]:
+        self.now += after
         caller = Caller()
         reason = self.admission.arrived(caller, host)
         if reason is not None:
@@ -64,11 +83,57 @@ class Door:
 
 def test_a_silent_connection_makes_room_for_one_of_another_address() -> None:
     door = Door(max_unauthenticated=3)
-    silent = [door.call("6.6.6.6")[0] for _ in range(3)]
+    silent = [door.call("6.6.6.6", after=0.1)[0] for _ in range(3)]
     assert door.call("6.6.6.6")[1] == "unauthenticated"
     _, reason = door.call("1.1.1.1")
     assert reason is None
     assert [caller.aborted for caller in silent] == [True, False, False]
+
+
+def test_of_its_own_address_only_one_that_has_been_silent_for_a_while_makes_room() -> None:
+    door = Door(max_unauthenticated=2)
+    first, second = (door.call("6.6.6.6", after=0.5)[0] for _ in range(2))
+    assert door.call("6.6.6.6", after=SILENCE - 0.6)[1] == "unauthenticated"
+    assert (first.aborted, second.aborted) == (False, False)
+    assert door.call("6.6.6.6", after=0.2)[1] is None
+    assert (first.aborted, second.aborted) == (True, False)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["call", "authenticated", "left"]), st.integers(0, 3), st.integers(0, 20))
+    )
+)
+def test_whatever_comes_and_goes_it_is_an_address_with_the_most_that_makes_room(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    door = Door(max_clients=1_000, max_unauthenticated=4)
+    pending: dict[Caller, str] = {}
+    for step, address, which in steps:
+        if step == "call":
+            host = f"1.1.1.{address}"
+            hosts = [*pending.values(), host]
+            caller, reason = door.call(host)
+            gone = [other for other in pending if other.aborted]
+            if reason is None:
+                pending[caller] = host
+            for other in gone:
+                assert hosts.count(pending.pop(other)) == max(map(hosts.count, hosts))
+            assert len(pending) <= 4
+        elif pending:
+            caller = list(pending)[which % len(pending)]
+            del pending[caller]
+            getattr(door.admission, step)(caller)
+
+
+def test_to_make_room_takes_as_long_beside_many_addresses_as_beside_few() -> None:
+    def steps(addresses: int) -> int:
+        door = Door(max_clients=10_000, max_unauthenticated=addresses)
+        for number in range(addresses):
+            assert door.call(f"10.0.{number // 256}.{number % 256}")[1] is None
+        return count_calls(lambda: door.call("1.1.1.1"))
+
+    assert steps(2_000) == steps(20)
 
 
 def test_of_silent_addresses_the_one_that_has_waited_longest_makes_room() -> None:
