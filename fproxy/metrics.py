@@ -51,6 +51,7 @@ class Metrics:
         revoked_clients: clients disconnected as their key is not good any more, by ``reason``.
         refused_connections: connections turned away, by ``reason``: which limit was reached; ``handshake`` for those
             that did not finish it in time, ``protocol`` for those that sent what is no WebSocket, or too much.
+        label_names: the labels of counters and gauges, by their names, also of those that have no values yet.
         loop_lag: how late the event loop is, in seconds.
         observed: what else the process can be asked about.
         by_market: the metrics with a label ``market``, by their names; they are written to through :meth:`of`.
@@ -58,12 +59,17 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
+        self.label_names: dict[str, tuple[str, ...]] = {}
         self.connections = self._counter("connections", "Client connections accepted.")
         self.dropped_log_lines = self._counter(
             "dropped_log_lines", "Lines of the log dropped because whoever reads it did not keep up."
         )
         self.refused_origins = self._counter("refused_origins", "Web pages of other hosts refused.")
-        self.auth_failures = self._counter("auth_failures", "Clients refused at authentication.", "reason")
+        self.auth_failures = self._counter(
+            "auth_failures",
+            "Clients refused at authentication: bad_key, timeout, expired, market or shut_out.",
+            "reason",
+        )
         self.loop_lag = Histogram(
             "loop_lag_seconds",
             "How late the event loop is, asked ten times a second.",
@@ -82,10 +88,15 @@ class Metrics:
             "tls_failures", "Connections of clients whose TLS handshake failed."
         )
         self.revoked_clients = self._counter(
-            "revoked_clients", "Clients disconnected for a change of keys.", "reason"
+            "revoked_clients",
+            "Clients disconnected for a change of keys: revoked, expired or market.",
+            "reason",
         )
         self.refused_connections = self._counter(
-            "refused_connections", "Connections turned away at a limit, or for what they sent.", "reason"
+            "refused_connections",
+            "Connections turned away at a limit, or for what they sent: clients, unauthenticated, address, key, "
+            "auth_failures, files, handshake or protocol.",
+            "reason",
         )
         self.by_market: dict[str, Counter | Gauge] = {
             "clients": self._gauge("clients", "Clients connected and authenticated now.", "market"),
@@ -96,7 +107,11 @@ class Metrics:
         }
         for name, documentation, *labels in (
             ("control_errors", "Errors in clients' control messages."),
-            ("slow_consumers", "Clients disconnected as slow consumers.", "reason"),
+            (
+                "slow_consumers",
+                "Clients disconnected as slow consumers: bytes, lag, memory or replay.",
+                "reason",
+            ),
             ("upstream_connects", "Connections made upstream.", "upstream"),
             ("upstream_failures", "Failed or dropped upstream connections.", "upstream", "reason"),
             ("frames", "Messages received from an upstream.", "upstream"),
@@ -140,15 +155,21 @@ class Metrics:
             ),
             ("buffer_bytes", "Memory for what is about to be written to clients.", buffer_bytes),
             ("lagging_clients", "Clients for which something waits.", lambda: backlog.lagging),
-            ("lag_seconds", "How long the oldest of it has waited.", lambda: backlog.lag),
+            (
+                "lag_seconds",
+                "How long the oldest of what waits for clients has waited, in seconds.",
+                lambda: backlog.lag,
+            ),
         ):
             self._gauge(name, documentation).set_function(read)
         self.registry.register(BacklogCollector(backlog))
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        self.label_names[f"{NAMESPACE}_{name}"] = labels
         return Counter(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        self.label_names[f"{NAMESPACE}_{name}"] = labels
         return Gauge(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)
 
 

@@ -33,8 +33,8 @@ upstream sends broken JSON), `fproxy_loop_lag_seconds` (the machine is too busy)
 """
 
 
-def families_by_role() -> Iterator[tuple[str, Metric]]:
-    """Yield every metric of every role that has not started, with the role's name."""
+def families_by_role() -> Iterator[tuple[str, Metric, tuple[str, ...]]]:
+    """Yield every metric of every role that has not started, with the role's name and the labels that it may have."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
     for role in ("proxy", "firehose", "aggregator", "sim"):
         metrics = Metrics()
@@ -49,7 +49,10 @@ def families_by_role() -> Iterator[tuple[str, Metric]]:
             case _:
                 Simulator(SimulatorSettings(), metrics)
         for family in metrics.registry.collect():
-            yield role, family
+            found = {label for sample in family.samples for label in sample.labels} - {"le"}
+            declared: tuple[str, ...] = getattr(family, "_labelnames", ())
+            declared = metrics.label_names.get(family.name, declared)
+            yield role, family, tuple(sorted(found.union(declared)))
 
 
 def reference() -> str:
@@ -57,11 +60,10 @@ def reference() -> str:
     roles: dict[str, list[str]] = {}
     rows: dict[str, tuple[str, str]] = {}
     labels: dict[str, set[str]] = {}
-    for role, family in families_by_role():
+    for role, family, names in families_by_role():
         roles.setdefault(family.name, []).append(role)
         rows[family.name] = (family.type, family.documentation)
-        for sample in family.samples:
-            labels.setdefault(family.name, set()).update(set(sample.labels) - {"le"})
+        labels.setdefault(family.name, set()).update(names)
     lines = [_HEAD]
     for name in sorted(rows, key=lambda name: (not name.startswith("fproxy_"), name)):
         kind, documentation = rows[name]
