@@ -3,8 +3,8 @@
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from typing import Final, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import ParamSpec, TypeVar
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -34,12 +34,13 @@ from fproxy.core.upstream_failure import UpstreamFailure
 from fproxy.core.upstream_requests import shown_topics
 from fproxy.core.upstream_session import UpstreamSession
 from fproxy.core.weak_method import weak_method
+from fproxy.shell.answer_patience import AnswerPatience
 from fproxy.shell.clock import unix_ms
-from fproxy.shell.gathered_changes import GatheredChanges
 from fproxy.shell.link_end import LinkEnd, end_of, too_big
 from fproxy.shell.log_throttle import LogThrottle
 from fproxy.shell.silence_watch import SilenceWatch
 from fproxy.shell.upstream_answers import UpstreamAnswers
+from fproxy.shell.upstream_asking import UpstreamAsking
 from fproxy.shell.upstream_dial import hang_up, is_peer
 from fproxy.shell.upstream_listener import UpstreamListener
 from fproxy.shell.upstream_options import UpstreamOptions
@@ -47,18 +48,6 @@ from fproxy.shell.work_steps import WorkSteps, freed
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-DROP_INTERVAL: Final = 0.005
-"""How long to wait before more topics are dropped than are in one go, in seconds: nobody is in a hurry for that."""
-
-MOST_AHEAD: Final = 64
-"""How many requests may lack answers before more topics are asked for no faster than others are dropped."""
-
-UNSUBSCRIBE_GRAIN: Final = 0.25
-"""How late an unsubscribe may be, in seconds, so that topics whose time is nearly up go in one message."""
-
-LATE_ANSWER_TIME: Final = 10.0
-"""How long an upstream that is known to answer may take to answer the first requests, in seconds."""
 
 
 class UpstreamLink(WSListener):
@@ -134,12 +123,20 @@ class UpstreamLink(WSListener):
         self._is_lost = False
         self._end: LinkEnd | None = None
         self._silence: SilenceWatch | None = None
-        self._auth_timer: asyncio.TimerHandle | None = None
-        self._answer_timer: asyncio.TimerHandle | None = None
-        self._demand_timer: asyncio.TimerHandle | None = None
-        self._drops_more = False  # whether that is for more topics than are dropped in one go
         self._abort_timer: asyncio.TimerHandle | None = None
-        self._changes = GatheredChanges(self._loop, weak_method(self._say_changes))
+        self._patience = AnswerPatience(
+            session,
+            options.auth_wait,
+            ends=weak_method(self._ends),
+            carry_out=weak_method(self._carry_out),
+        )
+        self._asking = UpstreamAsking(
+            demand,
+            session,
+            takes_requests=weak_method(self._takes_requests),
+            carry_out=weak_method(self._carry_out),
+            given_up=weak_method(self._give_up),
+        )
 
     @property
     def messages(self) -> int:
@@ -155,7 +152,7 @@ class UpstreamLink(WSListener):
         """The handshake is done: authenticate."""
         self._transport = transport
         self._reads = BoundedReads(transport.underlying_transport, self._reader)
-        self._auth_timer = self._loop.call_later(self._options.auth_wait, self._auth_wait_over)
+        self._patience.opened()
         if self._options.silence > 0:
             reader = self._reader
             self._silence = SilenceWatch(
@@ -179,8 +176,7 @@ class UpstreamLink(WSListener):
 
     def poke(self) -> None:
         """Say upstream what has changed in the demand, soon."""
-        if self.ready:
-            self._changes.changed()
+        self._asking.changed()
 
     def hold(self, holding: bool) -> None:
         """Read nothing for now, or read again."""
@@ -199,15 +195,10 @@ class UpstreamLink(WSListener):
         self._is_lost = True
         if self._silence is not None:
             self._silence.stop()
-        for timer in (
-            self._auth_timer,
-            self._answer_timer,
-            self._demand_timer,
-            self._abort_timer,
-        ):
-            if timer is not None:
-                timer.cancel()
-        self._changes.cancel()
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        self._patience.stop()
+        self._asking.stop()
         self._reader.at_message_start = False
         self._ending = True
         leftovers = self._session.lost(unix_ms())
@@ -273,7 +264,7 @@ class UpstreamLink(WSListener):
     def _take_statuses(self, statuses: list[bytes]) -> None:
         if not self._ending:  # else it has been abandoned half way through
             self._carry_out(self._session.received(statuses, time.monotonic()))
-            self._ask_for_past()
+            self._asking.ask_for_past()
 
     def _refuse_message(self, error: FrameError) -> None:
         self._call(self._listener.unsound, redact(str(error), self._secrets))
@@ -323,35 +314,11 @@ class UpstreamLink(WSListener):
                     self._fail(LinkEnd(failure, text), WSCloseCode.OK)
 
     def _become_ready(self) -> None:
-        if self._auth_timer is not None:
-            self._auth_timer.cancel()
         self.ready = True
         self._on_ready()
         self._call(self._listener.connected)
-        self._say_changes()
-        if self._session.awaits_first_answers:
-            # A role of ours always answers, but may wait for the vendor first.
-            patience = self._options.auth_wait
-            if self._transport is not None and is_peer(self._transport):
-                patience = max(patience, LATE_ANSWER_TIME)
-            self._answer_timer = self._loop.call_later(patience, self._answer_wait_over, patience)
-
-    def _auth_wait_over(self) -> None:
-        if not self._ending:
-            self._carry_out(self._session.auth_wait_over())
-
-    def _answer_wait_over(self, waited: float) -> None:
-        if self._ending:
-            return
-        if not self._session.has_begun:
-            self._answer_timer = self._loop.call_later(waited, self._answer_wait_over, waited)
-            return
-        if self._session.has_acknowledged and waited < LATE_ANSWER_TIME:
-            # It answers, so it is late and not silent.
-            rest = LATE_ANSWER_TIME - waited
-            self._answer_timer = self._loop.call_later(rest, self._answer_wait_over, LATE_ANSWER_TIME)
-            return
-        self._carry_out(self._session.answer_wait_over())
+        self._asking.say()
+        self._patience.ready(is_peer=self._transport is not None and is_peer(self._transport))
 
     def _take_refusal(self, topics: tuple[str, ...], message: str) -> None:
         self._notices.log("%s refused %s: %s", self._name, shown_topics(topics), message)
@@ -361,44 +328,14 @@ class UpstreamLink(WSListener):
         # What a refused wildcard was to cover has to be asked for by name.
         self.poke()
 
-    def _say_changes(self) -> None:
-        """Send what has changed in the demand, and come back when the next lingering topic's time is up."""
-        if not self.ready or self._ending:
-            return
-        now = time.monotonic()
-        changes = self._demand.changes(now, drop=not self._drops_more)
-        self._carry_out(self._session.request(changes, now))
-        if changes.since and self._session.is_peer:
-            self._demand.asked_since(changes.since)
-        if changes.given_up:
-            self._call(self._listener.given_up, changes.given_up)
-        if not changes.are_all:
-            if self._session.outstanding < MOST_AHEAD:
-                self._changes.go_on()
-            else:
-                self._loop.call_later(DROP_INTERVAL, self.poke)
-        self._ask_for_past()
-        deadline = self._demand.deadline()
-        # A timer that is running is not late: deadlines only ever move on.
-        if deadline is not None and self._demand_timer is None:
-            # There may be more to drop than is dropped in one go.
-            self._drops_more = deadline <= now
-            wait = DROP_INTERVAL if self._drops_more else deadline - now + UNSUBSCRIBE_GRAIN
-            self._demand_timer = self._loop.call_later(wait, self._demand_is_due)
+    def _ends(self) -> bool:
+        return self._ending
 
-    def _ask_for_past(self) -> None:
-        """Ask for what has passed of topics that flow, if that is wanted, and now is the time."""
-        past = self._demand.past
-        if not past or not self._session.takes_past_requests or self._ending:
-            return
-        request = past.next_request(lambda topic: self._demand.flows_since(topic) is not None)
-        if request is not None:
-            self._carry_out(self._session.request_past(request, time.monotonic()))
+    def _takes_requests(self) -> bool:
+        return self.ready and not self._ending
 
-    def _demand_is_due(self) -> None:
-        self._demand_timer = None
-        self._drops_more = False
-        self._say_changes()
+    def _give_up(self, topics: Sequence[str]) -> None:
+        self._call(self._listener.given_up, topics)
 
     def _fell_silent(self) -> None:
         text = f"silent: not a byte, not even the answer to a ping, within {self._options.silence:g} s"

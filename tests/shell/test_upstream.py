@@ -28,7 +28,7 @@ from fproxy.core.upstream_effects import Recovering
 from fproxy.core.upstream_session import UpstreamSession
 from fproxy.core.urls import UrlError
 from fproxy.metrics import Metrics
-from fproxy.shell import upstream_link
+from fproxy.shell import upstream_asking
 from fproxy.shell.tls import UpstreamTls
 from fproxy.shell.upstream import UpstreamConnection, UpstreamOptions
 from fproxy.shell.upstream_answers import UpstreamAnswers
@@ -517,7 +517,7 @@ class TestDemandOverTheWire:
     async def test_thousands_of_topics_go_some_at_a_time_as_all_their_answers_take_a_while_to_read(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(upstream_link, "DROP_INTERVAL", 3600.0)
+        monkeypatch.setattr(upstream_asking, "DROP_INTERVAL", 3600.0)
         topics = [f"T.S{number}" for number in range(3 * MAX_DROPS)]
         async with Upstream() as upstream, Harness(upstream.url, *topics, linger=0.0) as harness:
             await upstream.until(lambda: len(upstream.subscribed) == len(topics))
