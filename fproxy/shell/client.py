@@ -9,10 +9,8 @@ client, and all timeouts of a server share one wheel.
 import asyncio
 import enum
 import logging
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from functools import partial
-from itertools import groupby
 from typing import Any, Final, cast
 
 import aiofastnet
@@ -23,27 +21,25 @@ from fproxy._fastpath import FrameSink
 from fproxy._socket_writer import TRANSPORT_BYTES, SocketWriter
 from fproxy.core.activity import ActivityKind
 from fproxy.core.client_key import ClientKey
-from fproxy.core.frames import PING_FRAME, text_frame
+from fproxy.core.frames import text_frame
 from fproxy.core.market import STOCKS
-from fproxy.core.slow_client_policy import SlowClientPolicy
-from fproxy.core.stream_notice import notice_message
-from fproxy.core.stream_position import NO_POSITION, RecoveryRequest
+from fproxy.core.stream_position import RecoveryRequest
 from fproxy.core.topics import Topic
 from fproxy.shell import peer
 from fproxy.shell.client_arrival import ClientArrival
 from fproxy.shell.client_closing import PROTOCOL_ERRORS, Draining, end_output, fitting_reason
-from fproxy.shell.client_handler import NumberingHandler
 from fproxy.shell.client_input import ClientInput
-from fproxy.shell.client_log import closed_text, joined_text, left_text
+from fproxy.shell.client_log import closed_text
+from fproxy.shell.client_membership import ClientMembership
 from fproxy.shell.client_protocol import ClientProtocol
 from fproxy.shell.client_session import ClientSession
 from fproxy.shell.clock import unix_ms
 from fproxy.shell.delivery import DeliveryLog
 from fproxy.shell.endpoint import Endpoint
 from fproxy.shell.handshake import release
-from fproxy.shell.keep_alive import KeepAlive, Liveness
+from fproxy.shell.keep_alive import KeepAlive
 from fproxy.shell.shared_state import SharedState
-from fproxy.shell.slow_consumer import slow_consumer_message, slowness
+from fproxy.shell.slow_consumer import slow_consumer_message, slowness, use_slow_client_policy
 from fproxy.shell.timer_wheel import NO_TICK
 
 logger: Final = logging.getLogger("fproxy.server")
@@ -56,11 +52,6 @@ class _Stage(enum.IntEnum):
     CLOSING = enum.auto()
     """Nothing more is written; what still comes in only matters to the closing handshake."""
     CLOSED = enum.auto()
-
-
-def _first_byte(frame: bytes) -> bytes:
-    """Return what says of which kind a frame is; nothing of what ends a connection, which is empty."""
-    return frame[:1]
 
 
 def _discard(frame: bytes) -> None:
@@ -92,7 +83,7 @@ class Client(asyncio.BufferedProtocol):
         "_forwarded",
         "_handed_over",
         "_input",
-        "_keep_alive",
+        "_membership",
         "_protocol",
         "_session",
         "_shared",
@@ -133,7 +124,8 @@ class Client(asyncio.BufferedProtocol):
         self._ending = "the connection broke off"
         self._transport: aiofastnet.Transport
         self._input: ClientInput | None = None
-        self._keep_alive: KeepAlive | None = None
+        # While it has joined and is not closing.
+        self._membership: ClientMembership | None = None
         self._writer: SocketWriter | None = None
         self._protocol: ClientProtocol | None = None
 
@@ -295,8 +287,8 @@ class Client(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """``nbytes`` were read."""
         data = bytes(self._shared.read_buffer[:nbytes])
-        if self._keep_alive is not None and self._keep_alive.heard():
-            self._shared.timers.schedule(self, self._shared.limits.ping_interval)
+        if self._membership is not None:
+            self._membership.heard()
         if self._input is not None:
             self._input.received(data, more=nbytes == len(self._shared.read_buffer))
 
@@ -345,7 +337,6 @@ class Client(asyncio.BufferedProtocol):
         """The connection is closed, for whatever reason."""
         shared = self._shared
         logger.debug("%s disconnected", self.peer)
-        left = self._stage is _Stage.JOINED
         self._stage = _Stage.CLOSED
         self.write = _discard
         if self._writer is not None:
@@ -354,14 +345,15 @@ class Client(asyncio.BufferedProtocol):
             self._arrival.close()
         if self._protocol is not None:
             release(self._protocol)
+        membership = self._membership
         # These refer to the client: left in place they would keep it until a garbage collection.
-        self._arrival = self._input = self._protocol = self._session = self._keep_alive = self._draining = (
+        self._arrival = self._input = self._protocol = self._session = self._membership = self._draining = (
             None
         )
         shared.timers.cancel(self)
         shared.admission.left(self)
-        if left:
-            self._leave()
+        if membership is not None:
+            membership.leave(self._ending)
         shared.clients.discard(self)
         if not shared.clients:
             shared.empty.set()
@@ -404,7 +396,8 @@ class Client(asyncio.BufferedProtocol):
                 assert self._session is not None
                 self._session.auth_timed_out()
             case _Stage.JOINED:
-                self._look_after()
+                assert self._membership is not None
+                self._membership.look_after(is_late=self._input is not None and self._input.is_late)
             case _Stage.CLOSING:
                 self._give_up_closing()
 
@@ -465,27 +458,13 @@ class Client(asyncio.BufferedProtocol):
             recovery: what it asks for that follows the stream by number; None for every client but roles of ours.
         """
         assert self._endpoint is not None
-        shared = self._shared
         self.account = account
         self.use_key(key)
         self._stage = _Stage.JOINED
-        shared.admission.authenticated(self)
-        shared.metrics.of(self._endpoint.market.name).clients.inc()
-        shared.timers.cancel(self)
-        if shared.limits.ping_interval > 0:
-            self._keep_alive = KeepAlive(self._transport, self._unsent)
-            # Thousands of clients may have joined at once; their pings must not go out at once.
-            spread = hash(self) * 0.618_033_988_75 % 1.0
-            shared.timers.schedule(self, shared.limits.ping_interval * (0.5 + spread / 2))
-        joined = joined_text(self, self._endpoint.path)
-        logger.info("%s", joined)
-        shared.record(ActivityKind.CLIENT_JOINED, joined)
-        self._endpoint.handler.client_joined(self)
-        shared.holders.joined(self, key)
-        if recovery is not None:
-            handler = self._endpoint.handler
-            if not isinstance(handler, NumberingHandler) or not handler.client_follows(self, recovery):
-                self.send_status(notice_message(NO_POSITION))
+        self._membership = ClientMembership(
+            self, self._endpoint, self._shared, KeepAlive(self._transport, self._unsent)
+        )
+        self._membership.begin(key, recovery)
 
     def use_key(self, key: ClientKey) -> None:
         """Go by what the client's key allows now."""
@@ -495,18 +474,13 @@ class Client(asyncio.BufferedProtocol):
             self._session.use_key(key)
 
     def _use_slow_client_policy(self) -> None:
-        """Have the writer go by what the client's key says of slow clients, and where it says nothing by the server."""
-        limits = self._shared.limits
-        policy = (self.key and self.key.slow_client) or limits.slow_client
-        unsent = self.key.max_unsent_bytes if self.key is not None else None
-        if policy is SlowClientPolicy.BLOCK and not peer.is_on_this_machine(self._transport, self._forwarded):
-            policy = SlowClientPolicy.DISCONNECT
-        block = None
-        if policy is SlowClientPolicy.BLOCK and self._endpoint is not None:
-            block = partial(self._shared.upstream_hold.change, self._endpoint.handler)
-        if self._writer is not None:
-            self._writer.use_policy(
-                policy.value, max_bytes=limits.max_unsent_bytes if unsent is None else unsent, block=block
+        if self._writer is not None and self._endpoint is not None:
+            use_slow_client_policy(
+                self._writer,
+                self.key,
+                self._shared.limits,
+                is_local=peer.is_on_this_machine(self._transport, self._forwarded),
+                hold=partial(self._shared.upstream_hold.change, self._endpoint.handler),
             )
 
     def unsubscribe(self, topics: Sequence[Topic]) -> None:
@@ -514,53 +488,15 @@ class Client(asyncio.BufferedProtocol):
         assert self._endpoint is not None
         self._endpoint.handler.unsubscribe(self, topics)
 
-    def _leave(self) -> None:
-        assert self._endpoint is not None
-        assert self.key is not None
-        self._shared.holders.left(self, self.key)
-        self._shared.metrics.of(self._endpoint.market.name).clients.dec()
-        left = left_text(
-            self,
-            topics=len(self._endpoint.handler.topics(self) or ()),
-            seconds=time.time() - self.connected / 1000,
-            reason=self._ending,
-        )
-        logger.info("%s", left)
-        self._shared.record(ActivityKind.CLIENT_LEFT, left)
-        self._endpoint.handler.client_left(self)
-
-    def _look_after(self) -> None:
-        assert self._keep_alive is not None
-        limits = self._shared.limits
-        if self._input is not None and self._input.is_late:
-            # The answer to a ping may have come long ago.
-            self._shared.timers.schedule(self, limits.ping_timeout)
-            return
-        liveness = self._keep_alive.time_is_over()
-        if liveness is Liveness.GONE:
-            logger.info(
-                "%s disconnected: nothing heard for %g s after a ping", self.described, limits.ping_timeout
-            )
-            self.close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-            return
-        # Before the ping, which may be what makes a slow consumer of the client, and so starts its closing.
-        self._shared.timers.schedule(self, limits.ping_timeout)
-        if liveness is Liveness.UNASKED:
-            self.write(PING_FRAME)
-
     # The end.
 
     def _send_protocol_frames(self, protocol: ClientProtocol) -> None:
         """Send what the protocol has to say, and follow it when it is closing."""
-        ends = False
-        # Those of a kind in one go: one read may have asked for hundreds of pongs.
-        for kind, frames in groupby(protocol.data_to_send(), key=_first_byte):
-            if not kind:
-                ends = True
-            else:
-                # While it is closing this writes nothing, no pong either: a client that does not read could ask for
-                # them without end.
-                self.write(b"".join(frames))
+        frames, ends = protocol.frames_to_send()
+        for some in frames:
+            # While it is closing this writes nothing, no pong either: a client that does not read could ask for them
+            # without end.
+            self.write(some)
         if protocol.close_expected():
             if self._stage < _Stage.CLOSING:
                 self._ending = closed_text(protocol)
@@ -582,16 +518,19 @@ class Client(asyncio.BufferedProtocol):
         if self._stage >= _Stage.CLOSING:
             return
         shared = self._shared
-        if self._stage is _Stage.JOINED:
+        if self._membership is not None:
             # Not at once: this may be inside a write, in the role's loop over its clients.
-            shared.loop.call_soon(self._leave)
+            shared.loop.call_soon(self._leave, self._membership)
         self._stage = _Stage.CLOSING
         self.write = _discard
         if self._writer is not None:
             self._writer.finish()
-        self._session = self._keep_alive = None
+        self._session = self._membership = None
         self._draining = Draining(self._transport, self._unsent, shared.loop, shared.limits.close_timeout)
         shared.timers.schedule(self, shared.limits.close_timeout)
+
+    def _leave(self, membership: ClientMembership) -> None:
+        membership.leave(self._ending)
 
     def _unsent(self) -> int:
         if self._stage is _Stage.CLOSED:

@@ -1,9 +1,13 @@
-"""What a client is told that is disconnected because it reads more slowly than it is written to."""
+"""What becomes of a client that reads more slowly than it is written to: by which policy, and what it is told."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from fproxy._socket_writer import SocketWriter
+from fproxy.core.client_key import ClientKey
+from fproxy.core.slow_client_policy import SlowClientPolicy
 from fproxy.core.status_replies import status_message
+from fproxy.shell.client_limits import ClientLimits
 
 SLOW_CONSUMER: Final = "slow_consumer"
 """The status of the last message of such a client."""
@@ -15,6 +19,34 @@ _REASONS: Final[Mapping[str, str]] = {
     "replay": "the history had passed by",
 }
 """Why, by what metrics call it (``fproxy.metrics.SLOW_CONSUMER_REASONS``)."""
+
+
+def use_slow_client_policy(
+    writer: SocketWriter,
+    key: ClientKey | None,
+    limits: ClientLimits,
+    *,
+    is_local: bool,
+    hold: Callable[[bool], None],
+) -> None:
+    """Have a client's writer go by what its key says of slow clients, and where that says nothing by the server.
+
+    Args:
+        writer: what the client is written to with.
+        key: the client's; None before it has authenticated.
+        limits: of the server.
+        is_local: whether the client is on this machine: no other may hold up an upstream.
+        hold: holds the client's upstreams up, or goes on.
+    """
+    policy = (key and key.slow_client) or limits.slow_client
+    if policy is SlowClientPolicy.BLOCK and not is_local:
+        policy = SlowClientPolicy.DISCONNECT
+    unsent = key.max_unsent_bytes if key is not None else None
+    writer.use_policy(
+        policy.value,
+        max_bytes=limits.max_unsent_bytes if unsent is None else unsent,
+        block=hold if policy is SlowClientPolicy.BLOCK else None,
+    )
 
 
 def slowness(reason: str, unsent: int) -> str:
