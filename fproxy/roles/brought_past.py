@@ -134,13 +134,11 @@ class BroughtPast:
         """What comes from now on has passed."""
         self._first = self._history.next
         self._upstream.source = PAST_SOURCE
-        self._upstream.is_live = False
 
     def ends(self, request: PastRequest | None, *, is_complete: bool) -> None:
         """All of it has come, for a request; or no more of it comes."""
         first, self._first = self._first, None
         self._upstream.source = self._live_source
-        self._upstream.is_live = True
         self._forget_old()
         if request is None or first is None:
             return

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-TIMEOUT: Final = 60.0
+TIMEOUT: Final = 120.0
 """Seconds after which a test gives up waiting for a process: long, because it never matters when all is well."""
 
 
@@ -25,6 +25,12 @@ class Program:
                 if wanted in line:
                     return self.errors[-1]
         raise AssertionError(f"{wanted!r} is not in {self.errors}")
+
+    async def error_lines(self, *wanted: str) -> None:
+        """Wait until there is a line on standard error for each of these, in whatever order, and whenever it came."""
+        for each in wanted:
+            if not any(each in line for line in self.errors):
+                await self.error_line(each)
 
     async def lines(self, count: int) -> list[str]:
         """Return the next lines of standard output."""

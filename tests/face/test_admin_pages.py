@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from own_ports import own_port
 from prometheus_client.parser import text_string_to_metric_families
 from scripted_upstream import PATIENCE, ScriptedUpstream, until_up
 from websockets.asyncio.client import ClientConnection, connect
@@ -17,7 +18,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from fproxy.face.admin import AdminSettings
 from fproxy.face.admin_local import with_local_admin
 from fproxy.face.admin_pages import MAX_WATCHERS
-from fproxy.face.supervisor import free_port
 from fproxy.metrics import Metrics
 from fproxy.roles.filtered_proxy import FilteredProxy
 from fproxy.roles.settings import FilteredProxySettings, ServerSettings
@@ -65,7 +65,7 @@ class Operated:
 
 @asynccontextmanager
 async def operated(host: str = "127.0.0.1") -> AsyncIterator[Operated]:
-    metrics, port = Metrics(), free_port("127.0.0.1")
+    metrics, port = Metrics(), own_port()
     async with ScriptedUpstream() as firehose, ScriptedUpstream() as aggregator:
         proxy = FilteredProxy(
             FilteredProxySettings(

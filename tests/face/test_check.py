@@ -11,12 +11,12 @@ from email.utils import formatdate
 from time import time
 
 import pytest
+from own_ports import own_port
 from running_program import StartProgram
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from fproxy.face.doctor import CheckedUpstream, check_upstream
-from fproxy.face.supervisor import free_port
 
 
 @asynccontextmanager
@@ -41,7 +41,7 @@ async def vendor(*statuses: tuple[str, str], clock: float = 0.0, silent: bool = 
 
 ports = {
     "FILTERED_PROXY_PORT": "0",
-    "FPROXY_FIREHOSE_PORT": str(free_port("127.0.0.1")),
+    "FPROXY_FIREHOSE_PORT": str(own_port()),
     "POLYGON_API_KEY": "secret-key",
 }
 
@@ -106,7 +106,7 @@ async def test_a_clock_that_is_off_is_said(clock: float, wanted: str) -> None:
 
 
 async def test_what_is_not_there_is_said(start: StartProgram) -> None:
-    nowhere = f"ws://127.0.0.1:{free_port('127.0.0.1')}"
+    nowhere = f"ws://127.0.0.1:{own_port()}"
     status, lines = await said(
         start, "proxy", FIREHOSE_URL=nowhere, MS_AGGREGATOR_URL="ws://no-such-host.invalid"
     )

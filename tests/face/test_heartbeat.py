@@ -6,11 +6,12 @@ import signal
 import sys
 
 import pytest
+from own_ports import own_port
 
 from fproxy.face import supervisor
 from fproxy.face.chain import role_child
 from fproxy.face.heartbeat import MAX_UNANSWERED, MAX_UNANSWERED_AT_START, Heartbeat
-from fproxy.face.supervisor import Child, Supervisor, free_port
+from fproxy.face.supervisor import Child, Supervisor
 from fproxy.face.workers import worker_children
 
 if sys.platform == "win32":
@@ -66,7 +67,7 @@ class Answers:
 async def test_a_stopped_child_is_killed_and_started_again(
     make: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child: Child = make(free_port("127.0.0.1"))
+    child: Child = make(own_port())
     lines: list[str] = []
     answers = Answers(monkeypatch)
     running = Supervisor(

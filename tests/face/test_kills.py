@@ -19,6 +19,7 @@ import pytest
 import websockets.client
 from bar_oracle import Trade, bar_text
 from massive import WebSocketClient  # type: ignore[import-untyped]
+from own_ports import own_port
 from running_program import TIMEOUT
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -26,7 +27,7 @@ from websockets.exceptions import ConnectionClosed
 from fproxy.core.market import STOCKS
 from fproxy.face.chain import LOOPBACK, Ports, demo_children
 from fproxy.face.settings.sources import known_settings
-from fproxy.face.supervisor import Supervisor, free_port
+from fproxy.face.supervisor import Supervisor
 
 SYMBOLS = ("AAPL", "TSLA", "NVDA")
 INTERVALS = (100, 250)
@@ -251,10 +252,10 @@ class Demo:
     """
 
     def __init__(self) -> None:
-        ports = Ports(**{role: free_port(LOOPBACK) for role in ("proxy", "aggregator", "firehose")})
+        ports = Ports(**{role: own_port() for role in ("proxy", "aggregator", "firehose")})
         children = demo_children(
             ports,
-            free_port(LOOPBACK),
+            own_port(),
             markets=[STOCKS],
             simulation=("--rate", "1500"),
             log_level="info",

@@ -10,10 +10,9 @@ import urllib.request
 from typing import Any
 
 from headless_browser import CHROMIUM, Page, browser_page
+from own_ports import own_port
 from prometheus_client.parser import text_string_to_metric_families
 from running_program import TIMEOUT, Program, StartProgram
-
-from fproxy.face.supervisor import free_port
 
 FREE_PORTS = [text for role in ("firehose", "aggregator", "simulator") for text in (f"--{role}-port", "0")]
 CHAIN = ["market", "firehose", "aggregator", "proxy"]
@@ -39,7 +38,7 @@ async def until_status(url: str, wanted: int) -> str:
 
 
 async def start_demo(start: StartProgram) -> tuple[Program, str]:
-    port = free_port("127.0.0.1")
+    port = own_port()
     demo = await start("demo", "--port", "0", "--admin-port", str(port), *FREE_PORTS)
     await demo.error_line("Admin pages: ")
     return demo, f"http://127.0.0.1:{port}"
@@ -76,7 +75,7 @@ async def test_one_port_tells_of_all_processes_to_programs_and_to_people(start: 
 
 
 async def test_top_without_anything_to_look_at_says_so(start: StartProgram) -> None:
-    top = await start("top", "--once", "--url", f"http://127.0.0.1:{free_port('127.0.0.1')}")
+    top = await start("top", "--once", "--url", f"http://127.0.0.1:{own_port()}")
     code, _, errors = await top.finish()
     assert code == 1
     assert errors.startswith("fproxy top: no answer from http://127.0.0.1:")

@@ -10,11 +10,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from own_ports import own_port
 from running_program import TIMEOUT, StartProgram
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidMessage
-
-from fproxy.face.supervisor import free_port
 
 if sys.platform != "linux":
     pytest.skip("sets the limits of another process, as only Linux lets it", allow_module_level=True)
@@ -37,7 +36,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 async def test_at_the_limit_who_comes_is_refused_and_it_recovers(start: StartProgram) -> None:
-    port, admin_port = free_port("127.0.0.1"), free_port("127.0.0.1")
+    port, admin_port = own_port(), own_port()
     nowhere = "ws://127.0.0.1:1"
     program = await start(
         *(
@@ -53,9 +52,9 @@ async def test_at_the_limit_who_comes_is_refused_and_it_recovers(start: StartPro
         FIREHOSE_URL=nowhere,
         MS_AGGREGATOR_URL=nowhere,
     )
-    for line in ("Failed to connect to ms-aggregator", "Admin pages: "):
-        if not any(line in told for told in program.errors):
-            await program.error_line(line)
+    await program.error_lines(
+        "Failed to connect to ms-aggregator", "Failed to connect to firehose", "Admin pages: "
+    )
     pid = program.process.pid
     url = f"ws://127.0.0.1:{port}/stocks"
     async with asyncio.timeout(TIMEOUT), AsyncExitStack() as stack:

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from own_ports import own_port
 
-from fproxy.face.supervisor import Child, ChildFailedError, Supervisor, exit_text, free_port
+from fproxy.face.supervisor import Child, ChildFailedError, Supervisor, exit_text
 
 LISTEN = """
 import socket, sys, time
@@ -25,7 +26,7 @@ UNTIL_TERMINATED = LISTEN + "time.sleep(600)"
 
 
 def child(name: str, program: str, *arguments: str) -> Child:
-    port = free_port("127.0.0.1")
+    port = own_port()
     command = (sys.executable, "-c", program, str(port), *arguments)
     return Child(name=name, command=command, host="127.0.0.1", port=port)
 
@@ -131,7 +132,7 @@ async def test_a_child_whose_program_is_away_for_a_while_is_tried_again(
 ) -> None:
     program = tmp_path / "program"
     program.symlink_to(sys.executable)
-    port = free_port("127.0.0.1")
+    port = own_port()
     command = (str(program), "-c", UNTIL_TERMINATED, str(port))
     one = Child(name="one", command=command, host="127.0.0.1", port=port)
     supervisor = Supervisor([one], reports, restart_delay=0.01)

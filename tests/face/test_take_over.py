@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from own_ports import own_port
 from running_program import TIMEOUT, Program, StartProgram
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from fproxy.face.supervisor import free_port
 from fproxy.shell import takeover_socket
 
 pytestmark = pytest.mark.skipif(not takeover_socket.is_supported(), reason="Linux tells whose a process is")
@@ -128,7 +128,7 @@ async def metrics_of(port: int) -> str:
 async def test_a_restart_under_load_loses_nothing(start: StartProgram, tmp_path: Path) -> None:
     market = await start("sim", "--port", "0", "--rate", str(RATE), "--max-connections", "0")
     upstream = (await market.error_line("Now listening on port")).split()[-1]
-    port, admin_port = free_port("127.0.0.1"), free_port("127.0.0.1")
+    port, admin_port = own_port(), own_port()
 
     async def proxy(*arguments: str) -> Program:
         return await start(
@@ -141,8 +141,7 @@ async def test_a_restart_under_load_loses_nothing(start: StartProgram, tmp_path:
         )
 
     serving = await proxy()
-    await serving.error_line("connected to firehose")
-    await serving.error_line("connected to ms-aggregator")
+    await serving.error_lines("connected to firehose", "connected to ms-aggregator")
     clients = [
         Oracle(port, topics, asks=asks)
         for asks in (False, True)
@@ -169,9 +168,7 @@ async def test_a_restart_under_load_loses_nothing(start: StartProgram, tmp_path:
             await client.until(lambda client=client: client.connections == 2)
             await client.until_newer()
         serving = succeeding
-        await serving.error_line("has let all its clients go")
-        if not any("Admin pages: http" in line for line in serving.errors):
-            await serving.error_line("Admin pages: http")
+        await serving.error_lines("has let all its clients go", "Admin pages: http")
         metrics = await metrics_of(admin_port)
         assert re.search(r'^fproxy_upstream_up\{.*upstream="firehose".*\} 1.0$', metrics, re.MULTILINE)
         assert not knocking.done(), knocking.result()
@@ -212,7 +209,7 @@ async def test_one_that_cannot_become_ready_ends_and_the_first_goes_on(
 ) -> None:
     market = await start("sim", "--port", "0", "--max-connections", "0")
     upstream = (await market.error_line("Now listening on port")).split()[-1]
-    port = free_port("127.0.0.1")
+    port = own_port()
     settings = {
         "FILTERED_PROXY_PORT": str(port),
         "MS_AGGREGATOR_URL": f"ws://127.0.0.1:{upstream}",

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from crowd_upstream import CrowdUpstream
 from market_data import split_events
+from own_ports import own_port
 from prometheus_client.parser import text_string_to_metric_families
 from running_program import TIMEOUT, Program, StartProgram
 from websockets.asyncio.client import ClientConnection, connect
@@ -22,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fproxy.face.cli import fproxy
 from fproxy.face.settings.sources import known_settings
-from fproxy.face.supervisor import Child, ChildFailedError, free_port
+from fproxy.face.supervisor import Child, ChildFailedError
 from fproxy.face.workers import Workers, worker_children
 from fproxy.shell.port_reservation import spreads_connections
 
@@ -78,7 +79,7 @@ class TwoWorkers:
 @asynccontextmanager
 async def running(start: StartProgram, *arguments: str) -> AsyncIterator[TwoWorkers]:
     """Start two workers on a free port, and wait until both have both upstreams."""
-    admin_port = free_port("127.0.0.1")
+    admin_port = own_port()
     async with CrowdUpstream() as firehose, CrowdUpstream() as aggregator:
         program = await start(
             *("--workers", "2", "--port", "0", "--admin-port", str(admin_port), *arguments),

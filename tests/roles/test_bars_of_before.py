@@ -11,7 +11,7 @@ import pytest
 from bar_oracle import BarOracle, Trade, payload
 from cut_line import CutLine
 from scripted_upstream import PATIENCE, ScriptedUpstream, until_state, until_up
-from test_bar_recovery import aggregator_behind, until_number
+from test_bar_recovery import DELAY, aggregator_behind, until_number
 from test_recovery import notices, proxy_behind
 from test_since import TIME, Client, array, client_of, firehose_of
 
@@ -24,8 +24,6 @@ from fproxy.roles.settings import HistorySettings
 
 INTERVALS = (100, 250, 1000)
 TOPICS = ",".join(f"{interval}Ms.A" for interval in INTERVALS)
-DELAY = 5_000
-"""For how long windows wait for late trades, in milliseconds: longer than any step of a test takes."""
 
 
 class Market:

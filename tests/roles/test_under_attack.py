@@ -118,7 +118,7 @@ async def test_a_flood_of_requests_waits_and_nobody_waits_for_it() -> None:
             await caller.send(request("subscribe", f"T.F{number}") + masked(b"nonsense"))
         await besieged.until(lambda: besieged.count("held_inputs_total") >= 3)
 
-    async with siege(max_control_rate=200) as besieged:
+    async with siege(max_control_rate=20) as besieged:
         attackers = await besieged.attack(flood, 3)
         await besieged.healthy.send(request("subscribe", "T.HEALTHY"))
         await besieged.healthy.until_told(b"subscribed to: T.HEALTHY")

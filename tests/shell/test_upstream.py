@@ -28,7 +28,7 @@ from fproxy.core.upstream_effects import Recovering
 from fproxy.core.upstream_session import UpstreamSession
 from fproxy.core.urls import UrlError
 from fproxy.metrics import Metrics
-from fproxy.shell import upstream_asking
+from fproxy.shell import silence_watch, upstream_asking
 from fproxy.shell.tls import UpstreamTls
 from fproxy.shell.upstream import UpstreamConnection, UpstreamOptions
 from fproxy.shell.upstream_answers import UpstreamAnswers
@@ -544,7 +544,7 @@ class TestDemandOverTheWire:
             ]
 
     async def test_a_large_set_goes_in_several_messages(self) -> None:
-        topics = [f"T.S{number}" for number in range(12_345)]
+        topics = [f"T.S{number}" for number in range(3_456)]
         async with Upstream() as upstream, Harness(upstream.url, *topics) as harness:
             await upstream.until(lambda: len(upstream.subscribed) == len(topics))
             assert upstream.subscribed == topics
@@ -849,6 +849,11 @@ class TestReconnecting:
 
 
 class TestSilence:
+    @pytest.fixture(autouse=True)
+    def patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Wait long for the answer to a ping, as a busy machine may need that; what is asked is asked soon."""
+        monkeypatch.setattr(silence_watch, "ANSWER_WITHIN", 20.0)
+
     @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has no such option")
     async def test_the_system_gives_up_an_upstream_that_is_gone(self) -> None:
         async with (
@@ -881,26 +886,27 @@ class TestSilence:
     async def test_half_a_message_is_a_sign_of_life(self) -> None:
         """Silence counts from the last byte: a long message on a slow line is not silence."""
 
+        rest = list(frame(TEXT, MIDDLE))
+        pings: list[bytes] = []
+
         async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            def send_a_byte_or_all() -> None:
+                count = 1 if len(pings) < 3 else len(rest)
+                writer.write(bytes(rest[:count]))
+                del rest[:count]
+
             await shake_hands(reader, writer)
-            message = frame(TEXT, MIDDLE)
-            for byte in message[:-1]:
-                writer.write(bytes([byte]))
-                dripped.append(byte)
-                await asyncio.sleep(0.02)
-            writer.write(message[-1:])
-            await done.wait()
+            await read_pings(reader, send_a_byte_or_all, pings)
 
-        done = asyncio.Event()
-        dripped: list[int] = []
-        options = replace(QUICK, silence=0.2)
-        async with raw_server(drip) as url, Harness(url, options=options) as harness:
+        async with raw_server(drip) as url, Harness(url, options=replace(QUICK, silence=0.2)) as harness:
+            # The second ping only comes because a byte after the first one broke the silence.
             await harness.listener.until(lambda: harness.listener.data)
-            assert len(dripped) * 0.02 > options.silence
+            assert len(pings) >= 3
             assert harness.metric("upstream_connects_total") == 1
-            done.set()
 
-    async def test_a_silent_upstream_is_dropped(self, log: LogWatch) -> None:
+    async def test_a_silent_upstream_is_dropped(self, log: LogWatch, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.undo()
+
         async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await shake_hands(reader, writer)
             await gone.wait()
@@ -913,7 +919,7 @@ class TestSilence:
             gone.set()
 
     async def test_a_quiet_upstream_that_answers_pings_is_kept(self) -> None:
-        options = replace(QUICK, silence=0.5)
+        options = replace(QUICK, silence=0.2)
         pings: list[bytes] = []
 
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -926,7 +932,7 @@ class TestSilence:
             assert harness.metric("upstream_connects_total") == 1
 
     async def test_data_is_a_sign_of_life_too(self) -> None:
-        options = replace(QUICK, silence=0.5)
+        options = replace(QUICK, silence=0.2)
         pings: list[bytes] = []
 
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -1027,7 +1033,7 @@ class TestFailuresToConnect:
         options = replace(QUICK, connect_timeout=0.05)
         async with raw_server(talk) as url:
             await self.expect(log, Harness(url, options=options), r"no connection within 0\.05 s", "timeout")
-        assert ended == [b""]
+            await wait_until(lambda: ended == [b""])
 
     async def test_secrets_in_the_url_are_not_shown(self, log: LogWatch) -> None:
         async with Upstream() as upstream:
