@@ -12,6 +12,7 @@ from fproxy.face.garbage import relax_garbage_collection
 from fproxy.face.service_manager import ServiceManager
 from fproxy.face.supervisor import ChildFailedError
 from fproxy.shell.server import ServerStartError
+from fproxy.shell.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ async def serve(
     give_big_pieces_back()
     status = 0
     manager = ServiceManager(os.environ)
+    turns = Turns.of(asyncio.get_running_loop())
     with stop_signals(at_eof=stop_at_eof, reload=on_reload) as stopping:
         starting = asyncio.ensure_future(role.start())
         signalled = asyncio.ensure_future(stopping.wait())
@@ -88,7 +90,7 @@ async def serve(
             await asyncio.wait((starting, signalled), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 await starting
-                relax_garbage_collection()
+                relax_garbage_collection(turns)
                 manager.ready()
                 if on_ready is not None:
                     on_ready()

@@ -31,6 +31,9 @@ class Turns:
         "_end",
         "_loop",
         "_scheduled",
+        "_steps",
+        "_steps_between",
+        "_tidy",
         "_worked",
         "_workers",
     )
@@ -60,6 +63,9 @@ class Turns:
         self._workers: deque[Worker] = deque()
         self._asked: set[Worker] = set()
         self._scheduled = False
+        # What is done after every so many steps, and how many there were since.
+        self._tidy: Callable[[], object] | None = None
+        self._steps_between = self._steps = 0
         self._end: float | None = None  # of the time in the present turn; None outside of it
 
     @staticmethod
@@ -74,6 +80,17 @@ class Turns:
     def time_is_left(self) -> bool:
         """Whether this is within a step, and another may follow it in this turn."""
         return self._end is not None and self._clock() < self._end
+
+    def after_every(self, steps: int, tidy: Callable[[], object] | None) -> None:
+        """Have something done after every so many steps, all workers' together, instead of what was before.
+
+        Args:
+            steps: how many.
+            tidy: clears away what steps leave behind; it must not raise. None for nothing.
+        """
+        self._tidy = tidy
+        self._steps_between = steps
+        self._steps = 0
 
     def ask(self, worker: Worker) -> None:
         """Have a worker do steps until it has no more to do: soon, but not at once. Asking twice is asking once."""
@@ -113,8 +130,12 @@ class Turns:
                 if worker.step() and worker not in self._asked:
                     self._asked.add(worker)
                     self._workers.append(worker)
+                self._steps += 1
                 if self._clock() >= self._end:
                     break
+            if self._tidy is not None and self._steps >= self._steps_between:
+                self._steps = 0
+                self._tidy()
         finally:
             self._budget.end(self._worked())
             self._end = None

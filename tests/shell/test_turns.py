@@ -119,6 +119,22 @@ async def test_there_is_no_more_time_because_another_program_had_the_core(clock:
     assert len(log) == 2 + 5
 
 
+async def test_after_every_so_many_steps_of_all_workers_there_is_tidied(clock: Clock) -> None:
+    log: list[str] = []
+    turns = turns_of(clock, 1.0)
+    turns.after_every(3, lambda: log.append("-"))
+    for name in "ab":
+        turns.ask(Counting(log, name, 4, clock))
+    for _ in range(8):
+        await a_turn()
+    assert "".join(log) == "aba-bab-ab"
+    turns.after_every(3, None)
+    turns.ask(Counting(log, "c", 3, clock))
+    for _ in range(3):
+        await a_turn()
+    assert "".join(log) == "aba-bab-abccc"
+
+
 async def test_a_step_that_fails_costs_the_others_nothing(clock: Clock) -> None:
     class Failing:
         def step(self) -> bool:
