@@ -5,6 +5,7 @@ import base64
 import contextlib
 import itertools
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -120,6 +121,8 @@ async def browser_page() -> AsyncIterator[Page]:
             ),
             stderr=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
+            # Sanitizers are for this program, not for the browser, which would not start.
+            env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
         )
         assert process.stderr is not None
         draining: asyncio.Task[bytes] | None = None

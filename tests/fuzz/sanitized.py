@@ -18,8 +18,9 @@ from typing import Final
 
 CHECKOUT: Final = Path(__file__).parents[2]
 FLAGS: Final = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -Og -g1"
-SKIPPED: Final = ("tests/native",)
-"""What compiles harnesses of its own, under sanitizers where that is worth it."""
+SKIPPED: Final = ("tests/native", "tests/face/test_allocator.py", "tests/benchmarks")
+"""What compiles harnesses of its own, under sanitizers where that is worth it; and what holds memory to figures:
+the sanitizers' allocator keeps what is freed for a while."""
 
 
 def library(name: str) -> str:

@@ -16,13 +16,17 @@
 #include <utility>
 #include <vector>
 
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backlog.hpp"
 #include "bar_builder.hpp"
 #include "broadcast.hpp"
 #include "fanout.hpp"
+#include "held_back.hpp"
 #include "out_of_memory.hpp"
+#include "snapshots.hpp"
 
 namespace {
 
@@ -42,8 +46,13 @@ extern "C" {
 void *__real_realloc(void *, size_t);
 void *__real_malloc(size_t);
 void *__real_calloc(size_t, size_t);
+void *__real_mmap(void *, size_t, int, int, int, off_t);
 void *__wrap_realloc(void *bytes, size_t size) { return fails() ? nullptr : __real_realloc(bytes, size); }
 void *__wrap_malloc(size_t size) { return fails() ? nullptr : __real_malloc(size); }
+void *__wrap_mmap(void *at, size_t size, int protection, int flags, int file, off_t offset) {
+    if (fails()) return MAP_FAILED;
+    return __real_mmap(at, size, protection, flags, file, offset);
+}
 void *__wrap_calloc(size_t count, size_t size) { return fails() ? nullptr : __real_calloc(count, size); }
 }
 
@@ -75,21 +84,21 @@ void check(bool is_right, const char *what) {
     _exit(1);
 }
 
-std::string made_message(int events) {
+std::string made_message(int events, int symbols) {
     std::string text = "[";
     for (int i = 0; i < events; ++i) {
         text += i == 0 ? "" : ",";
-        text += "{\"ev\":\"T\",\"sym\":\"SYMBOL" + std::to_string(i % 7) + "\",\"p\":1.5,\"s\":" +
+        text += "{\"ev\":\"T\",\"sym\":\"SYMBOL" + std::to_string(i % symbols) + "\",\"p\":1.5,\"s\":" +
                 std::to_string(i) + ",\"t\":" + std::to_string(1'736'503'800'000 + i * 40) + "}";
     }
     return text + "]";
 }
 
 // A message of trades, made once: its own allocations are not what is tried.
-const std::string &message_of(int events) {
-    static std::map<int, std::string> messages;
-    std::string &message = messages[events];
-    if (message.empty()) message = made_message(events);
+const std::string &message_of(int events, int symbols = 7) {
+    static std::map<std::pair<int, int>, std::string> messages;
+    std::string &message = messages[{events, symbols}];
+    if (message.empty()) message = made_message(events, symbols);
     return message;
 }
 
@@ -196,6 +205,64 @@ void bar_builder() {
     check(builder.symbol_count() == 0, "something is left");
 }
 
+// A message as an unmasked text frame (RFC 6455, section 5.2).
+std::string frame_of(const std::string &message) {
+    check(message.size() > 125 && message.size() < 65'536, "length of a message");
+    return std::string("\x81\x7e", 2) + static_cast<char>(message.size() >> 8) + static_cast<char>(message.size()) + message;
+}
+
+// Two clients lag and catch up, one of them in the middle of a frame; a third has what it would get held back.
+void backlog() {
+    static const std::string frame = frame_of(message_of(300));
+    BacklogPool pool;
+    {
+        Backlog first(pool), second(pool);
+        for (int i = 0; i < 40; ++i) {
+            SharedFrames frames;
+            frames.start(frame.data(), frame.size(), false);
+            first.keep(frames, i == 0 ? 10 : 0, i);
+            second.keep(frames, 0, i);
+        }
+        check(first.bytes() == 40 * frame.size() - 10 && second.bytes() == 40 * frame.size(), "bytes that wait");
+        check(pool.order.oldest() != nullptr, "whose backlog is the oldest");
+        second.cut(50);
+        check(second.empty(), "a client that was cut off in front of a frame");
+        first.consume(100);
+        first.cut(50);
+        check(first.bytes() == frame.size() - 110, "the rest of a frame");
+        first.consume(first.bytes());
+    }
+    for (const bool conflates : {false, true}) {
+        ScannedFrames scanned;
+        HeldBack held(conflates);
+        SharedFrames frames;
+        frames.start(frame.data(), frame.size(), false);
+        check(scanned.scan(frames, 1000), "sound frames are refused");
+        held.take(scanned);
+        held.take(scanned);
+        check(held.finish(4000).second > 0 && held.dropped() > 0, "what was held back");
+    }
+    check(pool.bytes() == 0, "something is left");
+}
+
+// The last event of each topic, of more than there is room for.
+void snapshots() {
+    Fanout fanout(1, 4000);
+    Snapshots snapshots(32 * 1024, 1);
+    const ClientId client = fanout.audiences().add_client();
+    fanout.audiences().subscribe(client, {fanout.audiences().topics().topic(Text{}, Text{})});
+    for (const int symbols : {7, 150}) {
+        const std::string &message = message_of(2 * symbols, symbols);
+        Statuses statuses;
+        check(fanout.feed(0, message.data(), message.data() + message.size()), "a sound message is refused");
+        fanout.keep_last(snapshots, 1000, true);
+        while (fanout.distribute(statuses)) fanout.overfull_written();
+        for (const AudienceId audience : fanout.ready()) fanout.finish(audience);
+        fanout.all_written();
+    }
+    check(snapshots.evicted() > 50 && snapshots.topics() > 50 && snapshots.bytes() <= 32 * 1024, "last events");
+}
+
 enum Outcome { kNoneFailed = 0, kWentOn = 3 };
 
 // Run a scenario in a child of which this allocation fails.
@@ -215,7 +282,8 @@ enum Outcome { kNoneFailed = 0, kWentOn = 3 };
 
 int main(int count, char **arguments) {
     const std::pair<const char *, void (*)()> scenarios[] = {
-        {"fanout", fanout}, {"events", events}, {"broadcast", broadcast}, {"bars", bar_builder}};
+        {"fanout", fanout}, {"events", events}, {"broadcast", broadcast}, {"bars", bar_builder},
+        {"backlog", backlog}, {"snapshots", snapshots}};
     void (*scenario)() = nullptr;
     for (const auto &[name, one] : scenarios)
         if (count == 2 && std::strcmp(arguments[1], name) == 0) scenario = one;

@@ -49,7 +49,7 @@ FUZZ: Final = HERE.parent / "fuzz"
 CORPUS_FLAGS: Final = (f"-I{FUZZ}", "-DWITH_CORPUS_DRIVER")
 """With which a target of the fuzzer becomes a program that goes through the kept corpus."""
 
-WRAPPED_FLAGS: Final = ("-Wl,--wrap=malloc,--wrap=realloc,--wrap=calloc",)
+WRAPPED_FLAGS: Final = ("-Wl,--wrap=malloc,--wrap=realloc,--wrap=calloc,--wrap=mmap",)
 """With which a harness has an allocator of its own between it and the system's."""
 
 LONG_BUILDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (

@@ -14,7 +14,8 @@ def command(request: pytest.FixtureRequest) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("scenario", "least"), [("fanout", 100), ("broadcast", 10), ("bars", 300), ("events", 3)]
+    ("scenario", "least"),
+    [("fanout", 100), ("broadcast", 10), ("bars", 300), ("events", 3), ("backlog", 10), ("snapshots", 15)],
 )
 def test_each_allocation_may_fail(command: list[str], scenario: str, least: int) -> None:
     done = subprocess.run(
@@ -26,7 +27,7 @@ def test_each_allocation_may_fail(command: list[str], scenario: str, least: int)
     assert int(numbers[2]) >= least
 
 
-@pytest.mark.parametrize("source", sorted(HEADERS.parent.glob("*.pyx")), ids=lambda path: path.name)
+@pytest.mark.parametrize("source", sorted(HEADERS.parent.glob("*.p[xy][xi]")), ids=lambda path: path.name)
 def test_every_call_of_the_core_that_may_fail_ends_the_process_then(source: Path) -> None:
     calls = [line for line in source.read_text().splitlines() if "except +" in line]
     assert [line for line in calls if not line.endswith("except +core_error")] == []

@@ -268,6 +268,16 @@ async def test_a_role_that_connects_while_the_vendor_is_away_is_not_called_whole
             assert (await client.notice())["status"] == "upstream_reconnected"
 
 
+async def test_whoever_connects_to_a_firehose_while_its_vendor_is_away_is_told_at_once() -> None:
+    """As a role must be that does not follow the firehose by numbers, and any other program."""
+    async with ScriptedUpstream() as vendor, chain_of(vendor) as (firehose, _, proxy):
+        async with client_of(proxy, "T.AAPL") as client:
+            await vendor.stop()
+            await client.notice()
+        async with client_of(firehose) as late:
+            assert (await late.notice())["status"] == "upstream_disconnected"
+
+
 @pytest.mark.parametrize("restart", [False, True])
 async def test_no_bar_begins_before_its_trades_do(restart: bool) -> None:
     """Behind a firehose on demand whose vendor is slow to acknowledge: trades come late, and bars begin after them."""
