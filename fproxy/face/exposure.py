@@ -29,7 +29,8 @@ def exposed_files(ctx: click.Context, values: Values) -> Iterator[str]:
     holders = {
         line.place.rpartition(", line ")[0] for name, line in file_lines(ctx).items() if name in _SECRETS
     }
-    for name in sorted(holders | {values.get("keys_file") or "", values.get("tls_key") or ""} - {""}):
+    holders.update(filter(None, (values.get(name) for name in ("keys_file", "tls_key", "upstream_key"))))
+    for name in sorted(holders):
         if _others_read(Path(name)):
             yield f"{name} holds keys, and every user of this machine can read it: chmod o-r {name}"
 

@@ -77,12 +77,20 @@ def test_a_key_sent_in_the_open_to_another_machine_is_warned_of(monkeypatch: pyt
         ("fproxy.toml", "client-keys = ['sesame']\n", True),
         ("fproxy.toml", "max-topics = 5\n", False),
         ("keys.toml", "[keys.a]\nkey = 'sesame'\n", True),
+        ("tls.pem", "", True),
+        ("upstream.pem", "", True),
     ],
 )
 def test_a_file_with_keys_that_others_can_read_is_warned_of(name: str, text: str, warned: bool) -> None:
     path = Path(name)
     path.write_text(text)
-    arguments = {"fproxy.toml": ["--config", name], "keys.toml": ["--keys-file", name]}.get(name, [])
+    flags = {
+        "fproxy.toml": "--config",
+        "keys.toml": "--keys-file",
+        "tls.pem": "--tls-key",
+        "upstream.pem": "--upstream-key",
+    }
+    arguments = [flags[name], name] if name in flags else []
 
     def found() -> list[str]:
         return in_context("proxy", lambda ctx, values: list(exposed_files(ctx, values)), *arguments)
