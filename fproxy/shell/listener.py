@@ -101,8 +101,10 @@ class Listener:
             raise
 
     def use(self, listening: socket.socket) -> None:
-        """Take a socket that listens already, which the listener closes; what connects waits until ``accept``."""
-        listening.listen(ACCEPT_QUEUE)
+        """Take a socket that listens already, which the listener closes; what connects waits until ``accept``.
+
+        How many may wait is up to who opened it.
+        """
         self._sockets.append(listening)
 
     async def finish(self, grace: float) -> None:

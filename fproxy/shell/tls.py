@@ -76,11 +76,11 @@ class UpstreamTls:
         Raises:
             TlsError: they cannot be used.
         """
-        context = ssl.create_default_context()
+        context = (
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self.upstream_ca else ssl.create_default_context()
+        )
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.upstream_ca:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
             _load_authorities(context, self.upstream_ca)
         if bool(self.upstream_cert) != bool(self.upstream_key):
             raise TlsError(

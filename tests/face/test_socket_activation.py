@@ -65,6 +65,31 @@ async def test_clients_that_come_while_it_restarts_wait_instead_of_being_refused
                     await program.process.wait()
 
 
+CHILD_OF_WHO_TOOK_IT = """
+import os, subprocess, sys
+from fproxy.shell.socket_activation import take_socket
+listening = take_socket(os.environ)
+print(subprocess.call([sys.executable, "-c", f"import os; os.fstat({listening.fileno()})"], close_fds=False))
+"""
+
+
+async def test_the_socket_is_not_left_to_child_processes() -> None:
+    """One that outlives the program would keep the port, and clients would wait for it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", HAND_OVER, str(listening.fileno()), "1"),
+            *(sys.executable, "-c", CHILD_OF_WHO_TOOK_IT),
+            env={**os.environ, **own_path()},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(listening.fileno(),),
+        )
+        async with asyncio.timeout(TIMEOUT):
+            output, errors = await process.communicate()
+    assert output == b"1\n", errors
+    assert b"Bad file descriptor" in errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "count", "wanted"),
     [

@@ -98,6 +98,11 @@ class Server(ClientServer):
     def url(self, path: str = "/stocks") -> str:
         return f"ws://127.0.0.1:{self.port}{path}"
 
+    async def failed_handshakes(self, count: int) -> None:
+        """Wait until so many handshakes of TLS have failed."""
+        while self.metric("tls_failures_total") < count:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.005)
+
     async def emptied(self) -> None:
         """Wait until there is no connection left."""
         async with asyncio.timeout(PATIENCE):

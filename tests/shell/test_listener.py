@@ -18,9 +18,6 @@ class Listening(socket.socket):
         super().__init__()
         self._error = error
 
-    def listen(self, backlog: int = 0) -> None:
-        pass
-
     def accept(self) -> Any:
         raise OSError(self._error, os.strerror(self._error))
 

@@ -3,18 +3,21 @@
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trustme
+from aiofastnet import constants
 from proxy_headers import version_1, version_2
 from server_harness import KEY, UPGRADE, RawClient, Server, ask, serving, soon, statuses
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidMessage
 
-from fproxy.shell import turns
+from fproxy.shell import listener, tls, turns
 from fproxy.shell.client_limits import ClientLimits
 from fproxy.shell.connection_limits import ConnectionLimits
 from fproxy.shell.tls import ServerTls, TlsError, UpstreamTls
@@ -99,9 +102,7 @@ async def test_old_tls_and_no_tls_are_refused_and_counted(
         with pytest.raises((InvalidMessage, ConnectionError)):
             async with connect(server.url()):
                 pass
-        async with asyncio.timeout(10):
-            while server.metric("tls_failures_total") < 2:  # noqa: ASYNC110 - the server has no event for it
-                await asyncio.sleep(0.005)
+        await soon(server.failed_handshakes(2))
         assert "127.0.0.1 dropped: its TLS handshake failed: " in caplog.text
         assert await talk(server) == SUBSCRIBED
 
@@ -164,6 +165,47 @@ async def test_a_handshake_that_takes_too_long_is_given_up(tmp_path: Path, begin
         assert server.metric("tls_failures_total") == 1
 
 
+async def test_a_handshake_may_take_longer_than_the_library_would_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for a minute; a program that embeds a server may want more."""
+    monkeypatch.setitem(constants.SSL_TIMEOUT_DEFAULTS, "ssl_handshake_timeout", 0.05)
+    async with serving(ssl_context=files(tmp_path).context()) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):  # many times as long
+                await server.failed_handshakes(1)
+        await soon(writer.start_tls(trusting(), server_hostname="localhost"))
+        writer.transport.abort()
+        assert server.metric("tls_failures_total") == 0
+
+
+async def test_who_has_to_go_for_another_before_its_handshake_began_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "ACCEPTS_PER_TURN", 2)
+    limits = ConnectionLimits(max_unauthenticated=1)
+    server = Server(ssl_context=files(tmp_path).context(), connection_limits=limits)
+    opened = []
+
+    async def both_come() -> None:
+        for number in (66, 67):
+            address = (f"127.0.0.{number}", 0)
+            opened.append(await asyncio.open_connection("127.0.0.1", server.port, local_addr=address))
+
+    await server.start(before_accepting=both_come)
+    try:
+        (first, first_writer), (_, second_writer) = opened
+        assert await soon(first.read()) == b""
+        first_writer.transport.abort()
+        assert server.metric("refused_connections_total", reason="unauthenticated") == 1
+        assert server.metric("tls_failures_total") == 0
+        await soon(second_writer.start_tls(trusting(), server_hostname="localhost"))
+        second_writer.transport.abort()
+    finally:
+        await server.stop(timeout=1.0)
+
+
 async def test_a_handshake_that_fails_gives_its_place_back(tmp_path: Path) -> None:
     limits = ConnectionLimits(max_connections_per_address=2)
     async with serving(ssl_context=files(tmp_path).context(), connection_limits=limits) as server:
@@ -186,9 +228,7 @@ async def test_a_handshake_that_is_broken_off_is_no_error(
             writer.write(begin)
             await writer.drain()
             writer.close()
-            async with asyncio.timeout(10):
-                while server.metric("tls_failures_total") < number:  # noqa: ASYNC110 - the server has no event for it
-                    await asyncio.sleep(0.005)
+            await soon(server.failed_handshakes(number))
         assert await talk(server) == SUBSCRIBED
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
@@ -248,6 +288,30 @@ def test_files_that_cannot_be_used_are_named(
         ServerTls(**({"tls_cert": "cert.pem", "tls_key": "key.pem"} | change)).context()
     with pytest.raises(TlsError, match="needs its key"):
         UpstreamTls(upstream_cert="cert.pem").context()
+
+
+def test_tls_is_1_2_at_least_whatever_the_system_would_allow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python has that minimum by itself, unless it was built to leave it to the system."""
+
+    made: list[ssl.SSLContext] = []
+
+    def of_the_system(make: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:
+        def lax(*arguments: Any) -> ssl.SSLContext:
+            made.append(make(*arguments))
+            made[-1].minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            return made[-1]
+
+        return lax
+
+    module = SimpleNamespace(**vars(ssl))
+    for name in ("SSLContext", "create_default_context"):
+        setattr(module, name, of_the_system(getattr(ssl, name)))
+    monkeypatch.setattr(tls, "ssl", module)
+    server = files(tmp_path)
+    server.context(), UpstreamTls().context(), UpstreamTls(upstream_ca=server.tls_cert).context()
+    assert [context.minimum_version for context in made] == 3 * [ssl.TLSVersion.TLSv1_2]
 
 
 def test_no_files_mean_no_tls() -> None:
