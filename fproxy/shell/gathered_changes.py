@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from fproxy.shell.turns import Turns
+
 INTERVAL: Final = 0.005
 """For how long after a request the next one may be put off, in seconds."""
 
@@ -18,7 +20,7 @@ class GatheredChanges:
     one in a turn, each of which would be a request of its own.
     """
 
-    __slots__ = ("_handle", "_is_changing", "_loop", "_put_off", "_said", "_say")
+    __slots__ = ("_handle", "_is_changing", "_loop", "_put_off", "_said", "_say", "_turns")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, say: Callable[[], None]) -> None:
         """Begin without a change.
@@ -28,6 +30,7 @@ class GatheredChanges:
             say: called when changes are to be said.
         """
         self._loop = loop
+        self._turns = Turns.of(loop)
         self._say = say
         self._handle: asyncio.Handle | None = None
         self._said = -INTERVAL
@@ -61,4 +64,5 @@ class GatheredChanges:
         self._handle = None
         self._put_off = 0
         self._said = now
-        self._say()
+        with self._turns.aside():
+            self._say()

@@ -9,7 +9,7 @@ MOST: Final = 0.002
 """What may go to it at most, in seconds."""
 
 SHARE: Final = 0.5
-"""What may go to it of as long as all else took: when there is data without end, the rest must get on too."""
+"""What may go to it of as long as market data took: when there is data without end, the rest must get on too."""
 
 
 class TurnBudget:
@@ -38,6 +38,10 @@ class TurnBudget:
     def rested(self, now: float) -> None:
         """There was no work in the turn before: how long all else takes is not known."""
         self._ended = now
+
+    def lapse(self, seconds: float) -> None:
+        """Something that is not market data has taken so long, between the work of two turns."""
+        self._ended += seconds
 
     def begin(self, now: float) -> None:
         """The work of a turn begins."""

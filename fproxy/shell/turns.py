@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -91,6 +92,15 @@ class Turns:
         self._tidy = tidy
         self._steps_between = steps
         self._steps = 0
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Do something outside of a step that is not market data either: it gives the workers no more time."""
+        began = self._worked()
+        try:
+            yield
+        finally:
+            self._budget.lapse(self._worked() - began)
 
     def ask(self, worker: Worker) -> None:
         """Have a worker do steps until it has no more to do: soon, but not at once. Asking twice is asking once."""

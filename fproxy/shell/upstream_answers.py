@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fproxy._message_reader import MessageReader
+from fproxy.shell.turns import Turns
 from fproxy.shell.work_steps import Steps, WorkSteps
 
 AT_ONCE: Final = 50
@@ -31,6 +32,7 @@ class UpstreamAnswers:
         "_statuses",
         "_steps",
         "_take",
+        "_turns",
         "waiting",
     )
 
@@ -53,6 +55,7 @@ class UpstreamAnswers:
         self._pause = pause
         self._reader: MessageReader
         self._steps = steps
+        self._turns = Turns.of(asyncio.get_running_loop())
         self._left = AT_ONCE
         self._statuses: list[bytes] = []
         self._next = 0  # of the statuses, the first that has still to be taken
@@ -70,12 +73,14 @@ class UpstreamAnswers:
             asyncio.get_running_loop().call_soon(self._renew)
         if len(statuses) <= self._left:
             self._left -= len(statuses)
-            self._take(statuses)
+            with self._turns.aside():
+                self._take(statuses)
             return
         self._statuses, self._next, self._left = statuses, self._left, 0
         self.waiting = self._reader.holding = True
         self._pause()
-        self._take(statuses[: self._next])
+        with self._turns.aside():
+            self._take(statuses[: self._next])
         self._steps.add(self, self._take_all_in_steps())
 
     def take_all(self) -> None:

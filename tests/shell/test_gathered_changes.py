@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+from turns_aside import Aside
+
 from fproxy.shell import gathered_changes
 from fproxy.shell.gathered_changes import GatheredChanges
 
@@ -76,3 +79,13 @@ async def test_what_is_cancelled_is_not_said() -> None:
     teller.change()
     await turns()
     assert teller.said == [2]
+
+
+async def test_to_say_them_gives_all_that_is_not_market_data_no_more_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    aside, seen = Aside(monkeypatch), list[bool]()
+    changes = GatheredChanges(asyncio.get_running_loop(), lambda: seen.append(aside.now))
+    changes.changed()
+    await turns()
+    assert seen == [True]

@@ -119,6 +119,27 @@ async def test_there_is_no_more_time_because_another_program_had_the_core(clock:
     assert len(log) == 2 + 5
 
 
+async def test_what_is_done_aside_gives_the_workers_no_more_time(clock: Clock) -> None:
+    log: list[str] = []
+    turns = Turns(
+        asyncio.get_running_loop(),
+        budget=TurnBudget(1.0, most=10.0, share=1.0),
+        clock=clock,
+        worked=clock,
+    )
+    turns.ask(Counting(log, "a", 20, clock))
+    await a_turn()
+    with turns.aside():
+        clock.now += 5.0
+    await a_turn()
+    assert len(log) == 2
+    clock.now += 3.0
+    with turns.aside():
+        clock.now += 5.0
+    await a_turn()
+    assert len(log) == 2 + 3
+
+
 async def test_after_every_so_many_steps_of_all_workers_there_is_tidied(clock: Clock) -> None:
     log: list[str] = []
     turns = turns_of(clock, 1.0)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import uvloop
 from scripted_upstream import ScriptedUpstream
+from turns_aside import Aside
 from websockets.frames import Frame, Opcode
 
 from fproxy.core.demand import Demand
@@ -121,6 +122,22 @@ def test_they_are_taken_in_steps_and_data_behind_them_comes_behind_them(on_uvloo
     assert max(map(len, confirmed)) <= AT_ONCE
     # However many reads bring them: in few turns each would be hundreds.
     assert len({turn for turn, _, _ in came}) > 3
+
+
+@pytest.mark.parametrize("count", [AT_ONCE, AT_ONCE + 1])
+def test_those_that_are_taken_as_they_come_give_other_work_no_more_time(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside, seen = Aside(monkeypatch), list[bool]()
+    confirmed = Listener.confirmed
+
+    def noted(listener: Listener, topics: Sequence[str]) -> None:
+        seen.append(aside.now)
+        confirmed(listener, topics)
+
+    monkeypatch.setattr(Listener, "confirmed", noted)
+    told(answers(TOPICS[:count]) + text(DATA), "drained")
+    assert seen == [True, False][: 1 + count - AT_ONCE]
 
 
 def test_few_are_taken_as_they_come() -> None:
