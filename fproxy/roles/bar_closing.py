@@ -32,6 +32,8 @@ class BarClosing:
         self._closed = closed
         self._loop: asyncio.AbstractEventLoop
         self._timer: asyncio.TimerHandle | None = None  # for the next window that closes by the clock
+        # When that is. The timer need not tell: uvloop's for a time that has passed does not.
+        self._due = -math.inf
 
     def prepare(self) -> None:
         """Go by the clock of the loop that runs now."""
@@ -55,9 +57,10 @@ class BarClosing:
             return
         at = (due + 1) / 1000  # the clock is cut to whole milliseconds
         if timer is not None:
-            if timer.when() <= at:
+            if self._due <= at:
                 return  # it will look again
             timer.cancel()
+        self._due = at
         self._timer = self._loop.call_at(at, self._close, at)
 
     def catch_up(self) -> None:
@@ -69,7 +72,8 @@ class BarClosing:
     def _close(self, due: float) -> None:
         if self._loop.time() - due > STALL:
             # Trades that came in time may be waiting to be read: they come first.
-            self._timer = self._loop.call_later(STALL / 2, self._close, math.inf)
+            self._due = self._loop.time() + STALL / 2
+            self._timer = self._loop.call_at(self._due, self._close, math.inf)
             return
         self._timer = None
         if self._trades_are_late():
