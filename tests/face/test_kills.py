@@ -22,7 +22,7 @@ from massive import WebSocketClient  # type: ignore[import-untyped]
 from own_ports import own_port
 from running_program import TIMEOUT
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from fproxy.core.market import STOCKS
 from fproxy.face.chain import LOOPBACK, Ports, demo_children
@@ -194,7 +194,8 @@ async def raw_client(url: str) -> AsyncIterator[Oracle]:
 
     async def run() -> None:
         while True:
-            with contextlib.suppress(OSError, ConnectionClosed, TimeoutError):
+            # It may be killed before it has answered the handshake, too.
+            with contextlib.suppress(OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
                 async with connect(url, max_queue=None, close_timeout=0.1) as connection:
                     await connection.send(json.dumps({"action": "auth", "params": "any"}))
                     request: dict[str, Any] = {"action": "subscribe"}
@@ -219,7 +220,8 @@ async def raw_client(url: str) -> AsyncIterator[Oracle]:
         yield oracle
     finally:
         running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        (ended,) = await asyncio.gather(running, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError), ended
 
 
 @asynccontextmanager
