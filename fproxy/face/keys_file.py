@@ -51,6 +51,10 @@ def read_keys_file(path: Path) -> tuple[FileKey, ...]:
     Raises:
         TomlFileError: it cannot be used; the message names the file and the line, and shows no key.
     """
+    if (
+        path.exists() and not path.is_file()
+    ):  # whoever reads a pipe again would wait for what is written to it
+        raise TomlFileError(f"cannot read {path}: it is no file that can be read again")
     file = read_toml_file(path)
     for key in file.values:
         if key != _KEYS:

@@ -306,6 +306,13 @@ def test_what_the_parser_gives_up_is_refused_by_name(text: str, message: str) ->
 # While the program runs
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_instead_of_waited_for(make: Callable[[Path], None]) -> None:
+    make(Path("keys.toml"))
+    with pytest.raises(TomlFileError, match=r"cannot read keys\.toml: it is no file that can be read again"):
+        read_keys_file(Path("keys.toml"))
+
+
 async def test_a_watch_that_fails_is_asked_again() -> None:
     asked = asyncio.Event()
     again = asyncio.Event()
