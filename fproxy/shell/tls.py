@@ -84,7 +84,7 @@ class UpstreamTls:
             _load_authorities(context, self.upstream_ca)
         if bool(self.upstream_cert) != bool(self.upstream_key):
             raise TlsError(
-                "a certificate for upstream (FPROXY_UPSTREAM_CERT) needs its key (FPROXY_UPSTREAM_KEY), and the key it"
+                "TLS to upstreams needs both a certificate (FPROXY_UPSTREAM_CERT) and its key (FPROXY_UPSTREAM_KEY)"
             )
         if self.upstream_cert:
             _load_certificate(context, self.upstream_cert, self.upstream_key)

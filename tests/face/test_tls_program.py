@@ -63,7 +63,10 @@ async def test_certificates_are_read_again_when_they_change(start: StartProgram,
         ),
         (["--tls-cert", "key.pem", "--tls-key", "key.pem"], "are not a certificate and its key"),
         (["--upstream-ca", "missing.pem"], "cannot read missing.pem"),
-        (["--upstream-cert", "cert.pem"], "needs its key (FPROXY_UPSTREAM_KEY)"),
+        (
+            ["--upstream-cert", "cert.pem"],
+            "TLS to upstreams needs both a certificate (FPROXY_UPSTREAM_CERT) and its key",
+        ),
     ],
 )
 def test_files_that_cannot_be_used_are_refused(

@@ -286,7 +286,7 @@ def test_files_that_cannot_be_used_are_named(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TlsError, match=message):
         ServerTls(**({"tls_cert": "cert.pem", "tls_key": "key.pem"} | change)).context()
-    with pytest.raises(TlsError, match="needs its key"):
+    with pytest.raises(TlsError, match="needs both a certificate"):
         UpstreamTls(upstream_cert="cert.pem").context()
 
 
