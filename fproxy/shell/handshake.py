@@ -43,6 +43,9 @@ ANY_ORIGIN: Final = "*"
 STRANGE_PROXY: Final = "it sent a PROXY header, and FPROXY_TRUSTED_PROXIES does not name it"
 """What the log says of a reverse proxy whose word is not taken."""
 
+MISPLACED_HEADER: Final = "it passed on a PROXY header where only its client's own can stand"
+"""What the log says of one whose word is taken, but that has had its say, or would have had it in front of TLS."""
+
 _END_OF_REQUEST: Final = b"\r\n\r\n"
 
 # websockets' own log holds every header and message at debug level, clients' keys among them.
@@ -142,7 +145,8 @@ class Handshake:
             self._proxy_header = None
             self._forwarded = header.address
         elif not self._received and is_header(data):
-            return Outcome(b"", accepted=False, proxy_error=STRANGE_PROXY)
+            wrong = STRANGE_PROXY if self._proxies is None else MISPLACED_HEADER
+            return Outcome(b"", accepted=False, proxy_error=wrong)
         # The request is cut off at its end: the parser would go on to read frames, but is dropped now.
         seen = self._tail + data
         end = seen.find(_END_OF_REQUEST)

@@ -243,7 +243,9 @@ async def test_nobody_else_is_believed_in_front_of_the_handshake(tmp_path: Path,
 
 
 @pytest.mark.parametrize("header", [version_1, version_2])
-async def test_a_proxy_names_the_address_in_front_of_the_handshake(tmp_path: Path, header: Any) -> None:
+async def test_a_proxy_names_the_address_in_front_of_the_handshake(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, header: Any
+) -> None:
     async with serving(
         ssl_context=files(tmp_path).context(),
         connection_limits=ConnectionLimits(max_connections_per_address=1, trusted_proxies=("127.0.0.1",)),
@@ -257,6 +259,7 @@ async def test_a_proxy_names_the_address_in_front_of_the_handshake(tmp_path: Pat
         assert server.metric("refused_connections_total", reason="address") == 1
         inside = await raw_tls(server, header("1.2.3.6"), then=version_1("1.2.3.7"))
         assert await inside.ended(), "behind the handshake it would be the client's own word"
+        assert "passed on a PROXY header where only its client's own can stand" in caplog.text
         for raw in (first, other, inside):
             raw.writer.transport.abort()
 
