@@ -158,7 +158,7 @@ class AggregatorMarket(ServedMarket):
                 gaps=lambda: self.stream.gaps + self._wants.drops + self._demand.drops,
                 closed_until=lambda: self._builder.closed_until,
             )
-        self._recovery = FirehoseRecovery(self._native, self._demand, followed, source)
+        self._recovery = FirehoseRecovery(self._native, self._bars, self._demand, followed, source)
         self._loop: asyncio.AbstractEventLoop
         self._steps: WorkSteps
         self._housekeeping_timer: asyncio.TimerHandle | None = None

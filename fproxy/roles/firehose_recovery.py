@@ -13,6 +13,7 @@ class FirehoseRecovery:
     def __init__(
         self,
         native: FanoutInput,
+        bars: FanoutInput,
         demand: TradeDemand,
         followed: FollowedStream,
         source: SourcePositions | None,
@@ -21,11 +22,13 @@ class FirehoseRecovery:
 
         Args:
             native: takes the messages.
+            bars: takes the bars that are made of them.
             demand: for trades.
             followed: where the aggregator stands in the firehose's stream.
             source: notes what it begins with; None when nothing is kept.
         """
         self._native = native
+        self._bars = bars
         self._demand = demand
         self._followed = followed
         self._source = source
@@ -45,8 +48,9 @@ class FirehoseRecovery:
 
     def begins(self, recovering: Recovering) -> None:
         """It follows."""
-        # What the firehose keeps from before the aggregator began is for those who ask for it.
-        self._native.is_live = not recovering.is_fresh
+        # What the firehose keeps from before the aggregator began is for those who ask for it, and so are the bars of
+        # that: a proxy that came before all of it may have had later ones of the aggregator before this one.
+        self._native.is_live = self._bars.is_live = not recovering.is_fresh
         self._gap_until = recovering.complete_at if recovering.gap_ahead else None
         self._is_filling = recovering.is_fresh
         if self._source is not None and recovering.is_fresh:
@@ -60,7 +64,7 @@ class FirehoseRecovery:
 
     def fails(self) -> None:
         """It does not come."""
-        self._native.is_live = True
+        self._native.is_live = self._bars.is_live = True
         self._gap_until = None
         self._is_filling = False
 

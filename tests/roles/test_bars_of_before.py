@@ -17,10 +17,12 @@ from test_since import TIME, Client, array, client_of, firehose_of
 
 from fproxy.core.market import Upstream
 from fproxy.core.stream import StreamState
+from fproxy.metrics import Metrics
+from fproxy.roles import served_markets
 from fproxy.roles.aggregator import Aggregator
 from fproxy.roles.filtered_proxy import FilteredProxy
 from fproxy.roles.firehose import Firehose
-from fproxy.roles.settings import HistorySettings
+from fproxy.roles.settings import AggregatorSettings, HistorySettings, ServerSettings
 
 INTERVALS = (100, 250, 1000)
 TOPICS = ",".join(f"{interval}Ms.A" for interval in INTERVALS)
@@ -302,6 +304,37 @@ async def test_bars_that_the_proxy_has_kept_do_not_come_twice_when_it_asks_the_a
             assert told["count"] == len(bars_of(client, "A", 100))
             await until_all(client, market, "A", [100])
             assert bars_of(client, "A", 100) == market.bars("A", 100, ending_from=since)
+
+
+async def test_bars_of_before_are_not_live_for_who_came_before_the_firehose_had_brought_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a busy machine: an aggregator does not wait long for what the firehose keeps before it lets clients in."""
+    monkeypatch.setattr(served_markets, "FILL_TIME", 0.0)
+    async with filled_firehose() as (market, firehose, _):
+        settings = AggregatorSettings(
+            server=ServerSettings(port=0),
+            firehose_url=f"ws://127.0.0.1:{firehose.port}",
+            bar_delay_ms=DELAY,
+        )
+        aggregator = Aggregator(settings, Metrics())
+        aggregator.markets["stocks"].hold(True)
+        await aggregator.start()
+        try:
+            async with client_of(aggregator, "100Ms.A") as early, client_of(aggregator) as client:
+                aggregator.markets["stocks"].hold(False)
+                await until_up(aggregator.markets["stocks"].stream)
+                closed = len(market.bars("A", 100))
+                assert closed > 10
+                since = TIME + 7_000
+                told = await replayed(client, "100Ms.A", since)
+                assert told["complete"], told
+                await until_all(client, market, "A", [100])
+                await early.until(lambda: bars_of(early, "A", 100)[-1:] == market.bars("A", 100)[-1:])
+                assert bars_of(early, "A", 100) == market.bars("A", 100)[closed:]
+                assert bars_of(client, "A", 100) == market.bars("A", 100, ending_from=since)
+        finally:
+            await aggregator.stop()
 
 
 async def test_who_asks_a_proxy_for_the_past_of_bars_that_others_have_gets_all_of_it() -> None:
