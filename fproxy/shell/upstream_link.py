@@ -102,7 +102,9 @@ class UpstreamLink(WSListener):
         self._reads: BoundedReads | None = None
         self._steps = WorkSteps(self._loop)
         self._answers = UpstreamAnswers(
-            self._steps, weak_method(self._take_statuses), pause=weak_method(self._pause)
+            WorkSteps(self._loop, first=True),
+            weak_method(self._take_statuses),
+            pause=weak_method(self._pause),
         )
         self._reader = MessageReader(
             take=listener.take,
