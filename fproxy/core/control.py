@@ -34,6 +34,7 @@ from fproxy.core.client_request import (
     text_field,
     topics_of,
 )
+from fproxy.core.growing_set import GrowingSet
 from fproxy.core.long_request import LONG_MESSAGE, LongMessage, decode_long_request
 from fproxy.core.market import STOCKS, Market
 from fproxy.core.market_topics import parse_market_topic
@@ -360,7 +361,7 @@ def _change(
 ) -> Iterator[Effect]:
     """Yield the changes that the topics in ``parts`` make, and then one status for each part."""
     replies = Replies()
-    seen: set[Topic] = set()
+    seen = GrowingSet[Topic]()
     unserved: dict[Topic, str | None] = {}
     for start in range(0, len(parts), TOPICS_PER_EFFECT):
         topics = []

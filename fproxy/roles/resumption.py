@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Final, NamedTuple
 
+from fproxy.core.growing_set import GrowingSet
 from fproxy.core.topics import Topic, is_covered
 from fproxy.roles.replay_start import ReplayStart
 from fproxy.shell.client import Client
@@ -79,7 +80,7 @@ class _Present:
     log: DeliveryLog
     predecessor: EndedConnection | None = None
     asked: bool = False
-    resumed: set[Topic] = field(default_factory=set)
+    resumed: GrowingSet[Topic] = field(default_factory=GrowingSet)
 
 
 class Resumption:
@@ -129,7 +130,8 @@ class Resumption:
         if ended is None:
             return None
         missed = [topic for topic in topics if topic not in present.resumed and _covers(ended.topics, topic)]
-        present.resumed.update(missed)
+        for topic in missed:
+            present.resumed.add(topic)
         start = ReplayStart(max(0, ended.delivered_at - self._overlap), resumes=True)
         return (missed, start) if missed else None
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from fproxy.core.demand import Demand
+from fproxy.core.growing_set import GrowingSet
 from fproxy.core.market import Upstream
 from fproxy.core.routes import Route
 from fproxy.core.status_replies import status_messages
@@ -22,10 +23,11 @@ TOLD_TOPICS: Final = 500
 """How many refusals are looked at, or told of, in one step: about a millisecond."""
 
 
-def _taken_out(topics: set[Topic]) -> Iterator[Sequence[Topic]]:
+def _taken_out(topics: GrowingSet[Topic]) -> Iterator[Sequence[Topic]]:
     """Yield topics in pieces of a step each, taking them out of their set."""
-    while topics:
-        yield [topics.pop() for _ in range(min(PIECE, len(topics)))]
+    for part in topics.parts:
+        while part:
+            yield [part.popitem()[0] for _ in range(min(PIECE, len(part)))]
 
 
 class Concerns(NamedTuple):
@@ -62,7 +64,7 @@ class Subscriptions:
         self._demands = demands
         self._connections = connections
         self._steps: WorkSteps
-        self._topics: dict[Client, set[Topic]] = {}
+        self._topics: dict[Client, GrowingSet[Topic]] = {}
         self._index = TopicIndex[Client]()  # by upstream and upstream topic
         # How many upstream topics of each upstream a client has.
         self._concerned: dict[Client, Counter[Upstream]] = {}
@@ -75,7 +77,7 @@ class Subscriptions:
 
     def add_client(self, client: Client) -> None:
         """Begin to count for a client."""
-        self._topics[client] = set()
+        self._topics[client] = GrowingSet()
         self._concerned[client] = Counter()
 
     def topics(self, client: Client) -> Set[Topic]:
@@ -144,7 +146,7 @@ class Subscriptions:
             the upstreams that serve the client nothing any more.
         """
         own = self._topics[client]
-        gone = own.intersection(topics)
+        gone = {topic for topic in topics if topic in own}
         own -= gone
         before = frozenset(self._concerned[client])
         self._release(client, gone)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from fproxy.core.demand import Demand
+from fproxy.core.growing_set import GrowingSet
 from fproxy.core.market import Upstream
 from fproxy.core.topics import Topic
 from fproxy.roles.subscriptions import TOLD_TOPICS, Subscriptions
@@ -75,6 +76,14 @@ def test_a_client_that_is_gone_gives_its_topics_up_in_steps() -> None:
         wanted = len(demand)
         assert len(own) == wanted, "to free all of them at once would be a long step"
     assert wanted == 0
+
+
+def test_what_a_client_has_is_in_parts_that_grow_one_by_one() -> None:
+    client = Client()
+    own = held_by(client, demand=Demand(), steps=Steps()).topics(client)  # type: ignore[arg-type]
+    assert isinstance(own, GrowingSet)
+    assert len(own) == COUNT
+    assert max(map(len, own.parts)) < COUNT / 10
 
 
 def test_what_a_client_had_stays_as_it_was_for_who_keeps_it() -> None:
