@@ -16,6 +16,9 @@ cdef extern from "fanout.hpp" namespace "fproxy" nogil:
         Topics &topics()
         uint32_t add_client() except +core_error
         void remove_client(uint32_t client) except +core_error
+        bool_t is_shared(uint32_t client) const
+        bool_t prepare_to_subscribe(uint32_t client, const vector[uint32_t] &ids) except +core_error
+        bool_t prepare_to_unsubscribe(uint32_t client, const vector[uint32_t] &ids) except +core_error
         void subscribe(uint32_t client, const vector[uint32_t] &ids) except +core_error
         void unsubscribe(uint32_t client, const vector[uint32_t] &ids) except +core_error
         bool_t settle() except +core_error
@@ -121,6 +124,36 @@ cdef class Fanout:
         self._check(client)
         self.flush()
         self._sinks[client] = self._muted.pop(client, self._sinks[client])
+
+    def may_take_long(self, uint32_t client, object topics):
+        cdef str event_type, symbol
+        self._check(client)
+        if self._fanout.audiences().is_shared(client):
+            return True
+        for event_type, symbol in topics:
+            if symbol == "*":
+                return True
+        return False
+
+    def prepare_to_subscribe(self, uint32_t client, object topics):
+        self._check(client)
+        self.flush()
+        cdef vector[uint32_t] ids
+        self._topic_ids(topics, ids)
+        try:
+            return self._fanout.audiences().prepare_to_subscribe(client, ids)
+        finally:
+            self._forget_unused(ids)
+
+    def prepare_to_unsubscribe(self, uint32_t client, object topics):
+        self._check(client)
+        self.flush()
+        cdef vector[uint32_t] ids
+        self._topic_ids(topics, ids)
+        try:
+            return self._fanout.audiences().prepare_to_unsubscribe(client, ids)
+        finally:
+            self._forget_unused(ids)
 
     def subscribe(self, uint32_t client, object topics):
         self._check(client)

@@ -259,6 +259,26 @@ class Fanout:
     def unmute(self, client: int) -> None:
         """Write to a client again what is collected from now on; it takes no time, however many topics it has."""
 
+    def may_take_long(self, client: int, topics: Iterable[tuple[str, str]]) -> bool:
+        """Return whether a client's change may take long, and so is to be prepared; seldom. Arguments as below."""
+
+    def prepare_to_subscribe(self, client: int, topics: Iterable[tuple[str, str]]) -> bool:
+        """Do a bounded piece of what :meth:`subscribe` would have to do at once else.
+
+        That is to copy what a client shares with others, when it is very much, and to change the rows of very many
+        topics for a wildcard. Nothing changes for anybody before :meth:`subscribe` is called with the same topics.
+
+        Args:
+            client: the client's number. KeyError when there is no such client.
+            topics: as for :meth:`subscribe`.
+
+        Returns:
+            whether more is to be done beforehand.
+        """
+
+    def prepare_to_unsubscribe(self, client: int, topics: Iterable[tuple[str, str]]) -> bool:
+        """Do likewise for :meth:`unsubscribe`."""
+
     def subscribe(self, client: int, topics: Iterable[tuple[str, str]]) -> None:
         """Give a client topics; those it has already change nothing.
 

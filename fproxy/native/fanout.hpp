@@ -18,6 +18,7 @@ namespace fproxy {
 class Fanout {
   public:
     Fanout(uint64_t seed, size_t max_payload) : audiences_(seed), max_payload_(max_payload) {}
+    Fanout(uint64_t seed, size_t max_payload, size_t changed_at_once) : audiences_(seed, changed_at_once), max_payload_(max_payload) {}
 
     // Changes of subscriptions want nothing pending: write what ready() gives first.
     Audiences &audiences() { return audiences_; }

@@ -9,9 +9,7 @@
 // A topic is forgotten when no audience has it, a type when none of its topics is left.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,11 +17,11 @@
 
 #include "audience_set.hpp"
 #include "event.hpp"
-#include "growing_array.hpp"
-#include "kept_text.hpp"
 #include "keyed_hash.hpp"
 #include "known_types.hpp"
+#include "row_walk.hpp"
 #include "steady_table.hpp"
+#include "topic_rows.hpp"
 #include "topic_types.hpp"
 
 namespace fproxy {
@@ -31,7 +29,7 @@ namespace fproxy {
 class TopicTable {
   public:
     explicit TopicTable(uint64_t seed)
-        : hash_(seed), fingerprint_(~seed), types_(hash_), everything_(new_topic(Kind::kEverything, nullptr, Text{})) {}
+        : hash_(seed), types_(hash_), rows_(~seed), everything_(rows_.make(TopicKind::kEverything, nullptr, Text{})) {}
 
     // Say from which upstreams the events of a type count; of a type never named they count from any.
     void set_sources(const Text &type_text, Sources sources) {
@@ -55,8 +53,8 @@ class TopicTable {
         if (symbol.length == 0) return type.wildcard;
         const TopicId known = find(type, symbol);
         if (known != kNone) return known;
-        const TopicId id = new_topic(Kind::kExact, &type, symbol);
-        topics_[id].position = static_cast<uint32_t>(type.exact.size());
+        const TopicId id = rows_.make(TopicKind::kExact, &type, symbol);
+        rows_.topic(id).position = static_cast<uint32_t>(type.exact.size());
         rows_[id].audiences = rows_[type.wildcard].audiences;
         type.exact.push_back(id);
         insert(id);
@@ -65,40 +63,74 @@ class TopicTable {
 
     // Forget a topic if no audience has it, and its type if that was the last of it.
     void forget_unused(TopicId id) {
-        if (id >= topics_.size() || topics_[id].audiences != 0) return;
-        Topic &topic = topics_[id];
+        if (id >= rows_.size() || rows_.topic(id).audiences != 0) return;
+        Topic &topic = rows_.topic(id);
         TopicType *const type = topic.type;
-        if (topic.kind == Kind::kExact) {
+        if (topic.kind == TopicKind::kExact) {
             erase(id);
-            topics_[type->exact.back()].position = topic.position;
+            rows_.topic(type->exact.back()).position = topic.position;
             std::swap(type->exact[topic.position], type->exact.back());
             type->exact.pop_back();
-            free_topic(id);
+            rows_.forget(id);
         }
-        if (type != nullptr && type->exact.empty() && !type->is_named && topics_[type->wildcard].audiences == 0) forget(type);
+        if (type != nullptr && type->exact.empty() && !type->is_named && rows_.topic(type->wildcard).audiences == 0) forget(type);
+    }
+
+    // How many rows a subscription to a topic puts its audience in, about.
+    size_t rows_under(TopicId id) const {
+        switch (rows_.topic(id).kind) {
+            case TopicKind::kWildcard:
+                return 1 + rows_.topic(id).type->exact.size();
+            case TopicKind::kEverything:
+                return 1 + types_.size() + slots_.size();
+            default:
+                return 1;
+        }
     }
 
     // Give a topic to an audience that does not have it.
     void add(TopicId id, uint32_t audience) {
-        ++topics_[id].audiences;
-        for_each_row_under(id, [&](TopicId row) { rows_[row].audiences.add(audience); });
+        begin_to_add(id, audience);
+        RowWalk walk;
+        size_t all = ~size_t{0};
+        add_some(id, audience, walk, all);
+    }
+
+    // The same piece by piece, while other topics come and go: this first, then add_some() until it returns true. Each row is one of
+    // `most`, which is lessened.
+    void begin_to_add(TopicId id, uint32_t audience) {
+        ++rows_.topic(id).audiences;
+        rows_[id].audiences.add(audience);
+    }
+    bool add_some(TopicId id, uint32_t audience, RowWalk &walk, size_t &most) {
+        return visit_rows_under(id, walk, most, [&](TopicId row) { rows_[row].audiences.add(audience); });
     }
 
     // Take a topic from an audience. `has(topic)` tells what the audience has besides it.
     template <class Has>
     void remove(TopicId id, uint32_t audience, Has has) {
-        --topics_[id].audiences;
-        for_each_row_under(id, [&](TopicId row) {
-            const Topic &topic = topics_[row];
-            const bool still_taken = has(row) || (topic.kind == Kind::kExact && has(topic.type->wildcard)) ||
+        --rows_.topic(id).audiences;
+        RowWalk walk;
+        size_t all = ~size_t{0};
+        visit_rows_under(id, walk, all, [&](TopicId row) {
+            const Topic &topic = rows_.topic(row);
+            const bool still_taken = has(row) || (topic.kind == TopicKind::kExact && has(topic.type->wildcard)) ||
                                      (!(topic.type != nullptr && topic.type->is_bar) && has(everything_));
             if (!still_taken) rows_[row].audiences.remove(audience);
         });
         forget_unused(id);
     }
 
+    // Take a topic from an audience of which nothing stays, piece by piece: until it returns true.
+    bool remove_all_some(TopicId id, uint32_t audience, RowWalk &walk, size_t &most) {
+        if (!visit_rows_under(id, walk, most, [&](TopicId row) { rows_[row].audiences.remove(audience); })) return false;
+        --rows_.topic(id).audiences;
+        forget_unused(id);
+        return true;
+    }
+
     // A random number for each topic: their sum identifies a set of topics, whatever the order it was made in.
-    uint64_t fingerprint(TopicId id) const { return topics_[id].fingerprint; }
+    uint64_t fingerprint(TopicId id) const { return rows_.topic(id).fingerprint; }
 
     // Who takes a topic.
     const AudienceSet &audiences(TopicId id) const { return rows_[id].audiences; }
@@ -106,19 +138,11 @@ class TopicTable {
     size_t exact_topics() const { return slots_.size(); }
     size_t types() const { return types_.size(); }
 
-    // Give back some of the memory that the topics of a burst took, once most of it is free: what was made last is at the end, as
-    // the lowest numbers are used first. Returns whether there is more to give back.
-    bool trim(size_t most = kTrimmedAtOnce) {
-        for (; most != 0 && is_to_be_trimmed(); --most) {
-            topics_.pop_back();
-            rows_.pop_back();
-        }
-        if (free_.size() > 2 * topics_.size() + kLeastTrimmed) forget_trimmed();
-        return is_to_be_trimmed();
-    }
+    // Give back some of the memory that the topics of a burst took. Returns whether there is more to give back.
+    bool trim() { return rows_.trim(); }
 
     // The memory that topics and their rows take, without what each holds beside.
-    size_t bytes() const { return slots_.bytes() + rows_.bytes() + topics_.bytes(); }
+    size_t bytes() const { return slots_.bytes() + rows_.bytes(); }
 
     // Matching is done in steps, so that a caller with many events can let memory work on several at once.
     struct Lookup {
@@ -213,28 +237,7 @@ class TopicTable {
     friend struct TopicTableInspection;  // its tests
 
     static constexpr uint32_t kNone = ~uint32_t{0};
-    static constexpr size_t kLeastTrimmed = 4096;
-    static constexpr size_t kTrimmedAtOnce = 8 * 1024;  // a millisecond's work
     static constexpr size_t kCachedTopics = 16 * 1024;
-
-    enum class Kind : uint8_t { kFree, kEverything, kWildcard, kExact };
-
-    // What matching needs of a topic, in one line of the cache.
-    struct alignas(64) Row {
-        KeptText symbol;         // none of a wildcard
-        TopicId type = kNone;    // its type, by the number of the wildcard
-        Sources sources = kAnySource;  // its type's, to spare matching a lookup
-        AudienceSet audiences;
-    };
-    static_assert(sizeof(Row) == 64);
-
-    struct Topic {
-        TopicType *type = nullptr;  // none has `*`
-        uint64_t fingerprint = 0;
-        uint32_t audiences = 0;  // that have this very topic
-        uint32_t position = 0;   // in its type's list of exact topics
-        Kind kind = Kind::kFree;
-    };
 
     // A topic of one symbol, and so much of its hash that rows of others are hardly ever looked at.
     struct Slot {
@@ -252,16 +255,11 @@ class TopicTable {
     static uint32_t tag_of(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
 
     KeyedHash hash_;
-    KeyedHash fingerprint_;
     KnownTypes known_types_;
     TopicTypes types_;
     SteadyTable<Slot, HashOfSlot> slots_;  // exact topics
-    GrowingArray<Row> rows_;              // by TopicId, as topics_
-    GrowingArray<Topic> topics_;
-    std::vector<TopicId> free_;  // a heap, the lowest first; those that are not less than the size are none any more
-    size_t used_ = 0;            // how many topics are not free
+    TopicRows rows_;
     Sources bar_sources_ = kAnySource;
-    uint64_t fingerprints_ = 0;
     TopicId everything_;
 
     TopicType &type_of(const Text &text) {
@@ -269,7 +267,7 @@ class TopicTable {
         known_types_.forget();
         TopicType &type = types_.make(text);
         if (type.is_bar) type.sources = bar_sources_;
-        type.wildcard = new_topic(Kind::kWildcard, &type, Text{});
+        type.wildcard = rows_.make(TopicKind::kWildcard, &type, Text{});
         rows_[type.wildcard].type = type.wildcard;
         if (!type.is_bar) rows_[type.wildcard].audiences = rows_[everything_].audiences;
         return type;
@@ -277,55 +275,8 @@ class TopicTable {
 
     void forget(TopicType *type) {
         known_types_.forget();
-        free_topic(type->wildcard);
+        rows_.forget(type->wildcard);
         types_.forget(type);
-    }
-
-    void free_topic(TopicId id) {
-        topics_[id] = Topic{};
-        rows_[id] = Row{};
-        --used_;
-        free_.push_back(id);
-        std::push_heap(free_.begin(), free_.end(), std::greater<>());
-        // Few looks at whether it is worth it, and for little: who calls trim() goes on with it.
-        if ((used_ & (used_ - 1)) == 0) trim(kLeastTrimmed / 8);
-    }
-
-    bool is_to_be_trimmed() {
-        return topics_.size() > kLeastTrimmed && 4 * used_ < topics_.size() && topics_.back().kind == Kind::kFree;
-    }
-
-    // Forget what the heap has of topics that were trimmed.
-    void forget_trimmed() {
-        const size_t size = topics_.size();
-        free_.erase(std::remove_if(free_.begin(), free_.end(), [size](TopicId id) { return id >= size; }), free_.end());
-        free_.shrink_to_fit();
-        std::make_heap(free_.begin(), free_.end(), std::greater<>());
-    }
-
-    TopicId new_topic(Kind kind, TopicType *type, const Text &symbol) {
-        TopicId id = static_cast<TopicId>(topics_.size());
-        ++used_;
-        if (!free_.empty() && free_.front() < id) {
-            std::pop_heap(free_.begin(), free_.end(), std::greater<>());
-            id = free_.back();
-            free_.pop_back();
-        } else {
-            free_.clear();  // all of these were trimmed
-            topics_.emplace_back();
-            rows_.emplace_back();
-        }
-        Topic &topic = topics_[id];
-        topic.kind = kind;
-        topic.type = type;
-        Row &row = rows_[id];
-        row.symbol = KeptText(symbol);
-        if (type != nullptr) {
-            row.type = type->wildcard;
-            row.sources = type->sources;
-        }
-        topic.fingerprint = fingerprint_.of(++fingerprints_);
-        return id;
     }
 
     void set_sources(TopicType &type, Sources sources) {
@@ -334,23 +285,20 @@ class TopicTable {
         for (TopicId id : type.exact) rows_[id].sources = sources;
     }
 
-    // The rows that a subscription to a topic puts its audience in.
+    // The rows that a subscription to a topic puts its audience in, itself the first. See RowWalk.
     template <class Visit>
-    void for_each_row_under(TopicId id, Visit visit) {
-        visit(id);
-        switch (topics_[id].kind) {
-            case Kind::kWildcard:
-                for (TopicId row : topics_[id].type->exact) visit(row);
-                break;
-            case Kind::kEverything:
-                for (const std::unique_ptr<TopicType> &type : types_) {
-                    if (type->is_bar) continue;
-                    visit(type->wildcard);
-                    for (TopicId row : type->exact) visit(row);
-                }
-                break;
+    bool visit_rows_under(TopicId id, RowWalk &walk, size_t &most, Visit visit) {
+        if (walk.begins()) {
+            visit(id);
+            if (most != 0) --most;
+        }
+        switch (rows_.topic(id).kind) {
+            case TopicKind::kWildcard:
+                return walk.over_type(*rows_.topic(id).type, most, visit);
+            case TopicKind::kEverything:
+                return walk.over_types(types_, most, visit);
             default:
-                break;
+                return true;
         }
     }
 
@@ -387,11 +335,11 @@ class TopicTable {
     FPROXY_INLINE const AudienceSet *audiences_of(TopicId id, const Lookup &lookup, const Event &event, unsigned source) const {
         if (id == kNone) id = lookup.otherwise;
         if (id == everything_ && event.kind == EventKind::kBar) return nullptr;
-        const Row &row = rows_[id];
+        const TopicRow &row = rows_[id];
         return (row.sources >> source & 1) != 0 ? &row.audiences : nullptr;
     }
 
-    uint64_t hash_of(TopicId id) const { return hash_of(topics_[id].type->text, rows_[id].symbol.text()); }
+    uint64_t hash_of(TopicId id) const { return hash_of(rows_.topic(id).type->text, rows_[id].symbol.text()); }
 
     void insert(TopicId id) {
         known_types_.forget();

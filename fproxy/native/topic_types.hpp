@@ -62,6 +62,7 @@ class TopicTypes {
     }
 
     size_t size() const { return types_.size(); }
+    const TopicType &operator[](size_t position) const { return *types_[position]; }
     auto begin() const { return types_.begin(); }
     auto end() const { return types_.end(); }
 

@@ -53,6 +53,14 @@ class Topics {
             table_.remove(id, audience, has);
     }
 
+    // How many rows a topic puts an audience in, about; and how to give it to one, or take it away, piece by piece: see TopicTable.
+    size_t rows_under(TopicId id) const { return is_prefix(id) ? 1 : table_.rows_under(id); }
+    void begin_to_add(TopicId id, uint32_t audience) { table_.begin_to_add(id, audience); }
+    bool add_some(TopicId id, uint32_t audience, RowWalk &walk, size_t &most) { return table_.add_some(id, audience, walk, most); }
+    bool remove_all_some(TopicId id, uint32_t audience, RowWalk &walk, size_t &most) {
+        return table_.remove_all_some(id, audience, walk, most);
+    }
+
     uint64_t fingerprint(TopicId id) const {
         return is_prefix(id) ? prefixes_.fingerprint(id & ~kPrefix) : table_.fingerprint(id);
     }

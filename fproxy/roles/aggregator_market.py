@@ -26,6 +26,7 @@ from fproxy.roles.filtered_replays import FilteredReplays
 from fproxy.roles.firehose_recovery import FirehoseRecovery
 from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.market_fanouts import BARS_SOURCE, FIREHOSE_SOURCE, aggregator_fanout
+from fproxy.roles.prepared_changes import PreparedChanges
 from fproxy.roles.replay_start import ReplayStart
 from fproxy.roles.served_markets import ServedMarket
 from fproxy.roles.settings import AggregatorSettings
@@ -134,6 +135,7 @@ class AggregatorMarket(ServedMarket):
         self._subscriptions = Subscriptions(
             aggregator_route(market), {Upstream.FIREHOSE: self._demand}, {Upstream.FIREHOSE: self._firehose}
         )
+        self.prepare_change = PreparedChanges(self._fanout).prepare  # what the server calls before changes
         source: SourcePositions | None = None
         self._replays: FilteredReplays | None = None
         self._followers: BarFollowers | None = None

@@ -20,6 +20,7 @@ from fproxy.roles.filtered_replays import FilteredReplays
 from fproxy.roles.kept_history import kept_history, trimming
 from fproxy.roles.kept_snapshots import kept_snapshots
 from fproxy.roles.market_fanouts import SOURCES, filtered_fanout, past_fanout
+from fproxy.roles.prepared_changes import PreparedChanges
 from fproxy.roles.replay_start import ReplayStart
 from fproxy.roles.resumption import EndedConnection, Resumption
 from fproxy.roles.served_markets import ServedMarket
@@ -142,7 +143,12 @@ class FilteredMarket(ServedMarket):
             for upstream in Upstream
         }
         route = filtered_proxy_route(market)
-        self._subscriptions = Subscriptions(route, demands, self._upstreams)
+        self._subscriptions = subscriptions = Subscriptions(route, demands, self._upstreams)
+        self.prepare_change = PreparedChanges(  # what the server calls before changes
+            self._fanout,
+            also_given=lambda client, topics: self._notices.topics(subscriptions.fresh(client, topics)),
+            also_taken=lambda client, topics: self._notices.topics(subscriptions.left(client, topics)),
+        ).prepare
         self._replays: FilteredReplays | None = None
         self._past: BroughtPast | None = None
         if self._history is not None:
@@ -308,11 +314,11 @@ class FilteredMarket(ServedMarket):
             asked_apart=self._past.is_apart,
         )
         topics = [topic for topic in topics if topic not in concerns.unserved]
-        self._fanout.subscribe(state.number, self._notices.topics(concerns.fresh))
         self._notices.tell_late(client, concerns.serving)
         apart = self._past.fetch(topics, since, held=self._subscriptions.topics(client))
         replayed = self._replays.ask(client, state.number, topics, ReplayStart(since), apart=apart)
-        self._fanout.subscribe(state.number, topics)  # it is muted until it has caught up
+        # It is muted until it has caught up.
+        self._fanout.subscribe(state.number, [*topics, *self._notices.topics(concerns.fresh)])
         return _Admission(concerns.unserved, Brought(frozenset(topics), replayed))
 
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> None:

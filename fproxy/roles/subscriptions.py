@@ -139,6 +139,17 @@ class Subscriptions:
             client.after_reply(partial(self._tell, client, refused))
         return Concerns(serving, serving - before, unserved)
 
+    def fresh(self, client: Client, topics: Iterable[Topic]) -> Set[Upstream]:
+        """Return the upstreams that serve topics, and serve a client nothing so far."""
+        serving = {upstream for topic in topics for upstream, _ in self._route(topic)}
+        return serving - self._concerned[client].keys()
+
+    def left(self, client: Client, topics: Iterable[Topic]) -> Set[Upstream]:
+        """Return the upstreams that serve a client nothing besides those of its topics that are among these."""
+        own, concerned = self._topics[client], self._concerned[client]
+        gone = Counter(upstream for topic in {*topics} if topic in own for upstream, _ in self._route(topic))
+        return {upstream for upstream, count in gone.items() if count == concerned[upstream]}
+
     def unsubscribe(self, client: Client, topics: Sequence[Topic]) -> Set[Upstream]:
         """Give up the topics among these that the client has.
 

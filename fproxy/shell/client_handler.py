@@ -48,6 +48,20 @@ class ReplayingHandler(Protocol):
 
 
 @runtime_checkable
+class PreparingHandler(Protocol):
+    """A role that does changes which would take long beforehand, in steps."""
+
+    def prepare_change(self, client: "Client", topics: Sequence[Topic], *, subscribes: bool) -> bool:
+        """Do a bounded piece of what ``subscribe``, or else ``unsubscribe``, would have to do at once.
+
+        Nothing changes for ``client`` before that call, which comes when this returns False, or never.
+
+        Returns:
+            whether more is to be done beforehand.
+        """
+
+
+@runtime_checkable
 class NumberingHandler(Protocol):
     """A role that numbers its messages, for roles behind it that want to know what they missed."""
 

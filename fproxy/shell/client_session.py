@@ -186,6 +186,8 @@ class ClientSession:
             self._rules.is_shut_out = self._shared.admission.shuts_out(client)
         has_changed = False
         for effect in self._rules.received(message, held):
+            if isinstance(effect, control.Subscribe | control.Unsubscribe):
+                yield from self._prepared(effect)
             if client.closing:
                 break
             self._carry_out(effect)
@@ -196,6 +198,16 @@ class ClientSession:
         callbacks, self._after_reply = self._after_reply, None
         for callback in callbacks:
             callback()
+
+    def _prepared(self, change: control.Subscribe | control.Unsubscribe) -> Iterator[None]:
+        """Have done beforehand, in steps, what of a change would take long."""
+        preparing = self._endpoint.preparing
+        if preparing is not None:
+            subscribes = isinstance(change, control.Subscribe)
+            while not self._client.closing and preparing.prepare_change(
+                self._client, change.topics, subscribes=subscribes
+            ):
+                yield
 
     def _carry_out(self, effect: control.Effect) -> None:
         client, shared, handler = self._client, self._shared, self._endpoint.handler

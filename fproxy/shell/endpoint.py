@@ -7,6 +7,7 @@ from types import MappingProxyType
 from fproxy.core.market import Market
 from fproxy.shell.client_handler import (
     ClientHandler,
+    PreparingHandler,
     RecoveringHandler,
     ReplayingHandler,
     SnapshotHandler,
@@ -26,6 +27,7 @@ class Endpoint:
         replaying: the same handler when it can send what has passed, else None: it gets clients' ``since``.
         recovering: the same for what a role of ours has missed.
         snapshots: the same for last events.
+        preparing: the same for changes that take long.
     """
 
     path: str
@@ -36,6 +38,7 @@ class Endpoint:
     replaying: ReplayingHandler | None = field(init=False, repr=False, compare=False)
     recovering: RecoveringHandler | None = field(init=False, repr=False, compare=False)
     snapshots: SnapshotHandler | None = field(init=False, repr=False, compare=False)
+    preparing: PreparingHandler | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Asked once: whether something has the methods of a protocol takes as long to find out as to answer a request.
@@ -43,6 +46,7 @@ class Endpoint:
         object.__setattr__(self, "replaying", handler if isinstance(handler, ReplayingHandler) else None)
         object.__setattr__(self, "recovering", handler if isinstance(handler, RecoveringHandler) else None)
         object.__setattr__(self, "snapshots", handler if isinstance(handler, SnapshotHandler) else None)
+        object.__setattr__(self, "preparing", handler if isinstance(handler, PreparingHandler) else None)
 
 
 def by_path(endpoints: Iterable[Endpoint]) -> Mapping[str, Endpoint]:

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <random>
 #include <set>
 #include <string>
@@ -22,6 +23,8 @@ namespace {
 constexpr size_t kMaxPayload = 700;
 constexpr unsigned kSources = 2;
 constexpr size_t kSnapshotBytes = 64 * 1024;  // for a part of the topics
+const char *const kTypes[] = {"T", "Q", "LULD", "A", "NEWEVENTTYPE", "100Ms", "60000Ms"};
+constexpr size_t kChangedAtOnce = 12;          // rows
 constexpr size_t kFirstClients = 150, kMaxClients = 400;
 
 using Topic = std::pair<std::string, std::string>;  // empty texts are wildcards
@@ -45,7 +48,7 @@ class Model {
     explicit Model(unsigned seed)
         : random_(seed),
           prefixes_(seed % 2 != 0),
-          fanout_(seed * 0x9E3779B97F4A7C15u + 1, kMaxPayload),
+          fanout_(seed * 0x9E3779B97F4A7C15u + 1, kMaxPayload, kChangedAtOnce),
           snapshots_(kSnapshotBytes, seed * 0x9E3779B97F4A7C15u + 1) {
         for (int i = 0; i < 40; ++i) symbols_.push_back((i % 3 == 0 ? "LONGSYMBOL" : "S") + std::to_string(i));
         for (size_t i = 0; i < kFirstClients; ++i) join();
@@ -66,6 +69,8 @@ class Model {
 
     void finish() {
         flush();
+        for (uint32_t id = 0; id < clients_.size(); ++id)
+            if (clients_[id].here) fanout_.audiences().subscribe(id, {});  // what was prepared is not wanted any more
         while (fanout_.audiences().settle()) {}
         std::set<std::set<Topic>> different;
         for (uint32_t id = 0; id < clients_.size(); ++id) {
@@ -77,7 +82,7 @@ class Model {
         if (fanout_.audiences().size() != 0 || fanout_.audiences().topics().table().exact_topics() != 0 ||
             fanout_.audiences().topics().has_prefixes()) fail(0, "something is left of it");
         if (snapshots_.evicted() == 0) fail(0, "memory for last events");
-        std::printf("%zu events delivered, %zu audiences\n", delivered_, most_audiences_);
+        std::printf("%zu events delivered, %zu audiences, %zu pieces prepared\n", delivered_, most_audiences_, prepared_);
     }
 
   private:
@@ -87,7 +92,8 @@ class Model {
     fproxy::Snapshots snapshots_;  // of every other message, so that rows change unseen
     std::vector<std::string> symbols_;
     std::vector<Client> clients_;  // by number
-    size_t delivered_ = 0, most_audiences_ = 0;
+    size_t delivered_ = 0, most_audiences_ = 0, prepared_ = 0;
+    bool is_preparing_ = false;
 
     unsigned below(size_t end) { return static_cast<unsigned>(random_() % end); }
 
@@ -99,8 +105,7 @@ class Model {
     }
 
     std::string any_type() {
-        static const char *const types[] = {"T", "Q", "LULD", "A", "NEWEVENTTYPE", "100Ms", "60000Ms"};
-        return types[below(7)];
+        return kTypes[below(7)];
     }
 
     Topic any_topic() {
@@ -148,7 +153,10 @@ class Model {
         flush();
         std::vector<Topic> topics(1 + below(below(4) == 0 ? 200 : 3));
         for (Topic &topic : topics) topic = any_topic();
+        const Rows before = prepare(id, topics, true);
+        if (!clients_[id].here || below(10) == 0) return;
         fanout_.audiences().subscribe(id, ids_of(topics));
+        if (!before.empty()) check_work(id, before, kChangedAtOnce + topics.size());
         clients_[id].topics.insert(topics.begin(), topics.end());
     }
 
@@ -160,7 +168,10 @@ class Model {
         for (Topic &topic : topics) topic = any_topic();
         for (const Topic &topic : clients_[id].topics)
             if (below(3) == 0) topics.push_back(topic);
+        const Rows before = prepare(id, topics, false);
+        if (!clients_[id].here || below(10) == 0) return;
         fanout_.audiences().unsubscribe(id, ids_of(topics));
+        if (!before.empty()) check_work(id, before, kChangedAtOnce + topics.size());
         for (const Topic &topic : topics) clients_[id].topics.erase(topic);
     }
 
@@ -176,6 +187,63 @@ class Model {
         fanout_.audiences().subscribe(one, ids_of({wanted.begin(), wanted.end()}));
         fanout_.audiences().unsubscribe(one, ids_of(gone));
         clients_[one].topics = wanted;
+    }
+
+    using Rows = std::map<Topic, size_t>;
+
+    // How many audiences there are in the row of each topic of one symbol that there is.
+    Rows rows() {
+        Rows rows;
+        fproxy::Topics &topics = fanout_.audiences().topics();
+        for (const char *type : kTypes) {
+            for (const std::string &symbol : symbols_) {
+                const size_t before = topics.table().exact_topics();
+                const fproxy::TopicId id = ids_of({{type, symbol}})[0];
+                if (topics.table().exact_topics() == before)
+                    topics.table().audiences(id).for_each([&](fproxy::AudienceId) { ++rows[{type, symbol}]; });
+                topics.forget_unused(id);
+            }
+        }
+        return rows;
+    }
+
+    // Check that audiences have come into no more rows than that since `before`.
+    void check_work(uint32_t client, const Rows &before, size_t most) {
+        size_t count = 0;
+        for (const auto &[topic, now] : rows()) {
+            const auto known = before.find(topic);
+            if (known != before.end() && now > known->second) count += now - known->second;
+        }
+        if (count > most) fail(client, "amount of work in a step");
+    }
+
+    // Do some or all of what a change wants to have done beforehand. It may not come, or another one may. Returns what rows()
+    // is when all of it is done, now and then, and else nothing.
+    Rows prepare(uint32_t id, const std::vector<Topic> &topics, bool subscribes) {
+        fproxy::Audiences &audiences = fanout_.audiences();
+        for (unsigned pieces = below(3) == 0 ? below(4) : ~0u; pieces != 0; --pieces) {
+            const bool is_counted = below(20) == 0;
+            const Rows before = is_counted ? rows() : Rows();
+            const std::vector<fproxy::TopicId> ids = ids_of(topics);
+            const bool more = subscribes ? audiences.prepare_to_subscribe(id, ids) : audiences.prepare_to_unsubscribe(id, ids);
+            for (const fproxy::TopicId topic : ids) audiences.topics().forget_unused(topic);
+            if (is_counted) check_work(id, before, kChangedAtOnce + topics.size());
+            if (!more) return below(20) == 0 ? rows() : Rows();
+            ++prepared_;
+            if (below(8) == 0) feed();
+            flush();
+            if (below(3) == 0 && !is_preparing_) {  // others come and go meanwhile
+                is_preparing_ = true;
+                const unsigned what = below(10);
+                if (what == 0) subscribe();
+                else if (what == 1) unsubscribe();
+                else if (what == 2) leave();
+                else settle();
+                is_preparing_ = false;
+                if (!clients_[id].here) break;
+            }
+        }
+        return {};
     }
 
     void settle() {
