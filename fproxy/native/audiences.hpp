@@ -233,13 +233,15 @@ class Audiences {
         AudienceId target = equal_after(from, fresh, gone);
         const bool is_prepared = target == kNone && (target = take_prepared(client, fingerprint_after(from, fresh, gone))) != kNone;
         abandon(client);
-        if (size_after(from, fresh, gone) == 0) {
+        if (size_after(from, fresh, gone) == 0 && (is_shared(client) || rows_under(gone) > changed_at_once_)) {
             leave(client);
             return;
         }
         if (from != kNone && !is_shared(client) && !is_prepared && (target == kNone || is_better_changed(from, fresh, gone))) {
             change_topics(from, fresh, gone);
-            if (target != kNone && !audiences_[from].unsettled) {
+            if (audiences_[from].topics.size() == 0) {
+                leave(client);
+            } else if (target != kNone && !audiences_[from].unsettled) {
                 audiences_[from].unsettled = true;
                 unsettled_.push_back(from);
             }

@@ -135,7 +135,9 @@ async def test_without_being_asked_snapshots_are_of_what_is_new_and_can_be_decli
             assert await snapshots(client) == 1
             await client.ask("subscribe", "T.A,T.B")
             assert await snapshots(client, 2) == 1
+            before = client.statuses.count("success")
             await client.ask("subscribe", "T.C", snapshot=False)
+            await client.until(lambda: client.statuses.count("success") > before)
             await firehose.send(array(trade("C", 4)))
             await client.until(lambda: client.numbers[-1] == 4)
             assert client.numbers == [1, 2, 4]
