@@ -28,6 +28,7 @@ from fproxy.metrics import Metrics
 from fproxy.process_state import resident_bytes
 from fproxy.roles.filtered_proxy import FilteredProxy
 from fproxy.roles.settings import FilteredProxySettings, ServerSettings
+from fproxy.shell.turns import Turns
 from fproxy.shell.upstream import UpstreamOptions
 
 IN_A_MESSAGE: Final = 10_000
@@ -193,7 +194,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 async def main(count: int, topics: int) -> None:
     """Measure, and print a line for each phase."""
     async with Market(count * topics) as market, proxy(market.port) as served:
-        relax_garbage_collection()  # as every role does
+        relax_garbage_collection(Turns.of(asyncio.get_running_loop()))  # as every role does
         streams = served.markets["stocks"].streams.values()
         demand = served.markets["stocks"].demands[Upstream.FIREHOSE]
 

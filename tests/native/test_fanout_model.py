@@ -3,7 +3,7 @@
 import pytest
 from model_run import numbers_of
 
-STEPS = 1500
+STEPS = 800
 BITS_OF_A_WORD = 64
 
 
