@@ -133,6 +133,7 @@ def test_to_make_room_takes_as_long_beside_many_addresses_as_beside_few() -> Non
             assert door.call(f"10.0.{number // 256}.{number % 256}")[1] is None
         return count_calls(lambda: door.call("1.1.1.1"))
 
+    steps(20)  # the first line that is logged costs more: the library notes which levels are on
     assert steps(2_000) == steps(20)
 
 
