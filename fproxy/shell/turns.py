@@ -60,9 +60,9 @@ class Turns:
         self._budget = budget or TurnBudget()
         self._clock = clock
         self._worked = worked
-        # Those who have work, in the order of their turns, and whether each comes before others.
+        # Those who have work, in the order of their turns, and the same as a set.
         self._workers: deque[Worker] = deque()
-        self._asked: dict[Worker, bool] = {}
+        self._asked: set[Worker] = set()
         self._scheduled = False
         # What is done after every so many steps, and how many there were since.
         self._tidy: Callable[[], object] | None = None
@@ -102,16 +102,12 @@ class Turns:
         finally:
             self._budget.lapse(self._worked() - began)
 
-    def ask(self, worker: Worker, *, first: bool = False) -> None:
-        """Have a worker do steps until it has no more to do: soon, but not at once. Asking twice is asking once.
-
-        Args:
-            worker: who has work.
-            first: whether it does all of its steps before others do any more: when market data waits for them.
-        """
+    def ask(self, worker: Worker) -> None:
+        """Have a worker do steps until it has no more to do: soon, but not at once. Asking twice is asking once."""
         if worker in self._asked:
             return
-        self._line_up(worker, first=first)
+        self._asked.add(worker)
+        self._workers.append(worker)
         if not self._scheduled and self._end is None:
             self._budget.rested(self._worked())
             self._schedule()
@@ -121,16 +117,10 @@ class Turns:
         if self._workers or self._end is not None:
             self.ask(worker)
             return
-        self._line_up(worker, first=False)
+        self._asked.add(worker)
+        self._workers.append(worker)
         self._budget.rested(self._worked())
         self._work()
-
-    def _line_up(self, worker: Worker, *, first: bool) -> None:
-        self._asked[worker] = first
-        if first:
-            self._workers.appendleft(worker)
-        else:
-            self._workers.append(worker)
 
     def _schedule(self) -> None:
         self._scheduled = True
@@ -146,9 +136,10 @@ class Turns:
         try:
             while self._workers:
                 worker = self._workers.popleft()
-                first = self._asked.pop(worker)
+                self._asked.discard(worker)
                 if worker.step() and worker not in self._asked:
-                    self._line_up(worker, first=first)
+                    self._asked.add(worker)
+                    self._workers.append(worker)
                 self._steps += 1
                 if self._clock() >= self._end:
                     break

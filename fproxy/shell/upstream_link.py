@@ -102,9 +102,7 @@ class UpstreamLink(WSListener):
         self._reads: BoundedReads | None = None
         self._steps = WorkSteps(self._loop)
         self._answers = UpstreamAnswers(
-            WorkSteps(self._loop, first=True),
-            weak_method(self._take_statuses),
-            pause=weak_method(self._pause),
+            self._steps, weak_method(self._take_statuses), pause=weak_method(self._pause)
         )
         self._reader = MessageReader(
             take=listener.take,

@@ -79,21 +79,17 @@ class WorkSteps:
     The work of one owner is done in the order in which it was added.
     """
 
-    __slots__ = ("_first", "_loop", "_of_owner", "_order", "_turns")
+    __slots__ = ("_loop", "_of_owner", "_order", "_turns")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, turns: Turns | None = None, *, first: bool = False
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, turns: Turns | None = None) -> None:
         """Prepare a scheduler.
 
         Args:
             loop: the event loop.
             turns: when steps are done; None for the turns of the loop.
-            first: whether they are done before other work, as market data waits for them.
         """
         self._loop = loop
         self._turns = turns or Turns.of(loop)
-        self._first = first
         self._of_owner: dict[Hashable, deque[Work]] = {}
         self._order: deque[Hashable] = deque()  # owners with work to do, in the order of their turns
 
@@ -115,7 +111,7 @@ class WorkSteps:
 
     def _ready(self, owner: Hashable) -> None:
         self._order.append(owner)
-        self._turns.ask(self, first=self._first)
+        self._turns.ask(self)
 
     def step(self) -> bool:
         """Do a step for the owner whose turn it is. See ``Worker``."""

@@ -119,18 +119,6 @@ async def test_there_is_no_more_time_because_another_program_had_the_core(clock:
     assert len(log) == 2 + 5
 
 
-async def test_one_for_which_data_waits_does_all_its_steps_before_others_do_any_more(clock: Clock) -> None:
-    log: list[str] = []
-    turns = turns_of(clock, 1.0)
-    for name in "ab":
-        turns.ask(Counting(log, name, 2, clock))
-    await a_turn()
-    turns.ask(Counting(log, "c", 3, clock), first=True)
-    for _ in range(6):
-        await a_turn()
-    assert "".join(log) == "acccbab"
-
-
 async def test_what_is_done_aside_gives_the_workers_no_more_time(clock: Clock) -> None:
     log: list[str] = []
     turns = Turns(

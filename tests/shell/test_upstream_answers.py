@@ -16,7 +16,6 @@ from fproxy.metrics import Metrics
 from fproxy.shell.upstream import UpstreamConnection
 from fproxy.shell.upstream_answers import AT_ONCE
 from fproxy.shell.upstream_options import UpstreamOptions
-from fproxy.shell.work_steps import Steps, WorkSteps
 
 TOPICS = [f"T.S{number}" for number in range(3_000)]
 IN_A_MESSAGE = 1_000
@@ -45,13 +44,6 @@ class Listener:
             self.came.append((self.turn, "data", ()))
             return None
         return [json.dumps(event).encode() for event in events]
-
-    def other_work(self) -> Steps:
-        """What never ends, as clients may have it."""
-        while True:
-            if self.came and self.came[-1][1] == "confirmed":
-                self.came.append((self.turn, "other work", ()))
-            yield None
 
     def confirmed(self, topics: Sequence[str]) -> None:
         self.came.append((self.turn, "confirmed", topics))
@@ -112,7 +104,6 @@ def told(written: bytes, last: str, *, on_uvloop: bool = False) -> Sequence[tupl
             connection.start()
             await upstream.until_subscribed(*TOPICS)
             await upstream.write(written)
-            WorkSteps(asyncio.get_running_loop()).add(listener, listener.other_work())
             await listener.until(last)
             came = tuple(listener.came)
             await connection.stop()
@@ -129,8 +120,6 @@ def test_they_are_taken_in_steps_and_data_behind_them_comes_behind_them(on_uvloo
     confirmed = [topics for _, what, topics in came if what == "confirmed"]
     assert [topic for topics in confirmed for topic in topics] == TOPICS
     assert max(map(len, confirmed)) <= AT_ONCE
-    # Between those of a read, of which data waits for all, other work gets no step.
-    assert sum(what == "other work" for _, what, _ in came) <= len({turn for turn, _, _ in came}) / 10
     # However many reads bring them: in few turns each would be hundreds.
     assert len({turn for turn, _, _ in came}) > 3
 
