@@ -271,7 +271,8 @@ class Demo:
         self.url = f"ws://{LOOPBACK}:{ports.proxy}/stocks"
         self.lines: list[str] = []
         self._changed = asyncio.Event()
-        self._supervisor = Supervisor(children, self._report)
+        # A process that a busy machine starves is not to be taken for one that hangs: the market would begin anew.
+        self._supervisor = Supervisor(children, self._report, ask_interval=TIMEOUT)
 
     def _report(self, name: str, line: str) -> None:
         self.lines.append(f"{name}: {line}")
