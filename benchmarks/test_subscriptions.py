@@ -73,13 +73,18 @@ class FanoutClient:
 
     def request(self, action: str, topics: Sequence[str]) -> Callable[[], int]:
         parsed: list[Topic] = [parse_topic(topic) for topic in topics]
-        change = self.fanout.subscribe if action == "subscribe" else self.fanout.unsubscribe
 
-        def work() -> int:
-            change(self.client, parsed)
+        def subscribe() -> int:
+            self.fanout.subscribe(self.client, parsed)
             return 0
 
-        return work
+        def unsubscribe() -> int:
+            self.fanout.unsubscribe(self.client, parsed)
+            while self.fanout.settle():  # what the client's audience leaves to be done counts, too
+                pass
+            return 0
+
+        return subscribe if action == "subscribe" else unsubscribe
 
     @property
     def topic_count(self) -> int:
