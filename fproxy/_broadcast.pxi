@@ -58,7 +58,7 @@ cdef class Broadcast(MessageSink):
         self._frames.check_idle()
         if self._history is not None:
             history = self._history._history
-            now = coarse_unix_ms()
+            now = unix_ms()
         sound = self._broadcast.feed(begin, begin + size, statuses, history, now)
         if not sound:
             raise frame_error(begin, size, self._broadcast.failure())

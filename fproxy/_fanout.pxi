@@ -196,7 +196,7 @@ cdef class Fanout:
         if self._history is not None and self._fanout.fed_data():
             self._keep(upstream, begin, size)
         if self._snapshots is not None and self._fanout.fed_data():
-            self._fanout.keep_last(self._snapshots._snapshots[0], coarse_unix_ms(), upstream.is_live)
+            self._fanout.keep_last(self._snapshots._snapshots[0], unix_ms(), upstream.is_live)
         if upstream.is_live:
             self._distribute(statuses)
         else:
@@ -210,7 +210,7 @@ cdef class Fanout:
             size = upstream._rest.size()
             if size == 0:
                 return
-        self._history._history.append(upstream._source, begin, begin + size, coarse_unix_ms(), upstream.is_live)
+        self._history._history.append(upstream._source, begin, begin + size, unix_ms(), upstream.is_live)
 
     cdef _distribute(self, vector[pair[const char *, const char *]] &statuses):
         cdef bint more = True

@@ -77,8 +77,8 @@ cdef extern from "buffer_pool.hpp" namespace "fproxy" nogil:
     BufferPool &buffer_pool "fproxy::BufferPool::of_process"()
 
 
-cdef extern from "coarse_clock.hpp" namespace "fproxy" nogil:
-    int64_t coarse_unix_ms()
+cdef extern from "clocks.hpp" namespace "fproxy" nogil:
+    int64_t unix_ms()
 
 
 _logger = logging.getLogger("fproxy.fastpath")

@@ -49,9 +49,9 @@ cdef extern from *:
     long send_some(int socket, const char *data, size_t size) nogil
     long send_vectors(int socket, iovec *vectors, size_t count) nogil
 
-cdef extern from "coarse_clock.hpp" namespace "fproxy" nogil:
+cdef extern from "clocks.hpp" namespace "fproxy" nogil:
     int64_t coarse_monotonic_ms()
-    int64_t coarse_unix_ms()
+    int64_t unix_ms()
 
 cdef extern from "held_back.hpp" namespace "fproxy" nogil:
     cdef cppclass ScannedFrames:
@@ -230,7 +230,7 @@ cdef class SocketWriter(FrameSink):
         cdef size_t before
         cdef uint64_t dropped, replaced
         try:
-            if not self._pool._scanned.scan(frames[0], coarse_unix_ms()):
+            if not self._pool._scanned.scan(frames[0], unix_ms()):
                 raise ValueError("not sound JSON")
             self._begin_to_hold()
             before, dropped, replaced = self._held.bytes(), self._held.dropped(), self._held.replaced()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from market_data import split_events
 
 from fproxy._fastpath import Broadcast, Fanout, History
+from fproxy.shell.clock import unix_ms
 
 NOW = 1_736_503_800_000
 ALL = 1 << 62
@@ -233,3 +234,18 @@ def test_a_broadcast_keeps_what_it_sends_message_for_message() -> None:
     while cursor < history.next:
         cursor = again.replay(history, cursor, ALL, max_bytes=1)
     assert repeated.messages == sink.messages[1:]
+
+
+@pytest.mark.parametrize("distributor", [Fanout, Broadcast])
+def test_what_comes_after_a_time_counts_as_received_then_or_later(
+    distributor: type[Fanout | Broadcast],
+) -> None:
+    """By a clock that lags a few milliseconds it was received before, and what is kept is complete without it."""
+    history = History(max_bytes=1 << 20, span_ms=10_000_000_000)
+    distribute = distributor(history=history)
+    for number in range(200):
+        before = unix_ms()
+        payload = array(trade("A", number))
+        distribute.feed(0, payload) if isinstance(distribute, Fanout) else distribute.feed(payload)
+        ((_, received, _),) = history.messages(number)
+        assert before <= received <= unix_ms()
