@@ -61,6 +61,7 @@ def all_workloads(rates: Sequence[int] = (20_000, 100_000)) -> dict[str, Workloa
     sparse = _samples(100, 20, names)
     hot = _samples(400, 10, names[:100])
     few = _samples(10, 20, names)
+    wildcards = (("T.*",),) * 4 + (("Q.*",),) * 3 + (("*",),) * 3
     found = [
         Workload("sparse", "100 clients x 20 of 2,000 symbols", sparse),
         Workload("hot", "400 clients x 10 of the 100 hottest symbols", hot),
@@ -69,19 +70,19 @@ def all_workloads(rates: Sequence[int] = (20_000, 100_000)) -> dict[str, Workloa
         Workload(
             "wildcard",
             "10 clients: 4 on T.*, 3 on Q.*, 3 on *",
-            (("T.*",),) * 4 + (("Q.*",),) * 3 + (("*",),) * 3,
+            wildcards,
         ),
         Workload(
             "burst",
             "wildcard, all at once: nothing waits for the clients",
-            (("T.*",),) * 4 + (("Q.*",),) * 3 + (("*",),) * 3,
+            wildcards,
             windowed=False,
             events=400_000,
         ),
         Workload(
             "lag",
             "burst, and clients read nothing before all of it is there",
-            (("T.*",),) * 4 + (("Q.*",),) * 3 + (("*",),) * 3,
+            wildcards,
             windowed=False,
             events=400_000,
             lagging=True,

@@ -121,9 +121,8 @@ class UpstreamSession:
         # The topics of which what has passed is still to come, request by request; None for those of ``request_past``.
         self._replays: deque[tuple[str, ...] | None] = deque()
         self._past: Request | None = None  # that request, until the upstream has acknowledged any of it
-        self._is_at_rest = (
-            False  # whether the upstream, which numbers its messages, brings nothing that has passed
-        )
+        # Whether the upstream, which numbers its messages, brings nothing that has passed.
+        self._is_at_rest = False
         self._whole = False
 
     @property

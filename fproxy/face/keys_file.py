@@ -51,9 +51,8 @@ def read_keys_file(path: Path) -> tuple[FileKey, ...]:
     Raises:
         TomlFileError: it cannot be used; the message names the file and the line, and shows no key.
     """
-    if (
-        path.exists() and not path.is_file()
-    ):  # whoever reads a pipe again would wait for what is written to it
+    # Whoever reads a pipe again would wait for what is written to it.
+    if path.exists() and not path.is_file():
         raise TomlFileError(f"cannot read {path}: it is no file that can be read again")
     file = read_toml_file(path)
     for key in file.values:
@@ -98,7 +97,7 @@ def add_key(path: Path, name: str) -> str:
 def _add_key(path: Path, target: Path, name: str) -> str:
     before, mode, owner = "", 0o600, None
     if target.exists():
-        if any(file_key.key.name == name for file_key in read_keys_file(path)):
+        if _has_key(path, name):
             raise TomlFileError(f"{path} has a key named {name!r} already")
         before = target.read_text(encoding="utf-8-sig")
         owner = target.stat()
@@ -111,7 +110,7 @@ def _add_key(path: Path, target: Path, name: str) -> str:
     try:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
             file.write(text)
-        if not _has_key(fresh, name):
+        if not _takes_key(fresh, name):
             raise TomlFileError(
                 f"{path} takes no table at its end: write what it has as tables such as [keys.alice], first"
             )
@@ -139,8 +138,12 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def _has_key(path: Path, name: str) -> bool:
+    return any(file_key.key.name == name for file_key in read_keys_file(path))
+
+
+def _takes_key(path: Path, name: str) -> bool:
     try:
-        return any(file_key.key.name == name for file_key in read_keys_file(path))
+        return _has_key(path, name)
     except TomlFileError:
         return False
 

@@ -113,9 +113,8 @@ class Replay(ABC):
         self._notices: deque[tuple[int, bytes]] = deque()
         self._asked: set[Topic] = set()
         self._past = past
-        self._apart: set[Topic] = (
-            set()
-        )  # those that the reader must not take yet, for what has passed of them
+        # Those that the reader must not take yet, for what has passed of them.
+        self._apart: set[Topic] = set()
         self._apart_wildcards: set[Topic] = set()  # those of them that bring others
         self._left_apart: set[Topic] = set()  # nor ever, as another replay brings what comes of them
         self._passage_reading: PassageReading | None = None
